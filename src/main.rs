@@ -1,0 +1,2 @@
+//! Verdigris
+fn main() {}
