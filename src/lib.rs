@@ -1,1 +1,16 @@
-//! Verdigris
+//! Verdigris: blue-green deployments for Docker Swarm, with service discovery.
+
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod deploy;
+pub mod discovery;
+pub mod gate;
+pub mod journal;
+pub mod model;
+pub mod proxy;
+pub mod registry;
+pub mod stack;
+pub mod swarm;

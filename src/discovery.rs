@@ -1,0 +1,1 @@
+//! Reconciliation: what is observed is compared with what should be, and mended.
