@@ -15,9 +15,10 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::record::{Journalled, Record};
+use crate::model::labels;
 use crate::model::{
-    Backend, Colour, DeploymentId, Gate, GatePoint, ImageRef, Instance, PinnedImage, Release,
-    ServiceName, ServiceRecord, ServiceView, Task, Workload,
+    Backend, Colour, DeploymentId, Event, Gate, GatePoint, ImageRef, Instance, PinnedImage, Policy,
+    Publish, Release, ServiceName, ServiceRecord, ServiceView, Task, Workload,
 };
 
 /// Which kind of trouble a port met; decides the exit code and whether trying again makes sense.
@@ -56,6 +57,17 @@ pub struct PortError {
 impl fmt::Display for PortError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {}", self.operation)
+    }
+}
+
+impl PortWanted {
+    /// The port of a release.
+    #[must_use]
+    pub fn of(policy: &Policy) -> Self {
+        match policy.publish {
+            Publish::Host => Self::Host(policy.port),
+            Publish::Overlay => Self::Overlay(policy.port),
+        }
     }
 }
 
@@ -159,7 +171,7 @@ pub trait Swarm: Send + Sync {
     async fn scale(&self, name: &str, replicas: u64) -> PortResult<()>;
 
     /// The tasks of `name`, newest last, those that ended included. `port` is the container port
-    /// whose address is wanted, `None` for a service that is not ours to address.
+    /// whose address is wanted.
     async fn tasks(&self, name: &str, port: PortWanted) -> PortResult<Vec<Task>>;
 
     /// The last `lines` lines that `task` wrote, oldest first; best effort, empty when there are none.
@@ -354,6 +366,17 @@ pub trait Journal: Send + Sync {
     ) -> PortResult<Vec<DeploymentId>>;
 }
 
+/// What was said about deployments: for `logs` and for clients that reconnect. Losing the newest of it
+/// in a power cut is no harm; the journal is what counts.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// Keep an event.
+    async fn keep(&self, event: &Event);
+
+    /// The events of a deployment, oldest first.
+    async fn events(&self, deployment: DeploymentId) -> PortResult<Vec<Event>>;
+}
+
 /// All the ports together: the world that a deployment acts on.
 #[derive(Clone)]
 pub struct World {
@@ -367,4 +390,6 @@ pub struct World {
     pub gates: Arc<dyn Gates>,
     /// Remembers.
     pub journal: Arc<dyn Journal>,
+    /// Keeps what was said.
+    pub log: Arc<dyn EventLog>,
 }

@@ -10,6 +10,10 @@ pub const COLOUR: &str = "verdigris.colour";
 pub const RELEASE: &str = "verdigris.release";
 /// The deployment that made it.
 pub const DEPLOYMENT: &str = "verdigris.deployment";
+/// The container port that serves traffic, so that instances can be addressed from observation alone.
+pub const PORT: &str = "verdigris.port";
+/// `host` or `overlay`: how that port is reached.
+pub const PUBLISH: &str = "verdigris.publish";
 /// On test containers: the gate's name.
 pub const GATE: &str = "verdigris.gate";
 
