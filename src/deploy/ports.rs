@@ -133,10 +133,30 @@ impl SwarmSnapshot {
     /// The release that it was labelled with.
     #[must_use]
     pub fn release(&self) -> Option<&str> {
-        self.spec
-            .pointer("/Labels")?
-            .get(crate::model::labels::RELEASE)?
-            .as_str()
+        self.label(labels::RELEASE)
+    }
+
+    /// One of the labels of the Swarm service.
+    #[must_use]
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.spec.get("Labels")?.get(name)?.as_str()
+    }
+
+    /// How its tasks are addressed, by its labels; none when Verdigris did not make it.
+    #[must_use]
+    pub fn port(&self) -> Option<PortWanted> {
+        let port = self.label(labels::PORT)?.parse().ok()?;
+        match self.label(labels::PUBLISH)? {
+            "host" => Some(PortWanted::Host(port)),
+            "overlay" => Some(PortWanted::Overlay(port)),
+            _ => None,
+        }
+    }
+
+    /// The image it runs, as sent.
+    #[must_use]
+    pub fn image(&self) -> Option<&str> {
+        self.spec.pointer("/TaskTemplate/ContainerSpec/Image")?.as_str()
     }
 }
 

@@ -45,12 +45,7 @@ impl FromStr for ServiceName {
     type Err = ParseNameError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = |why| {
-            Err(ParseNameError {
-                name: text.to_owned(),
-                why,
-            })
-        };
+        let wrong = |why| Err(ParseNameError { name: text.to_owned(), why });
         if text.is_empty() {
             return wrong("it is empty");
         }
@@ -63,10 +58,7 @@ impl FromStr for ServiceName {
         if text.ends_with('-') {
             return wrong("it ends with a hyphen");
         }
-        if !text
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-        {
+        if !text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') {
             return wrong("it has a character that is not allowed");
         }
         Ok(Self(text.to_owned()))

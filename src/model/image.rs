@@ -97,18 +97,13 @@ impl FromStr for ImageRef {
     type Err = ParseImageError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = |why| ParseImageError {
-            image: text.to_owned(),
-            why,
-        };
+        let wrong = |why| ParseImageError { image: text.to_owned(), why };
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest)),
             None => (text, None),
         };
         if digest.is_some_and(|digest| !is_digest(digest)) {
-            return Err(wrong(
-                "its digest is not `sha256:` and 64 hexadecimal digits",
-            ));
+            return Err(wrong("its digest is not `sha256:` and 64 hexadecimal digits"));
         }
         let slash = rest.rfind('/').map_or(0, |at| at + 1);
         let (repository, tag) = match rest[slash..].find(':') {
@@ -116,9 +111,7 @@ impl FromStr for ImageRef {
             None => (rest, None),
         };
         if tag.is_some_and(|tag| !is_tag(tag)) {
-            return Err(wrong(
-                "its tag has characters that are not allowed, or none",
-            ));
+            return Err(wrong("its tag has characters that are not allowed, or none"));
         }
         if repository.is_empty() {
             return Err(wrong("it has no name"));
@@ -127,18 +120,11 @@ impl FromStr for ImageRef {
             return Err(wrong("a part of its path is empty"));
         }
         let path = &repository[repository.find('/').map_or(0, |at| at + 1)..];
-        if !path
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/".contains(c))
+        if !path.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/".contains(c))
         {
-            return Err(wrong(
-                "its path may have lower-case letters, digits and `._-/` only",
-            ));
+            return Err(wrong("its path may have lower-case letters, digits and `._-/` only"));
         }
-        if !repository
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "._-/:[]".contains(c))
-        {
+        if !repository.chars().all(|c| c.is_ascii_alphanumeric() || "._-/:[]".contains(c)) {
             return Err(wrong("its host has characters that are not allowed"));
         }
         Ok(Self {
@@ -157,9 +143,7 @@ fn is_digest(text: &str) -> bool {
 fn is_tag(text: &str) -> bool {
     let mut chars = text.chars();
     text.len() <= 128
-        && chars
-            .next()
-            .is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
+        && chars.next().is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
         && chars.all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
@@ -207,23 +191,12 @@ mod tests {
         let image: ImageRef = "127.0.0.1:5000/books-ms".parse().unwrap();
         assert_eq!((image.registry(), image.tag()), ("127.0.0.1:5000", None));
         let image: ImageRef = "127.0.0.1:5000/books-ms:2.0".parse().unwrap();
-        assert_eq!(
-            (image.repository(), image.tag()),
-            ("127.0.0.1:5000/books-ms", Some("2.0"))
-        );
+        assert_eq!((image.repository(), image.tag()), ("127.0.0.1:5000/books-ms", Some("2.0")));
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for text in [
-            "",
-            ":tag",
-            "a//b",
-            "UPPER/Case",
-            "name@sha256:12",
-            "name:",
-            "na me",
-        ] {
+        for text in ["", ":tag", "a//b", "UPPER/Case", "name@sha256:12", "name:", "na me"] {
             assert!(text.parse::<ImageRef>().is_err(), "{text}");
         }
     }

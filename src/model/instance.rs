@@ -134,8 +134,6 @@ impl ServiceRecord {
 
     /// The registrations of `colour`.
     pub fn of(&self, colour: Colour) -> impl Iterator<Item = &Registration> {
-        self.instances
-            .values()
-            .filter(move |entry| entry.colour == colour)
+        self.instances.values().filter(move |entry| entry.colour == colour)
     }
 }

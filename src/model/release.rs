@@ -52,13 +52,7 @@ impl Draft {
     #[must_use]
     pub fn pin(self, image: PinnedImage) -> Release {
         let id = identify(&image, &self.workload, &self.policy);
-        Release {
-            id,
-            service: self.service,
-            image,
-            workload: self.workload,
-            policy: self.policy,
-        }
+        Release { id, service: self.service, image, workload: self.workload, policy: self.policy }
     }
 }
 

@@ -33,10 +33,7 @@ impl Route {
     /// The colour that gets all of the traffic, if one does.
     #[must_use]
     pub fn live(&self) -> Option<Colour> {
-        self.weights
-            .iter()
-            .find(|(_, weight)| **weight == 100)
-            .map(|(colour, _)| *colour)
+        self.weights.iter().find(|(_, weight)| **weight == 100).map(|(colour, _)| *colour)
     }
 }
 
