@@ -140,7 +140,7 @@ impl Engine {
         self.check_sequence(&request).await?;
         self.make_way(&request, &others).await?;
         let id = DeploymentId::new();
-        let entry = opening(request);
+        let entry = opening(request, self.inner.world.clock.now());
         self.inner.world.journal.append(id, &entry.record).await.map_err(|e| unavailable(&e))?;
         let Some(state) = State::open(&entry) else {
             return Err(refuse(RefusalKind::Internal, "the opening record is none"));

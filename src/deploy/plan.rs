@@ -1,5 +1,7 @@
 //! What a deployment would do, in words: free, because what is to be done is decided in pure code.
 
+use jiff::Timestamp;
+
 use super::action::Finding;
 use super::record::{Prepared, StepResult};
 use super::runner::opening;
@@ -26,7 +28,9 @@ pub fn plan(request: &Request, found: Finding) -> Plan {
 }
 
 fn steps(request: &Request, prepared: &Prepared) -> Vec<PlanStep> {
-    let Some(mut state) = State::open(&opening(request.clone())) else { return Vec::new() };
+    let Some(mut state) = State::open(&opening(request.clone(), Timestamp::UNIX_EPOCH)) else {
+        return Vec::new();
+    };
     let result = Box::new(StepResult::Prepared(prepared.clone()));
     state.steps.insert(Step::Prepare, Progress::Done(result));
     Step::ALL

@@ -18,7 +18,7 @@ use super::record::{Journalled, Record, StepResult};
 use super::saga::{Decision, State};
 use super::standing::Standing;
 use super::view::told;
-use crate::model::{DeploymentId, Failure, FailureKind, Outcome, Step};
+use crate::model::{DeploymentId, Failure, FailureKind, Outcome, Request, Step};
 
 /// What a person or a newer deployment tells a running one.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ impl Runner {
             if self.state.failure.is_some() {
                 return None;
             }
-            let deadline = until(self.state.deadline());
+            let deadline = self.until_deadline();
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return None,
@@ -190,7 +190,7 @@ impl Runner {
 
     /// Wait for the next thing that happens.
     async fn wait(&mut self) {
-        let deadline = until(self.state.deadline());
+        let deadline = self.until_deadline();
         let stoppable = !self.state.reverting() && !self.state.past_stopping();
         let stopping = self.stop.is_cancelled();
         tokio::select! {
@@ -244,6 +244,11 @@ impl Runner {
             self.record(Record::Failed { failure }).await;
             self.stop.cancel();
         }
+    }
+
+    fn until_deadline(&self) -> Duration {
+        let left = self.state.deadline().duration_since(self.world.clock.now());
+        Duration::try_from(left).unwrap_or(Duration::ZERO)
     }
 
     async fn obey(&mut self, command: Command) {
@@ -350,13 +355,8 @@ fn passing(error: &PortError) -> bool {
     !matches!(error.trouble, Trouble::Denied | Trouble::Invalid)
 }
 
-fn until(deadline: Timestamp) -> Duration {
-    Duration::try_from(deadline.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO)
-}
-
-/// A journal that a deployment starts with.
+/// The record that a deployment's journal starts with.
 #[must_use]
-pub fn opening(request: crate::model::Request) -> Journalled {
-    let record = Record::Opened { request: Box::new(request) };
-    Journalled { seq: 0, at: Timestamp::now(), record }
+pub fn opening(request: Request, at: Timestamp) -> Journalled {
+    Journalled { seq: 0, at, record: Record::Opened { request: Box::new(request) } }
 }
