@@ -43,7 +43,9 @@ impl Ledger {
         Ok(new)
     }
 
-    fn turn(&self, service: &ServiceName) -> Arc<AsyncMutex<()>> {
+    /// The turn of `service`: whoever holds its lock is the only one that changes the record, or tells
+    /// the proxies what follows from it.
+    pub fn turn(&self, service: &ServiceName) -> Arc<AsyncMutex<()>> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         turns.entry(service.clone()).or_default().clone()
     }

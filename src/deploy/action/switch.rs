@@ -49,6 +49,9 @@ pub async fn stage(context: &Context) -> Result<StepResult, Failure> {
 /// Undo of [`stage`].
 pub async fn unstage(context: &Context, prepared: &Prepared) -> PortResult<()> {
     let service = &prepared.release.service;
+    let turn = context.ledger.turn(service);
+    // The reconciler must not tell the proxies about instances that are just being taken out.
+    let _turn = turn.lock().await;
     let mut before = prepared.before.proxies.clone();
     if let Some(live) = prepared.live {
         let now = context.world.proxies.snapshot(service).await?;
