@@ -1,5 +1,5 @@
 # Small tools that every part of the testbed uses.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
 
 say() { printf 'testbed: %s\n' "$*" >&2; }
 fail() {

@@ -1,5 +1,5 @@
 # What others need to know: `env` for shells, `config` for the deployer.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
 
 verb_env() {
   need_up

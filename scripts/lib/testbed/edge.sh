@@ -2,7 +2,7 @@
 #
 # They start on a bootstrap configuration that answers 503; from then on whoever deploys writes the
 # files. Both see directories of the testbed where the host's own proxies keep theirs.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
 
 # The status listeners, where a rendered configuration tells its generation.
 readonly STATUS_PORT=9180

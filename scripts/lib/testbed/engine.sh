@@ -1,5 +1,5 @@
 # Docker engines, each on a "machine" of its own: network namespace, mounts, host name, control group.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
 
 engine_dir() { echo "$dir/node$1"; }
 engine_pid_file() { echo "$dir/node$1/pid"; }
@@ -23,7 +23,8 @@ start_engines() {
 }
 
 # Not by `ip netns exec`: it hides the mounts of cgroup v1, and dockerd then refuses to start.
-# /run and /etc are private to the engine, for it writes to both (sockets, /etc/docker/key.json).
+# /run, /etc and /opt are the engine's own copies, for it writes to all three (sockets,
+# /etc/docker/key.json, /opt/containerd).
 start_engine() {
   local node=$1 home
   home=$(engine_dir "$node")
@@ -35,8 +36,11 @@ start_engine() {
     nsenter --net="/run/netns/$prefix-node$node" unshare --mount --uts --propagation private \
     bash -euc '
       mount -t tmpfs -o mode=755 tmpfs /run
-      mkdir /run/etc /run/etc-work
-      mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/etc-work /etc
+      for copy in etc opt; do
+        if [ ! -d "/$copy" ]; then continue; fi
+        mkdir "/run/$copy" "/run/$copy-work"
+        mount -t overlay overlay -o "lowerdir=/$copy,upperdir=/run/$copy,workdir=/run/$copy-work" "/$copy"
+      done
       hostname "$1"
       exec dockerd --config-file "$2"' dockerd "node$node" "$home/daemon.json"
 }

@@ -3,7 +3,7 @@
 # `hub` holds the bridge, the registries of images and Consul; `edge` the two proxies; `nodeN` one
 # engine each. The root namespace has one leg on the bridge and is not otherwise changed: the bridge
 # is not in it, so a firewall of the host (Docker's own, say) has no word in the testbed's traffic.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
 
 # 198.18.0.0/15 is set aside for bench tests (RFC 2544), so nothing real is hidden by it.
 name_addresses() {

@@ -1,5 +1,5 @@
 # What runs on the hub: two registries of images (open, and one that asks for credentials) and Consul.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
 
 in_hub() { nsenter --net="/run/netns/$prefix-hub" "$@"; }
 

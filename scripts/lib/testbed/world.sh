@@ -1,5 +1,5 @@
 # The testbed as a whole: its name, its directory, its lock, up and down.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
 
 readonly DEFAULT_DIR=/var/lib/verdigris-testbed
 readonly MAX_NODES=100
