@@ -98,6 +98,7 @@ remove_network() {
   done
 }
 
+# Name and directory of each testbed that has a network.
 verb_list() {
   local interface alias
   for interface in /sys/class/net/vgd*; do
@@ -106,6 +107,15 @@ verb_list() {
       'verdigris-testbed '*) echo "${alias#verdigris-testbed }" ;;
     esac
   done
+}
+
+# The name decides the namespaces, so two directories must not share one.
+refuse_other_directory() {
+  local other
+  other=$(verb_list | awk -v name="$name" -v dir="$dir" '$1 == name && $2 != dir { print $2 }')
+  if [[ -n $other && -e $other/$MARK ]]; then
+    fail "testbed \`$name\` is up in $other: set TESTBED_DIR to that, or choose another TESTBED_NAME"
+  fi
 }
 
 verb_exec() {

@@ -50,6 +50,7 @@ with_lock() {
     if [[ /dev/fd/9 -ef $dir ]]; then break; fi
     if ((attempt == 3)); then fail "testbed \`$name\` is being removed over and over"; fi
   done
+  refuse_other_directory
   "$@"
 }
 
