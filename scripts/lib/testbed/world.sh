@@ -41,6 +41,7 @@ name_world() {
 # there is no lock file to leave behind.
 with_lock() {
   need_root
+  refuse_other_directory
   local attempt
   for attempt in 1 2 3; do
     mkdir -p "$dir"
@@ -50,7 +51,6 @@ with_lock() {
     if [[ /dev/fd/9 -ef $dir ]]; then break; fi
     if ((attempt == 3)); then fail "testbed \`$name\` is being removed over and over"; fi
   done
-  refuse_other_directory
   "$@"
 }
 
@@ -112,10 +112,10 @@ verb_up() {
   fi
   clean
   nodes=$wanted
+  make_directory
   trap 'status=$?; trap - EXIT; if ((status != 0)); then give_up; fi; exit $status' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
-  make_directory
   make_network
   save_world
   make_certificates
