@@ -7,6 +7,7 @@ pub mod client;
 pub mod config;
 pub mod deploy;
 pub mod discovery;
+pub mod docker;
 pub mod gate;
 pub mod journal;
 pub mod model;
