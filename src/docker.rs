@@ -20,5 +20,5 @@ pub use container::{Attached, Container, Ending, Exit};
 pub use credentials::{Credentials, RegistryAuth};
 pub use endpoint::{Endpoint, ParseEndpointError, TlsFiles};
 pub use error::{Error, NOT_A_MANAGER};
-pub use frames::{Frame, Frames, Lines, Source, printable};
+pub use frames::{Frame, Frames, Lines, Source};
 pub use image::ImageError;

@@ -10,6 +10,7 @@ pub mod discovery;
 pub mod docker;
 pub mod gate;
 pub mod journal;
+pub mod lines;
 pub mod model;
 pub mod proxy;
 pub mod registry;

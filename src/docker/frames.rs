@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::lines::LineBuffer;
+
 /// Which stream a piece of output came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
@@ -86,28 +88,16 @@ fn source(kind: u8) -> Source {
 #[derive(Debug, Default)]
 pub struct Lines {
     frames: Frames,
-    open: BTreeMap<Source, Vec<u8>>,
+    open: BTreeMap<Source, LineBuffer>,
 }
-
-/// A longer line is broken: something that prints without end must not fill the memory.
-const LONGEST_LINE: usize = 16 << 10;
 
 impl Lines {
     /// The engine sent `data`: the lines that are complete now.
     pub fn push(&mut self, data: &[u8]) -> Vec<String> {
+        let frames = self.frames.push(data).into_iter();
         let mut lines = Vec::new();
-        let frames = self.frames.push(data);
-        for frame in frames.into_iter().filter(|f| f.source != Source::System) {
-            let open = self.open.entry(frame.source).or_default();
-            for byte in frame.data {
-                if byte == b'\n' || open.len() >= LONGEST_LINE {
-                    lines.push(printable(open));
-                    open.clear();
-                }
-                if byte != b'\n' {
-                    open.push(byte);
-                }
-            }
+        for frame in frames.filter(|frame| frame.source != Source::System) {
+            lines.extend(self.open.entry(frame.source).or_default().push(&frame.data));
         }
         lines
     }
@@ -115,26 +105,8 @@ impl Lines {
     /// The output has ended: lines that were not.
     #[must_use]
     pub fn finish(self) -> Vec<String> {
-        let open = self.open.values().filter(|line| !line.is_empty());
-        open.map(|line| printable(line)).collect()
+        self.open.into_values().filter_map(LineBuffer::finish).collect()
     }
-}
-
-/// Without control characters and colours: what a container prints must not move anybody's cursor.
-#[must_use]
-pub fn printable(line: &[u8]) -> String {
-    let text = String::from_utf8_lossy(line);
-    let mut kept = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c == '\x1b' && chars.next_if_eq(&'[').is_some() {
-            // A control sequence goes on to its first letter.
-            chars.by_ref().find(|c| ('@'..='~').contains(c));
-        } else if c == '\t' || !c.is_control() {
-            kept.push(c);
-        }
-    }
-    kept
 }
 
 #[cfg(test)]
@@ -168,13 +140,5 @@ mod tests {
         let mut lines = Lines::default();
         assert_eq!(lines.push(b"\x1b[31mred\x1b[0m\r\nplain"), ["red"]);
         assert_eq!(lines.finish(), ["plain"]);
-    }
-
-    #[test]
-    fn an_endless_line_is_broken() {
-        let mut lines = Lines::default();
-        let broken = lines.push(&frame(1, &"x".repeat(LONGEST_LINE + 1)));
-        assert_eq!(broken.len(), 1);
-        assert_eq!(lines.finish(), ["x"]);
     }
 }

@@ -268,4 +268,3 @@ fn without_nulls(value: Value) -> Value {
         other => other,
     }
 }
-

@@ -199,4 +199,3 @@ where
 {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
-
