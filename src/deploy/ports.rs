@@ -332,6 +332,8 @@ pub enum GateError {
     Failed {
         /// What it said: `exit code 1`, `status 500 instead of 200 from 10.0.0.2:32768`.
         reason: String,
+        /// The JUnit files that it wrote, which tell more.
+        junit: Vec<JunitFile>,
     },
     /// It did not end within its timeout.
     #[error("not passed after {}", humantime::format_duration(*.0))]

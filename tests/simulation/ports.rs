@@ -322,7 +322,7 @@ impl Gates for Sim {
         .await?;
         match gate.name.as_str() {
             name if name.contains("fail") => {
-                Err(GateError::Failed { reason: "exit code 1".into() })
+                Err(GateError::Failed { reason: "exit code 1".into(), junit: Vec::new() })
             }
             _ if hangs && !stopped => Err(GateError::TimedOut(gate.timeout)),
             _ => Ok(Vec::new()),
