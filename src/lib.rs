@@ -12,5 +12,6 @@ pub mod journal;
 pub mod model;
 pub mod proxy;
 pub mod registry;
+pub mod sqlite;
 pub mod stack;
 pub mod swarm;
