@@ -1,1 +1,3 @@
 //! Where instances, colours and routes are recorded: `embedded` or `consul`.
+
+pub mod embedded;
