@@ -15,5 +15,6 @@ pub mod lines;
 pub mod model;
 pub mod proxy;
 pub mod registry;
+pub mod sqlite;
 pub mod stack;
 pub mod swarm;

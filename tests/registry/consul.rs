@@ -1,0 +1,2 @@
+//! What only Consul does.
+
