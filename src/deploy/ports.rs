@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -397,6 +398,12 @@ pub trait EventLog: Send + Sync {
     async fn events(&self, deployment: DeploymentId) -> PortResult<Vec<Event>>;
 }
 
+/// The wall clock. Waiting is tokio's; this is for instants that outlive the process.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
 /// All the ports together: the world that a deployment acts on.
 #[derive(Clone)]
 pub struct World {
@@ -412,4 +419,6 @@ pub struct World {
     pub journal: Arc<dyn Journal>,
     /// Keeps what was said.
     pub log: Arc<dyn EventLog>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
 }
