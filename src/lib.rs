@@ -1,1 +1,19 @@
-//! Verdigris
+//! Verdigris: blue-green deployments for Docker Swarm, with service discovery.
+
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod deploy;
+pub mod discovery;
+mod document;
+pub mod docker;
+pub mod gate;
+pub mod journal;
+pub mod lines;
+pub mod model;
+pub mod proxy;
+pub mod registry;
+pub mod stack;
+pub mod swarm;

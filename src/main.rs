@@ -1,2 +1,3 @@
-//! Verdigris
+//! The `verdigris` binary.
+
 fn main() {}

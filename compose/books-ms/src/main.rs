@@ -52,9 +52,7 @@ fn run(verb: Option<&str>) -> anyhow::Result<()> {
 
 fn port() -> anyhow::Result<u16> {
     match std::env::var("BOOKS_PORT") {
-        Ok(text) => text
-            .parse()
-            .with_context(|| format!("`BOOKS_PORT` is `{text}`, not a port")),
+        Ok(text) => text.parse().with_context(|| format!("`BOOKS_PORT` is `{text}`, not a port")),
         Err(_) => Ok(DEFAULT_PORT),
     }
 }
@@ -67,9 +65,8 @@ async fn serve(port: u16) -> anyhow::Result<()> {
         bail!("cannot open the catalogue: no such file (the fault `exit-at-start`)");
     }
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}"))?;
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     println!("books-ms {identity} listens on {address}");
 
     let stop = terminated()?;

@@ -71,19 +71,13 @@ impl Settings {
 
 /// `ip:port` or just `ip`, separated by commas.
 fn addresses(text: &str, default_port: u16) -> Result<Vec<SocketAddr>, String> {
-    let parts = text
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty());
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     parts.map(|part| address(part, default_port)).collect()
 }
 
 fn address(text: &str, default_port: u16) -> Result<SocketAddr, String> {
     text.parse::<SocketAddr>()
-        .or_else(|_| {
-            text.parse::<IpAddr>()
-                .map(|ip| SocketAddr::new(ip, default_port))
-        })
+        .or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, default_port)))
         .map_err(|_| format!("`{text}` is not an IP address with a port"))
 }
 
@@ -93,34 +87,23 @@ mod tests {
 
     fn read(pairs: &[(&str, &str)]) -> Result<Settings, SettingsError> {
         Settings::from_environment(|name| {
-            pairs
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).to_owned())
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         })
     }
 
     #[test]
     fn reads_addresses_with_and_without_port() {
-        let settings = read(&[
-            ("TEST_TYPE", "post-integration"),
-            ("TEST_HTTPS", "10.0.0.1, 10.0.0.2:8443"),
-        ])
-        .unwrap();
-        let expected = [
-            "10.0.0.1:443".parse().unwrap(),
-            "10.0.0.2:8443".parse().unwrap(),
-        ];
+        let settings =
+            read(&[("TEST_TYPE", "post-integration"), ("TEST_HTTPS", "10.0.0.1, 10.0.0.2:8443")])
+                .unwrap();
+        let expected = ["10.0.0.1:443".parse().unwrap(), "10.0.0.2:8443".parse().unwrap()];
         assert_eq!(settings.https, expected);
     }
 
     #[test]
     fn says_which_variable_is_wrong() {
         assert!(read(&[]).unwrap_err().0.contains("TEST_TYPE"));
-        let wrong = read(&[
-            ("TEST_TYPE", "pre-integration"),
-            ("TEST_ADDRESSES", "books"),
-        ]);
+        let wrong = read(&[("TEST_TYPE", "pre-integration"), ("TEST_ADDRESSES", "books")]);
         assert!(wrong.unwrap_err().0.contains("`books`"));
     }
 }

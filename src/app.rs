@@ -1,0 +1,1 @@
+//! The one place that names concrete adapters: builds the daemon from its configuration.

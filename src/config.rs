@@ -1,0 +1,1 @@
+//! `verdigris.toml`, read and validated; all problems are reported together.

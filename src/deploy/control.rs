@@ -1,0 +1,165 @@
+//! What the daemon can be asked, by the API and nothing else.
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    DeploymentId, DeploymentView, Event, ExitCode, Plan, Request, ServiceName, Status,
+};
+
+/// Why a request was not taken.
+#[derive(
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, utoipa::ToSchema,
+)]
+#[error("{message}")]
+pub struct Refusal {
+    /// What kind of refusal.
+    pub kind: RefusalKind,
+    /// What, where and why, in one line.
+    pub message: String,
+    /// Further lines worth showing.
+    #[serde(default)]
+    pub details: Vec<String>,
+    /// The way out.
+    #[serde(default)]
+    pub remedy: Option<String>,
+    /// The deployment that stands in the way.
+    #[serde(default)]
+    pub deployment: Option<DeploymentId>,
+}
+
+/// The kinds of refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalKind {
+    /// The request makes no sense (HTTP 400, exit 2).
+    Invalid,
+    /// There is no such service, deployment, proxy (404, exit 2).
+    Unknown,
+    /// Another deployment of the service is under way (409, exit 30).
+    Busy,
+    /// A newer one was accepted already (409, exit 31).
+    OutOfSequence,
+    /// The deployment is not in a state that allows it: nothing waits for approval, it has ended or
+    /// has committed (409, exit 30).
+    WrongState,
+    /// Swarm or registry cannot be reached (503, exit 41).
+    Unreachable,
+    /// The daemon is shutting down (503, exit 41).
+    ShuttingDown,
+    /// A defect (500, exit 1).
+    Internal,
+}
+
+impl RefusalKind {
+    /// The exit code of the command that was refused.
+    #[must_use]
+    pub fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Invalid | Self::Unknown => ExitCode::Invalid,
+            Self::Busy | Self::WrongState => ExitCode::Locked,
+            Self::OutOfSequence => ExitCode::Superseded,
+            Self::Unreachable | Self::ShuttingDown => ExitCode::Unreachable,
+            Self::Internal => ExitCode::Internal,
+        }
+    }
+}
+
+/// A request was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Submitted {
+    /// The deployment to follow.
+    pub deployment: DeploymentId,
+    /// The very same was under way already: the client follows that one.
+    pub attached: bool,
+}
+
+/// One thing that `doctor` looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Finding {
+    /// What was looked at: `engine`, `swarm`, `registry`, `proxy edge-nginx`.
+    pub subject: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was found.
+    pub message: String,
+    /// What to do.
+    pub remedy: Option<String>,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// As it should be.
+    Good,
+    /// Works, with a limit worth knowing.
+    Warning,
+    /// Deployments will fail.
+    Bad,
+}
+
+/// A proxy's configuration as its template renders it now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Rendered {
+    /// The proxy.
+    pub proxy: String,
+    /// The text; none when the template fails.
+    pub text: Option<String>,
+    /// It differs from what is in force.
+    pub differs: bool,
+    /// Why it would not go live: template error with file, line and column, or the checker's words.
+    pub problem: Option<String>,
+}
+
+/// The daemon as its API sees it.
+#[async_trait]
+pub trait Control: Send + Sync {
+    /// Take a request; waits only for what decides whether it is taken.
+    async fn submit(&self, request: Request) -> Result<Submitted, Refusal>;
+
+    /// What `submit` of the same would do.
+    async fn plan(&self, request: Request) -> Result<Plan, Refusal>;
+
+    /// Stop a deployment that has not committed, and revert it. Done already: fine.
+    async fn abort(&self, id: DeploymentId, by: &str, why: &str) -> Result<(), Refusal>;
+
+    /// Let a deployment that waits for approval go on.
+    async fn approve(&self, id: DeploymentId, by: &str) -> Result<(), Refusal>;
+
+    /// Revert a deployment that waits for approval.
+    async fn reject(&self, id: DeploymentId, by: &str, why: &str) -> Result<(), Refusal>;
+
+    /// Take up a stuck deployment again.
+    async fn retry(&self, id: DeploymentId, by: &str) -> Result<(), Refusal>;
+
+    /// One deployment.
+    async fn deployment(&self, id: DeploymentId) -> Result<DeploymentView, Refusal>;
+
+    /// The newest `limit` deployments of one service or of all, newest first.
+    async fn history(
+        &self,
+        service: Option<&ServiceName>,
+        limit: usize,
+    ) -> Result<Vec<DeploymentView>, Refusal>;
+
+    /// Everything that happened in a deployment after event `after`, then what happens, until its end.
+    async fn follow(
+        &self,
+        id: DeploymentId,
+        after: Option<u64>,
+    ) -> Result<BoxStream<'static, Event>, Refusal>;
+
+    /// Everything that happens in any deployment from now on.
+    fn watch(&self) -> BoxStream<'static, Event>;
+
+    /// Services and proxies as they stand; of one service when named.
+    async fn status(&self, service: Option<&ServiceName>) -> Result<Status, Refusal>;
+
+    /// A proxy's configuration as its template renders it now; nothing is changed.
+    async fn render(&self, proxy: &str) -> Result<Rendered, Refusal>;
+
+    /// Look at everything that deployments need.
+    async fn doctor(&self) -> Vec<Finding>;
+}

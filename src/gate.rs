@@ -1,0 +1,1 @@
+//! Gates: container, http and command.

@@ -1,0 +1,1 @@
+//! The durable store of journals, events and releases, in `SQLite`.

@@ -1,0 +1,1 @@
+//! Keepers: each keeps one proxy true to what it was told.

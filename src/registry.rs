@@ -1,0 +1,1 @@
+//! Where instances, colours and routes are recorded: `embedded` or `consul`.
