@@ -37,7 +37,7 @@ impl Load {
             .map(|target| target.name.clone())
             .collect();
         let load = Self {
-            recorder: Arc::new(Recorder::new(names)),
+            recorder: Arc::new(Recorder::new(names, config.keep.clone())),
             stop: CancellationToken::new(),
             clients: TaskTracker::new(),
         };
@@ -70,7 +70,7 @@ impl Load {
         self.recorder.started()
     }
 
-    /// Everything until now.
+    /// Everything until now, except [`Report::answers`].
     #[must_use]
     pub fn report(&self) -> Report {
         self.recorder.report()
@@ -81,7 +81,7 @@ impl Load {
     pub async fn finish(self) -> Report {
         self.stop.cancel();
         self.clients.wait().await;
-        self.recorder.report()
+        self.recorder.final_report()
     }
 }
 
