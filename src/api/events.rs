@@ -13,10 +13,11 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Api;
-use super::auth::{Caller, Scope};
+use super::auth::Caller;
 use super::body::{Asked, Named};
 use super::deployments::readable;
 use super::problem::Problem;
+use crate::config::Scope;
 use crate::deploy::control::{Control, Refusal};
 use crate::model::{DeploymentId, Event, Happening};
 
@@ -126,11 +127,14 @@ fn answer(
 }
 
 /// `events` up to and with the deployment's end.
-fn until_end(events: impl Stream<Item = Event>) -> impl Stream<Item = Event> {
-    events.scan(false, |ended, event| {
-        let over = *ended;
-        *ended = matches!(event.what, Happening::Ended { .. });
-        std::future::ready((!over).then_some(event))
+fn until_end(
+    events: impl Stream<Item = Event> + Send + 'static,
+) -> impl Stream<Item = Event> + Send + 'static {
+    stream::unfold(Some(events.boxed()), |events| async {
+        let mut events = events?;
+        let event = events.next().await?;
+        let over = matches!(event.what, Happening::Ended { .. });
+        Some((event, (!over).then_some(events)))
     })
 }
 
