@@ -1,1 +1,2 @@
 //! What only Consul does.
+
