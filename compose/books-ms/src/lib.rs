@@ -1,0 +1,3 @@
+//! What the sample service and its tests share: the catalogue.
+
+pub mod catalogue;
