@@ -15,12 +15,8 @@ async fn a_deployment_is_submitted_and_followed_to_its_end() {
     let daemon = Daemon::start().await;
     daemon.fake.state().script = samples::success();
     let http = daemon.http();
-    let response = http
-        .post("http://v/v1/deployments")
-        .json(&samples::request_json())
-        .send()
-        .await
-        .unwrap();
+    let response =
+        http.post("http://v/v1/deployments").json(&samples::request_json()).send().await.unwrap();
     assert_eq!(response.status(), 202);
     let submitted = body(response).await;
     let id = submitted["deployment"].as_str().unwrap();

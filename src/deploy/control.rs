@@ -75,13 +75,7 @@ impl RefusalKind {
 impl Refusal {
     /// A refusal of `kind`, with nothing but its message.
     pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            details: Vec::new(),
-            remedy: None,
-            deployment: None,
-        }
+        Self { kind, message: message.into(), details: Vec::new(), remedy: None, deployment: None }
     }
 
     /// With the way out.

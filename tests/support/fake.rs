@@ -10,9 +10,7 @@ use futures_util::stream::{self, BoxStream};
 use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
 use tokio_stream::wrappers::BroadcastStream;
-use verdigris::deploy::control::{
-    Control, Finding, Refusal, RefusalKind, Rendered, Submitted,
-};
+use verdigris::deploy::control::{Control, Finding, Refusal, RefusalKind, Rendered, Submitted};
 use verdigris::model::{
     DeploymentId, DeploymentView, Event, Failure, FailureKind, Happening, Kind, Outcome, Phase,
     Plan, Request, ServiceName, Status, Step, StepState, StepView,
@@ -289,12 +287,10 @@ impl Control for Shared {
         let coming = BroadcastStream::new(self.0.news.subscribe());
         drop(state);
         let coming = coming.filter_map(|event| std::future::ready(event.ok()));
-        let all = stream::iter(past).chain(coming.filter(move |event| {
-            std::future::ready(event.deployment == id)
-        }));
-        let new = all.filter(move |event| {
-            std::future::ready(after.is_none_or(|after| event.seq > after))
-        });
+        let all = stream::iter(past)
+            .chain(coming.filter(move |event| std::future::ready(event.deployment == id)));
+        let new = all
+            .filter(move |event| std::future::ready(after.is_none_or(|after| event.seq > after)));
         Ok(new.boxed())
     }
 

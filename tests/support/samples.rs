@@ -6,9 +6,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use verdigris::model::{
-    Colour, DeploymentId, DeploymentView, Draft, Failure, FailureKind, Happening, Instance, Outcome,
-    Phase, ProxyStatus, Registration, ReleaseId, Route, RouteRule, ServiceStatus, Standing, Status,
-    Step,
+    Colour, DeploymentId, DeploymentView, Draft, Failure, FailureKind, Happening, Instance,
+    Outcome, Phase, ProxyStatus, Registration, ReleaseId, Route, RouteRule, ServiceStatus,
+    Standing, Status, Step,
 };
 
 use super::fake::Scene;
@@ -114,7 +114,8 @@ pub fn success() -> Vec<Scene> {
         script.push(scene(step, Happening::Began));
         if let Some(point) = step.gate_point() {
             let gate = format!("{point} tests");
-            script.push(scene(step, Happening::Output { gate: gate.clone(), line: "ok".to_owned() }));
+            script
+                .push(scene(step, Happening::Output { gate: gate.clone(), line: "ok".to_owned() }));
             let verdict = Happening::Gate { gate, millis: 1234, failure: None, junit: vec![] };
             script.push(scene(step, verdict));
         }
