@@ -57,9 +57,7 @@ fn expectation(line: &str) -> (u32, &str, &str) {
 }
 
 fn matches(problem: &Problem, (line, key, phrase): (u32, &str, &str)) -> bool {
-    problem.place.line == line
-        && &*problem.place.key == key
-        && problem.to_string().contains(phrase)
+    problem.place.line == line && &*problem.place.key == key && problem.to_string().contains(phrase)
 }
 
 fn check(path: &Path, loaded: Result<(), Problems>, failures: &mut Vec<String>) {

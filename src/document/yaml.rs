@@ -26,8 +26,8 @@ pub(crate) fn parse_yaml(file: &str, text: &str, problems: &mut Problems) -> Opt
             root.name("");
             Some(root)
         }
-        Err(Stop(place, what)) => {
-            problems.report(&place, format!("not YAML: {what}"), "correct the syntax");
+        Err(Stop { place, what, remedy }) => {
+            problems.report(&place, what, remedy);
             None
         }
     }
@@ -43,7 +43,22 @@ fn options() -> granit_parser::Options {
 }
 
 /// What makes going on impossible.
-struct Stop(Place, String);
+struct Stop {
+    place: Place,
+    what: String,
+    remedy: &'static str,
+}
+
+impl Stop {
+    fn syntax(place: Place, what: &str) -> Self {
+        let what = format!("not YAML: {}", what.replace('\n', ", "));
+        Self { place, what, remedy: "correct the syntax" }
+    }
+
+    fn too_large(place: &Place, what: String) -> Self {
+        Self { place: place.clone(), what, remedy: "use fewer aliases, or less structure" }
+    }
+}
 
 type Composed = Result<Node, Stop>;
 
@@ -85,12 +100,12 @@ impl<'a> Composer<'a, '_> {
         match self.events.next_event() {
             Some(Ok(next)) => Ok(next),
             Some(Err(error)) => Err(self.broken(&error)),
-            None => Err(Stop(self.start.clone(), "the text ends too early".to_owned())),
+            None => Err(Stop::syntax(self.start.clone(), "the text ends too early")),
         }
     }
 
     fn broken(&self, error: &ScanError) -> Stop {
-        Stop(self.place(*error.marker()), error.info().replace('\n', ", "))
+        Stop::syntax(self.place(*error.marker()), &error.info())
     }
 
     fn place(&self, mark: Marker) -> Place {
@@ -131,7 +146,7 @@ impl<'a> Composer<'a, '_> {
                 );
                 (0, Value::Wrong)
             }
-            _ => return Err(Stop(place, "a value is missing".to_owned())),
+            _ => return Err(Stop::syntax(place, "a value is missing")),
         };
         let node = Node { place, value };
         if anchor != 0 {
@@ -145,10 +160,10 @@ impl<'a> Composer<'a, '_> {
     fn count(&mut self, nodes: usize, depth: usize, place: &Place) -> Result<(), Stop> {
         self.nodes += nodes;
         if self.nodes > MOST_NODES {
-            return Err(Stop(place.clone(), format!("more than {MOST_NODES} values")));
+            return Err(Stop::too_large(place, format!("there are more than {MOST_NODES} values")));
         }
         if depth > DEEPEST {
-            return Err(Stop(place.clone(), format!("nested more than {DEEPEST} deep")));
+            return Err(Stop::too_large(place, format!("it is nested more than {DEEPEST} deep")));
         }
         Ok(())
     }
@@ -255,7 +270,7 @@ impl<'a> Composer<'a, '_> {
 
     fn alias(&mut self, anchor: usize, place: Place, depth: usize) -> Composed {
         let Some(node) = self.anchors.get(&anchor) else {
-            return Err(Stop(place, "an alias stands inside of what it names".to_owned()));
+            return Err(Stop::syntax(place, "an alias stands inside of what it names"));
         };
         let node = node.clone();
         let (size, height) = measure(&node);

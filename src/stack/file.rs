@@ -1,6 +1,8 @@
 //! A stack file as a whole: which services it deploys, and each of them.
 
-use crate::document::{At, Entry, Node, Problems, Read, Table, Value, is_extension, nearest, parse_yaml};
+use crate::document::{
+    At, Entry, Node, Problems, Read, Table, Value, is_extension, nearest, parse_yaml,
+};
 use crate::model::{Draft, ImageRef, Policy, Publish, ServiceName, Workload};
 
 use super::block::Block;

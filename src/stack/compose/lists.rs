@@ -34,7 +34,7 @@ impl Read for CommandLine {
             problems.report(
                 &node.place,
                 "the command is empty",
-                "leave the key out to keep the image's own; Swarm cannot clear it",
+                "write a command; to keep the image's own, leave the key out",
             );
             return None;
         }
