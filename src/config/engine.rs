@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use crate::document::{At, Leaf, Place, Problems, record};
+use crate::document::{At, Leaf, Place, Problems, reason, record};
 
 use super::leaves::FilePath;
 use super::load::{Base, Environment};
@@ -64,10 +64,10 @@ impl Leaf for Host {
                 false => Err("the path of its socket is not absolute".to_owned()),
             };
         }
-        let url = Url::parse(text).map_err(|error| error.to_string())?;
-        if !matches!(url.scheme(), "tcp" | "ssh") {
+        if !(text.starts_with("tcp://") || text.starts_with("ssh://")) {
             return Err("it begins with none of `unix://`, `tcp://` and `ssh://`".to_owned());
         }
+        let url = Url::parse(text).map_err(reason)?;
         if url.host_str().is_none_or(|host| host.is_empty() || host.starts_with('-')) {
             return Err("it names no host".to_owned());
         }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use crate::document::leaf;
+use crate::document::{leaf, reason};
 
 leaf! {
     /// A path, perhaps relative to the configuration's directory.
@@ -47,10 +47,10 @@ fn parse_status(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn parse_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| error.to_string())?;
-    if !matches!(url.scheme(), "http" | "https") {
+    if !(text.starts_with("http://") || text.starts_with("https://")) {
         return Err("it begins neither with `http://` nor with `https://`".to_owned());
     }
+    let url = Url::parse(text).map_err(reason)?;
     if url.host_str().is_none_or(str::is_empty) {
         return Err("it names no host".to_owned());
     }

@@ -69,7 +69,8 @@ pub fn parse(
     let root = parse_toml(&file, text, &mut problems);
     let base = Base { directory: directory(path), file };
     let environment = Environment(environment);
-    let config = File::read(&root, &mut problems)
+    let config = root
+        .and_then(|root| File::read(&root, &mut problems))
         .and_then(|file| validate(&file, &base, &environment, &mut problems));
     problems.or(config)
 }

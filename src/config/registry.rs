@@ -107,8 +107,10 @@ impl RegistryRecord {
         let ca = self.ca.as_ref().map(|path| base.resolve(&path.value.0));
         let tls = (ca.is_some() || identity.is_some()).then_some(Tls { ca, identity });
         let Some(address) = &self.address else {
-            let what = "`address` is missing, or wrong";
-            problems.report(place, what, "write for example `address = \"http://127.0.0.1:8500\"`");
+            if !problems.mention(&place.below("address").key) {
+                let remedy = "write for example `address = \"http://127.0.0.1:8500\"`";
+                problems.report(place, "`address` is missing", remedy);
+            }
             return None;
         };
         let HttpUrl(url) = &address.value;

@@ -42,8 +42,8 @@ impl Leaf for Scope {
 
 leaf! {
     /// SHA-256, hexadecimal.
-    Hash([u8; 32]) is "the SHA-256 of a token", like "printf %s TOKEN | sha256sum", by parse_hash
-        secrets;
+    Hash([u8; 32]) is "the SHA-256 of a token", like
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", by parse_hash secrets;
 
     /// A name of services with `*` for any characters.
     Pattern(String) is "a pattern of service names", like "books-*", by parse_pattern;
@@ -54,7 +54,10 @@ fn parse_hash(text: &str) -> Result<[u8; 32], String> {
     let digits = text.strip_prefix("sha256:").unwrap_or(text);
     match hex::decode_to_slice(digits, &mut hash) {
         Ok(()) => Ok(hash),
-        Err(_) => Err("it has 64 hexadecimal digits (never the token itself)".to_owned()),
+        Err(_) => {
+            Err("it has 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints them"
+                .to_owned())
+        }
     }
 }
 

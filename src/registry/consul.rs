@@ -32,7 +32,7 @@ use crate::model::{ServiceName, ServiceRecord};
 use client::Client;
 use diff::Diff;
 use error::CallError;
-use image::{Held, Image, Key, Listed, Member};
+use image::{Held, Image, Listed, Member, Pair};
 use layout::Layout;
 
 pub use settings::{Settings, SettingsError};
@@ -85,7 +85,7 @@ impl Consul {
         let keys = format!("kv/{}", self.layout.services());
         let (listed, keys, ()) = tokio::try_join!(
             self.client.get::<Option<Listed>>(&node, &[]),
-            self.client.get::<Vec<Key>>(&keys, &[("recurse", "")]),
+            self.client.get::<Vec<Pair>>(&keys, &[("recurse", "")]),
             self.may_list(),
         )?;
         let entries = listed.value.flatten().map(|listed| listed.services);
@@ -164,3 +164,6 @@ impl Registry for Consul {
             .map_err(|error| self.failed(error, operation()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,10 +34,13 @@ impl Variables {
     /// holds can become structure. Extension keys are nobody's to read, but for our own.
     pub fn apply(&self, node: &mut Node, problems: &mut Problems) {
         match &mut node.value {
-            Value::Null => {}
+            Value::Null | Value::Wrong => {}
             Value::Scalar(scalar) => match interpolate(&scalar.text, self) {
                 Ok(text) => *scalar = Scalar { text, kind: scalar.kind },
-                Err(error) => problems.report(&node.place, error.to_string(), error.remedy()),
+                Err(error) => {
+                    problems.report(&node.place, error.to_string(), error.remedy());
+                    node.value = Value::Wrong;
+                }
             },
             Value::List(items) => items.iter_mut().for_each(|item| self.apply(item, problems)),
             Value::Table(entries) => entries

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -95,13 +96,14 @@ impl Agent {
             let directory = tempfile::tempdir().unwrap();
             let certificates = (kind == Kind::Tls).then(|| certificates::make(directory.path()));
             let ports = Ports::free();
+            let http = client();
             let mut agent = Self {
                 kind,
                 child: launch(kind, ports, directory.path(), certificates.as_ref()),
                 ports,
                 directory,
                 certificates,
-                http: client(),
+                http,
             };
             if agent.comes_up().await {
                 return Some(agent);
@@ -117,13 +119,22 @@ impl Agent {
             if self.child.try_wait().unwrap().is_some() {
                 return false;
             }
-            let leader = self.try_get("status/leader").await;
-            if leader.is_some_and(|leader| self.kind == Kind::Leaderless || leader != "") {
+            if self.is_up().await {
                 return true;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         false
+    }
+
+    async fn is_up(&self) -> bool {
+        let leader = self.try_get("status/leader").await;
+        match self.kind {
+            Kind::Leaderless => leader.is_some(),
+            // The first leader takes a moment longer to set up the first token.
+            Kind::Acl => self.try_get("acl/token/self").await.is_some(),
+            Kind::Plain | Kind::Tls => leader.is_some_and(|leader| leader != ""),
+        }
     }
 
     /// Kill it, keep its data.
@@ -160,9 +171,11 @@ impl Agent {
         Consul::new(&self.settings()).unwrap()
     }
 
-    /// A file with this token.
+    /// A new file with this token.
     pub fn token(&self, token: &str) -> PathBuf {
-        let path = self.directory.path().join(format!("token-{token}"));
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = self.directory.path().join(format!("token-{number}"));
         std::fs::write(&path, format!("{token}\n")).unwrap();
         path
     }
@@ -180,7 +193,7 @@ impl Agent {
         self.try_get(path).await.unwrap()
     }
 
-    async fn try_get(&self, path: &str) -> Option<Value> {
+    pub async fn try_get(&self, path: &str) -> Option<Value> {
         let request = self.http.get(self.url(path)).header("X-Consul-Token", MASTER);
         request.send().await.ok()?.json().await.ok()
     }
@@ -208,10 +221,11 @@ impl Agent {
     }
 }
 
-/// One that does not depend on what the code under test sets up.
+/// One that does not depend on what the code under test sets up. It keeps no connections: they would
+/// belong to the runtime of one test, and the server is shared.
 fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().tls_certs_only([]).build().unwrap()
+    reqwest::Client::builder().tls_certs_only([]).pool_max_idle_per_host(0).build().unwrap()
 }
 
 impl Drop for Agent {

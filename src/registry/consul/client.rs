@@ -1,14 +1,17 @@
 //! Consul's HTTP API, as much of it as is needed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use reqwest::header::HeaderValue;
 use reqwest::{Certificate, Identity, Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::CallError;
-use super::image::Key;
+use super::image::Pair;
 use super::settings::{self, Settings, SettingsError};
 use super::token::Token;
 use super::txn::Objection;
@@ -26,7 +29,7 @@ pub(super) struct Client {
     http: reqwest::Client,
     address: String,
     datacenter: Option<String>,
-    token: std::sync::Arc<Token>,
+    token: Arc<Token>,
 }
 
 /// An answer and the index to wait from for the next one.
@@ -37,11 +40,27 @@ pub(super) struct Answer<T> {
     pub(super) value: Option<T>,
 }
 
+/// What is asked.
+struct Call<'a> {
+    method: Method,
+    /// After `/v1/`.
+    path: &'a str,
+    query: &'a [(&'a str, &'a str)],
+    body: Option<Bytes>,
+    /// Longest time to the end of the answer.
+    patience: Duration,
+}
+
+impl Call<'_> {
+    const GET: Self =
+        Call { method: Method::GET, path: "", query: &[], body: None, patience: PATIENCE };
+}
+
 /// What came back, before it is understood.
 struct Raw {
     status: StatusCode,
     index: u64,
-    body: Vec<u8>,
+    body: Bytes,
 }
 
 impl Client {
@@ -54,7 +73,7 @@ impl Client {
             http: connector(settings)?,
             address: url.as_str().trim_end_matches('/').to_owned(),
             datacenter: settings.datacenter.clone(),
-            token: std::sync::Arc::new(Token::read(settings.token_file.clone())?),
+            token: Arc::new(Token::read(settings.token_file.clone())?),
         })
     }
 
@@ -67,9 +86,9 @@ impl Client {
     }
 
     /// One key; none if it does not exist.
-    pub(super) async fn key(&self, key: &str) -> Result<Option<Key>, CallError> {
-        let keys: Answer<Vec<Key>> = self.get(&format!("kv/{key}"), &[]).await?;
-        Ok(keys.value.into_iter().flatten().next())
+    pub(super) async fn key(&self, key: &str) -> Result<Option<Pair>, CallError> {
+        let pairs: Answer<Vec<Pair>> = self.get(&format!("kv/{key}"), &[]).await?;
+        Ok(pairs.value.into_iter().flatten().next())
     }
 
     pub(super) async fn get<T: DeserializeOwned>(
@@ -77,8 +96,8 @@ impl Client {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<Answer<T>, CallError> {
-        let raw = self.call(Method::GET, path, query, None, PATIENCE).await?;
-        self.understand(raw)
+        let raw = self.call(&Call { path, query, ..Call::GET }).await?;
+        self.understand(&raw)
     }
 
     /// The answer once it is newer than `index`, or as it is after `wait`.
@@ -90,72 +109,59 @@ impl Client {
         wait: Duration,
     ) -> Result<Answer<T>, CallError> {
         let (index, seconds) = (index.to_string(), format!("{}s", wait.as_secs()));
-        let query = [query, &[("index", &index), ("wait", &seconds)]].concat();
+        let query = &[query, &[("index", &index), ("wait", &seconds)]].concat();
         // Consul adds up to a sixteenth, so that not everybody comes back at once.
         let patience = wait + wait / 16 + PATIENCE;
-        let raw = self.call(Method::GET, path, &query, None, patience).await?;
-        self.understand(raw)
+        let raw = self.call(&Call { path, query, patience, ..Call::GET }).await?;
+        self.understand(&raw)
     }
 
     pub(super) async fn put(&self, path: &str, body: &impl Serialize) -> Result<(), CallError> {
         let body = serde_json::to_vec(body).map_err(|error| CallError::Request(error.into()))?;
-        self.call(Method::PUT, path, &[], Some(body), PATIENCE).await.map(drop)
+        let method = Method::PUT;
+        self.call(&Call { method, path, body: Some(body.into()), ..Call::GET }).await.map(drop)
     }
 
-    fn understand<T: DeserializeOwned>(&self, raw: Raw) -> Result<Answer<T>, CallError> {
-        let value =
-            match raw.status {
-                StatusCode::NOT_FOUND => None,
-                _ => Some(serde_json::from_slice(&raw.body).map_err(|source| {
-                    CallError::Nonsense { address: self.address.clone(), source }
-                })?),
-            };
+    fn understand<T: DeserializeOwned>(&self, raw: &Raw) -> Result<Answer<T>, CallError> {
+        let nonsense = |source| CallError::Nonsense { address: self.address.clone(), source };
+        let value = match raw.status {
+            StatusCode::NOT_FOUND => None,
+            _ => Some(serde_json::from_slice(&raw.body).map_err(nonsense)?),
+        };
         Ok(Answer { index: raw.index, value })
     }
 
-    /// Call; once more with a fresh token when the one at hand is refused and the file has another.
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        query: &[(&str, &str)],
-        body: Option<Vec<u8>>,
-        patience: Duration,
-    ) -> Result<Raw, CallError> {
-        let once = || self.once(method.clone(), path, query, body.clone(), patience);
-        match once().await {
-            Err(error) if error.is_denied() && self.token.refresh().await => once().await,
-            other => other,
+    /// Call; once more when the token is refused and there is another one in the file by now.
+    async fn call(&self, call: &Call<'_>) -> Result<Raw, CallError> {
+        let token = self.token.header();
+        let result = self.once(call, token.clone()).await;
+        if !result.as_ref().is_err_and(CallError::is_denied) {
+            return result;
+        }
+        self.token.refresh().await;
+        match self.token.header() {
+            fresh if fresh != token => self.once(call, fresh).await,
+            _ => result,
         }
     }
 
-    async fn once(
-        &self,
-        method: Method,
-        path: &str,
-        query: &[(&str, &str)],
-        body: Option<Vec<u8>>,
-        patience: Duration,
-    ) -> Result<Raw, CallError> {
-        let url = format!("{}/v1/{path}", self.address);
-        let mut request = self.http.request(method, url).timeout(patience).query(query);
+    async fn once(&self, call: &Call<'_>, token: Option<HeaderValue>) -> Result<Raw, CallError> {
+        let url = format!("{}/v1/{}", self.address, call.path);
+        let mut request = self.http.request(call.method.clone(), url).query(call.query);
         if let Some(datacenter) = &self.datacenter {
             request = request.query(&[("dc", datacenter)]);
         }
-        if let Some(token) = self.token.header() {
+        if let Some(token) = token {
             request = request.header("X-Consul-Token", token);
         }
-        if let Some(body) = body {
-            request = request.body(body);
+        if let Some(body) = &call.body {
+            request = request.body(body.clone());
         }
-        let lost = |error: reqwest::Error| self.lost(error, patience);
-        let response = request.send().await.map_err(lost)?;
-        let raw = Raw {
-            status: response.status(),
-            index: index(&response),
-            body: response.bytes().await.map_err(lost)?.into(),
-        };
-        accept(raw)
+        let lost = |error| self.lost(error, call.patience);
+        let response = request.timeout(call.patience).send().await.map_err(lost)?;
+        let (status, index) = (response.status(), index(&response));
+        let body = response.bytes().await.map_err(lost)?;
+        accept(Raw { status, index, body })
     }
 
     fn lost(&self, error: reqwest::Error, patience: Duration) -> CallError {
@@ -227,21 +233,21 @@ fn connector(settings: &Settings) -> Result<reqwest::Client, SettingsError> {
     builder.build().map_err(SettingsError::Client)
 }
 
-fn authorities(path: &PathBuf) -> Result<Vec<Certificate>, SettingsError> {
+fn authorities(path: &Path) -> Result<Vec<Certificate>, SettingsError> {
     const WHAT: &str = "certificate of an authority";
     let found = Certificate::from_pem_bundle(&settings::read(WHAT, path)?);
     found
         .ok()
         .filter(|found| !found.is_empty())
-        .ok_or_else(|| SettingsError::Content { what: WHAT, path: path.clone() })
+        .ok_or_else(|| SettingsError::Content { what: WHAT, path: path.to_owned() })
 }
 
-fn identity(certificate: &PathBuf, key: &PathBuf) -> Result<Identity, SettingsError> {
+fn identity(certificate: &Path, key: &Path) -> Result<Identity, SettingsError> {
     let mut pem = settings::read("client certificate", certificate)?;
     pem.push(b'\n');
     pem.extend(settings::read("key of the client certificate", key)?);
     Identity::from_pem(&pem).map_err(|_| SettingsError::Content {
         what: "client certificate with its key in PEM form",
-        path: certificate.clone(),
+        path: certificate.to_owned(),
     })
 }

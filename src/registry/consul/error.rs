@@ -1,3 +1,5 @@
+use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use super::client::Client;
@@ -25,7 +27,7 @@ pub(super) enum CallError {
     Nonsense { address: String, source: serde_json::Error },
     /// What was to be sent cannot be.
     #[error("the request cannot be made")]
-    Request(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Request(#[source] Box<dyn Error + Send + Sync>),
 }
 
 fn words(objections: &[Objection]) -> String {
@@ -67,6 +69,11 @@ impl CallError {
     pub(super) fn remedy(&self, client: &Client, layout: &Layout) -> Option<String> {
         Some(match self {
             _ if self.is_denied() => Self::denied(client, layout),
+            Self::Reach { source, .. } if is_tls(source) => {
+                "check the files of `[registry]`: `ca_file` holds the authority of Consul's \
+                 certificate, `cert_file` and `key_file` ours, if Consul wants one"
+                    .to_owned()
+            }
             Self::Reach { address, .. } | Self::Silent { address, .. } => format!(
                 "see that a Consul agent runs at `{address}`, or correct `[registry] address`"
             ),
@@ -75,10 +82,11 @@ impl CallError {
                  list-peers`"
                     .to_owned()
             }
-            Self::Nonsense { address, .. } => format!(
-                "see that `{address}` is the address of Consul's HTTP API (`[registry] address`)"
+            Self::Nonsense { .. } | Self::Refused { .. } => format!(
+                "see that `{}` is the address of Consul's HTTP API (`[registry] address`)",
+                client.address()
             ),
-            _ => return None,
+            Self::Request(_) | Self::RolledBack(_) => return None,
         })
     }
 
@@ -108,4 +116,13 @@ impl CallError {
             layout.node()
         )
     }
+}
+
+/// The two sides did not agree on certificates or protocol.
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    // An `io::Error` does not name what it wraps as its source, but that one's.
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || wrapped.is_some_and(|error| is_tls(error))
+        || error.source().is_some_and(is_tls)
 }

@@ -57,7 +57,7 @@ pub(super) struct Listed {
 /// A key with its value.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Key {
+pub(super) struct Pair {
     pub(super) key: String,
     #[serde(default, deserialize_with = "bytes")]
     pub(super) value: Vec<u8>,
@@ -98,15 +98,15 @@ impl Held {
     /// Of what was found, leaving aside what is not ours.
     pub(super) fn new(
         entries: impl IntoIterator<Item = Entry>,
-        keys: impl IntoIterator<Item = Key>,
+        pairs: impl IntoIterator<Item = Pair>,
     ) -> Self {
         let mut held = Self { image: Image::default(), indices: BTreeMap::new() };
         for entry in entries.into_iter().filter(Entry::is_ours) {
             held.image.entries.insert(entry.id.clone(), entry);
         }
-        for key in keys {
-            held.indices.insert(key.key.clone(), key.modify_index);
-            held.image.keys.insert(key.key, key.value);
+        for pair in pairs {
+            held.indices.insert(pair.key.clone(), pair.modify_index);
+            held.image.keys.insert(pair.key, pair.value);
         }
         held
     }
@@ -116,7 +116,7 @@ impl Held {
 pub(super) fn by_service(
     layout: &Layout,
     entries: impl IntoIterator<Item = Entry>,
-    keys: Vec<Key>,
+    pairs: Vec<Pair>,
 ) -> BTreeMap<ServiceName, Image> {
     let mut images: BTreeMap<ServiceName, Image> = BTreeMap::new();
     for entry in entries.into_iter().filter(Entry::is_ours) {
@@ -125,10 +125,10 @@ pub(super) fn by_service(
             image.entries.insert(entry.id.clone(), entry);
         }
     }
-    for key in keys {
-        if let Some((service, _)) = layout.leaf(&key.key) {
+    for pair in pairs {
+        if let Some((service, _)) = layout.leaf(&pair.key) {
             let image = images.entry(service).or_default();
-            image.keys.insert(key.key, key.value);
+            image.keys.insert(pair.key, pair.value);
         }
     }
     images

@@ -31,22 +31,13 @@ impl Token {
         Some(value)
     }
 
-    /// Read the file again; whether there is another token in it.
-    pub(super) async fn refresh(&self) -> bool {
-        let Some(file) = &self.file else {
-            return false;
-        };
-        let Ok(bytes) = tokio::fs::read(file).await else {
-            return false;
-        };
-        let Some(fresh) = parse(&bytes) else {
-            return false;
-        };
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let known =
-            current.as_ref().is_some_and(|known| known.expose_secret() == fresh.expose_secret());
-        *current = Some(fresh);
-        !known
+    /// Read the file again; if it cannot be read, the token at hand stays.
+    pub(super) async fn refresh(&self) {
+        let Some(file) = &self.file else { return };
+        let fresh = tokio::fs::read(file).await.ok().as_deref().and_then(parse);
+        if fresh.is_some() {
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        }
     }
 
     pub(super) fn file(&self) -> Option<&PathBuf> {

@@ -16,7 +16,7 @@ record! {
         /// Against the new instances themselves, before the switch.
         pre_integration: Option<Vec<GateRecord>>,
         /// Through every proxy, on 80 and 443, after the switch.
-        post_integration: Option<Vec<GateRecord>>,
+        post_integration: Option<At<Vec<GateRecord>>>,
     }
 
     /// A check: one of `container`, `http` and `command`.

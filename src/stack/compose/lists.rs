@@ -34,7 +34,7 @@ impl Read for CommandLine {
             problems.report(
                 &node.place,
                 "the command is empty",
-                "leave the key out to keep the image's own; Swarm cannot clear it",
+                "write a command; to keep the image's own, leave the key out",
             );
             return None;
         }
@@ -104,6 +104,7 @@ impl Read for Pairs {
                 items.iter().filter_map(pair).collect()
             }
             Value::Null => Vec::new(),
+            Value::Wrong => return None,
             Value::Scalar(_) => {
                 let what = "found a single value where keys with values are needed";
                 problems.report(&node.place, what, "write `KEY: value` lines below it");
@@ -122,6 +123,7 @@ impl Read for Pairs {
 fn single(node: &Node, problems: &mut Problems) -> Option<Option<String>> {
     match &node.value {
         Value::Null => Some(None),
+        Value::Wrong => None,
         Value::Scalar(Scalar { text, .. }) => Some(Some(text.clone())),
         Value::List(_) | Value::Table(_) => {
             let what = format!("found {} where a single value is needed", node.noun());

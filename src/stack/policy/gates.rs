@@ -16,13 +16,11 @@ const ATTEMPTS: u32 = 1;
 
 pub(super) fn gates(record: Option<&GatesRecord>, problems: &mut Problems) -> Gates {
     let Some(record) = record else { return Gates::default() };
-    let mut point = |gates: &Option<Vec<GateRecord>>| {
-        gates.as_ref().map(|gates| named(gates, problems)).unwrap_or_default()
-    };
+    let mut point = |gates: Option<&[GateRecord]>| named(gates.unwrap_or_default(), problems);
     Gates {
-        pre_deployment: point(&record.pre_deployment),
-        pre_integration: point(&record.pre_integration),
-        post_integration: point(&record.post_integration),
+        pre_deployment: point(record.pre_deployment.as_deref()),
+        pre_integration: point(record.pre_integration.as_deref()),
+        post_integration: point(record.post_integration.as_ref().map(|gates| gates.as_slice())),
     }
 }
 

@@ -7,17 +7,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::config::Kind;
 use crate::histogram::Histogram;
 use crate::loss::{Loss, Reason};
-use crate::report::{Answer, Counts, KindReport, Latency, LostRequest, Report, Seen};
+use crate::report::{Counts, KindReport, Latency, LostRequest, Report, Seen};
 
 /// So many lost requests are told one by one; the rest are only counted.
 const TOLD: usize = 1000;
-/// So many answers are kept one by one, which is some hundred megabytes.
-const KEPT: usize = 1_000_000;
 
 /// Shared by all clients.
 pub(crate) struct Recorder {
     targets: Vec<String>,
-    keep: Vec<Kind>,
     started: Instant,
     started_wall: SystemTime,
     tally: Mutex<Tally>,
@@ -29,7 +26,6 @@ struct Tally {
     targets: BTreeMap<usize, Counts>,
     seen: BTreeMap<(usize, Kind, Identity), Span>,
     losses: Vec<LostRequest>,
-    answers: Vec<Answer>,
 }
 
 #[derive(Default)]
@@ -65,15 +61,9 @@ struct Span {
 
 impl Recorder {
     /// Time begins now.
-    pub(crate) fn new(targets: Vec<String>, keep: Vec<Kind>) -> Self {
+    pub(crate) fn new(targets: Vec<String>) -> Self {
         let (started, started_wall) = (Instant::now(), SystemTime::now());
-        Self {
-            targets,
-            keep,
-            started,
-            started_wall,
-            tally: Mutex::default(),
-        }
+        Self { targets, started, started_wall, tally: Mutex::default() }
     }
 
     pub(crate) fn started(&self) -> Instant {
@@ -90,23 +80,11 @@ impl Recorder {
         let mut tally = self.tally();
         tally.count(target, kind, false, answer.retried);
         tally.kinds.entry(kind).or_default().latency.record(took);
-        if self.keep.contains(&kind) && tally.answers.len() < KEPT {
-            tally.answers.push(Answer {
-                target: self.targets[target].clone(),
-                kind,
-                colour: answer.identity.colour.clone(),
-                begun_us: self.since_start(begun),
-                answer_us: self.since_start(answer.head),
-            });
-        }
-        let span = tally
-            .seen
-            .entry((target, kind, answer.identity))
-            .or_insert(Span {
-                answers: 0,
-                begun: (begun, begun),
-                answered: (answer.head, answer.head),
-            });
+        let span = tally.seen.entry((target, kind, answer.identity)).or_insert(Span {
+            answers: 0,
+            begun: (begun, begun),
+            answered: (answer.head, answer.head),
+        });
         span.answers += 1;
         span.begun = widen(span.begun, begun);
         span.answered = widen(span.answered, answer.head);
@@ -124,13 +102,7 @@ impl Recorder {
         let now = Instant::now();
         let mut tally = self.tally();
         tally.count(target, kind, true, retried);
-        *tally
-            .kinds
-            .entry(kind)
-            .or_default()
-            .reasons
-            .entry(loss.reason)
-            .or_default() += 1;
+        *tally.kinds.entry(kind).or_default().reasons.entry(loss.reason).or_default() += 1;
         if tally.losses.len() < TOLD {
             tally.losses.push(LostRequest {
                 begun_us: self.since_start(begun),
@@ -142,16 +114,7 @@ impl Recorder {
         }
     }
 
-    /// Everything, with the kept answers: for once, at the end.
-    pub(crate) fn final_report(&self) -> Report {
-        let answers = std::mem::take(&mut self.tally().answers);
-        Report {
-            answers,
-            ..self.report()
-        }
-    }
-
-    /// Everything until now, without the kept answers.
+    /// Everything until now.
     pub(crate) fn report(&self) -> Report {
         let now = Instant::now();
         let tally = self.tally();
@@ -161,31 +124,19 @@ impl Recorder {
             total.lost += counts.lost;
             total.retried += counts.retried;
         }
-        let started = self
-            .started_wall
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let started = self.started_wall.duration_since(UNIX_EPOCH).unwrap_or_default();
         Report {
             started_unix_us: micros(started),
             lasted_us: self.since_start(now),
             total,
-            kinds: tally
-                .kinds
-                .iter()
-                .map(|(kind, of_kind)| (*kind, of_kind.report()))
-                .collect(),
+            kinds: tally.kinds.iter().map(|(kind, of_kind)| (*kind, of_kind.report())).collect(),
             targets: tally
                 .targets
                 .iter()
                 .map(|(target, counts)| (self.targets[*target].clone(), *counts))
                 .collect(),
-            seen: tally
-                .seen
-                .iter()
-                .map(|(key, span)| self.seen(key, span))
-                .collect(),
+            seen: tally.seen.iter().map(|(key, span)| self.seen(key, span)).collect(),
             losses: tally.losses.clone(),
-            answers: Vec::new(),
         }
     }
 
