@@ -164,6 +164,9 @@ pub trait Control: Send + Sync {
         limit: usize,
     ) -> Result<Vec<DeploymentView>, Refusal>;
 
+    /// Everything that happened in a deployment so far.
+    async fn events(&self, id: DeploymentId) -> Result<Vec<Event>, Refusal>;
+
     /// Everything that happened in a deployment after event `after`, then what happens, until its end.
     async fn follow(
         &self,
