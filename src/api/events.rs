@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{self, KeepAlive, Sse};
@@ -69,6 +70,24 @@ pub(crate) async fn follow(
         sse::Event::default().id(event.seq.to_string()).data(json(&event))
     });
     Ok(answer(events, api.shutdown))
+}
+
+/// Everything that happened in a deployment so far.
+#[utoipa::path(
+    get, path = "/v1/deployments/{id}/log",
+    params(("id" = String, Path, description = "Its id")),
+    responses(
+        (status = 200, body = Vec<Event>),
+        (status = "4XX", description = "Refused", body = Refusal),
+    )
+)]
+pub(crate) async fn log(
+    State(api): State<Api>,
+    caller: Caller,
+    Named(id): Named<DeploymentId>,
+) -> Result<Json<Vec<Event>>, Problem> {
+    readable(&api, &caller, id).await?;
+    Ok(Json(api.control.events(id).await?))
 }
 
 /// Everything that happens in any deployment from now on.

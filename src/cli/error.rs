@@ -3,6 +3,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::client::ClientError;
+use crate::document::LoadError;
 use crate::model::{DeploymentId, ExitCode, ServiceName};
 
 /// Why a command did not do what it was asked for.
@@ -10,6 +11,8 @@ use crate::model::{DeploymentId, ExitCode, ServiceName};
 pub(super) enum CliError {
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
     #[error("cannot read token file `{}`", path.display())]
     TokenFile {
         path: PathBuf,
@@ -42,6 +45,12 @@ pub(super) enum CliError {
         #[source]
         source: io::Error,
     },
+    #[error("proxy `{proxy}` would not take this: {problem}")]
+    Rendering { proxy: String, problem: String },
+    #[error("{0} of these would make deployments fail")]
+    Unwell(usize),
+    #[error("{0} of {1} files are wrong")]
+    Wrong(usize, usize),
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
     #[error("cannot start")]
@@ -60,7 +69,8 @@ impl CliError {
         match self {
             Self::Client(error) => error.exit_code(),
             Self::OutOfSight { source, .. } => source.exit_code(),
-            Self::TokenFile { .. }
+            Self::Load(_)
+            | Self::TokenFile { .. }
             | Self::Token { .. }
             | Self::NoReference(_)
             | Self::Ambiguous { .. }
@@ -68,7 +78,10 @@ impl CliError {
             | Self::NothingUnderWay(_)
             | Self::NeverDeployed(_)
             | Self::NothingLive(_)
+            | Self::Wrong(..)
             | Self::Junit { .. } => ExitCode::Invalid,
+            Self::Rendering { .. } => ExitCode::Proxy,
+            Self::Unwell(_) => ExitCode::Unreachable,
             Self::Signals(_)
             | Self::Runtime(_)
             | Self::Output(_)
@@ -96,6 +109,8 @@ impl CliError {
             Self::NothingUnderWay(_) => "`verdigris history` shows what ended, with its id",
             Self::NeverDeployed(_) => "`verdigris status` lists the services",
             Self::NothingLive(_) => "`verdigris status` shows where its first deployment stands",
+            Self::Rendering { .. } => "correct the template; until then the last good one stays in force",
+            Self::Unwell(_) => "do what stands beside each",
             Self::Junit { .. } => "name a file in a directory that exists and is writable",
             _ => return None,
         };
