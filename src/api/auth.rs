@@ -70,6 +70,12 @@ pub struct Token {
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
+    /// A hash that was read from a configuration.
+    #[must_use]
+    pub fn new(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+
     /// The hash of `token`.
     #[must_use]
     pub fn of(token: &str) -> Self {

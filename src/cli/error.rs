@@ -50,6 +50,8 @@ pub(super) enum CliError {
     Output(#[source] io::Error),
     #[error("cannot write the answer as JSON")]
     Json(#[source] serde_json::Error),
+    #[error(transparent)]
+    Config(#[from] crate::config::LoadError),
     #[error("the daemon stopped")]
     Daemon(#[source] anyhow::Error),
 }
@@ -68,6 +70,7 @@ impl CliError {
             | Self::NothingUnderWay(_)
             | Self::NeverDeployed(_)
             | Self::NothingLive(_)
+            | Self::Config(_)
             | Self::Junit { .. } => ExitCode::Invalid,
             Self::Signals(_)
             | Self::Runtime(_)
