@@ -57,7 +57,13 @@ impl Display {
             return self.event(event, story);
         }
         let (text, tone) = words(event, story);
-        self.line(event.at, &format!("{} {service}", short(event.deployment)), event.step, &text, tone)
+        self.line(
+            event.at,
+            &format!("{} {service}", short(event.deployment)),
+            event.step,
+            &text,
+            tone,
+        )
     }
 
     /// Show `event`, which `story` knows already.
@@ -65,7 +71,7 @@ impl Display {
         let (text, tone) = words(event, story);
         match &self.way {
             Way::Json => self.screen.line(&serde_json::to_string(event).map_err(CliError::Json)?),
-            Way::Plain => self.screen.line(&plain(event.at, event.deployment, event.step, &text)),
+            Way::Plain => self.line(event.at, &short(event.deployment), event.step, &text, tone),
             Way::Live(live) => {
                 live.event(&self.screen, event, &text, tone);
                 live.now(story);

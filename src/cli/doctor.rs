@@ -8,8 +8,7 @@ use super::screen::Tone;
 use super::table::Rows;
 use crate::deploy::control::{Finding, Severity};
 use crate::model::ExitCode;
-
-mod local;
+use crate::{app, config};
 
 /// Look at everything that deployments need, and say what is missing and what to do
 #[derive(Debug, Args)]
@@ -28,7 +27,7 @@ pub(super) struct Doctor {
 impl Doctor {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, CliError> {
         let findings = match &self.config {
-            Some(config) => local::examine(config).await?,
+            Some(path) => app::examine(&config::load(path)?).await,
             None => context.client()?.doctor().await?,
         };
         context.answer(&findings, |findings| describe(context, findings))?;

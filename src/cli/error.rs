@@ -2,6 +2,7 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use crate::app::ServeError;
 use crate::client::ClientError;
 use crate::document::LoadError;
 use crate::model::{DeploymentId, ExitCode, ServiceName};
@@ -49,6 +50,8 @@ pub(super) enum CliError {
     Rendering { proxy: String, problem: String },
     #[error("{0} of these would make deployments fail")]
     Unwell(usize),
+    #[error("there is nothing to check here")]
+    NothingToCheck,
     #[error("{0} of {1} files are wrong")]
     Wrong(usize, usize),
     #[error("cannot listen for signals")]
@@ -59,8 +62,8 @@ pub(super) enum CliError {
     Output(#[source] io::Error),
     #[error("cannot write the answer as JSON")]
     Json(#[source] serde_json::Error),
-    #[error("the daemon stopped")]
-    Daemon(#[source] anyhow::Error),
+    #[error("the daemon cannot serve")]
+    Serve(#[from] ServeError),
 }
 
 impl CliError {
@@ -78,15 +81,16 @@ impl CliError {
             | Self::NothingUnderWay(_)
             | Self::NeverDeployed(_)
             | Self::NothingLive(_)
+            | Self::NothingToCheck
             | Self::Wrong(..)
             | Self::Junit { .. } => ExitCode::Invalid,
             Self::Rendering { .. } => ExitCode::Proxy,
             Self::Unwell(_) => ExitCode::Unreachable,
-            Self::Signals(_)
-            | Self::Runtime(_)
-            | Self::Output(_)
-            | Self::Json(_)
-            | Self::Daemon(_) => ExitCode::Internal,
+            Self::Signals(_) | Self::Runtime(_) | Self::Output(_) | Self::Json(_) => {
+                ExitCode::Internal
+            }
+            Self::Serve(ServeError::Resume(_)) => ExitCode::Unreachable,
+            Self::Serve(_) => ExitCode::Invalid,
         }
     }
 
@@ -109,7 +113,10 @@ impl CliError {
             Self::NothingUnderWay(_) => "`verdigris history` shows what ended, with its id",
             Self::NeverDeployed(_) => "`verdigris status` lists the services",
             Self::NothingLive(_) => "`verdigris status` shows where its first deployment stands",
-            Self::Rendering { .. } => "correct the template; until then the last good one stays in force",
+            Self::Rendering { .. } => {
+                "correct the template; until then the last good one stays in force"
+            }
+            Self::NothingToCheck => "name stack files, configurations or templates",
             Self::Unwell(_) => "do what stands beside each",
             Self::Junit { .. } => "name a file in a directory that exists and is writable",
             _ => return None,

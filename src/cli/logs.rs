@@ -47,7 +47,9 @@ async fn follow(client: &Client, id: DeploymentId, display: &Display) -> Result<
     let mut story = Story::default();
     let mut events = client.follow(id, false);
     while let Some(told) = events.next().await {
-        match told.map_err(|error| CliError::OutOfSight { deployment: id, source: Box::new(error) })? {
+        match told
+            .map_err(|error| CliError::OutOfSight { deployment: id, source: Box::new(error) })?
+        {
             Followed::Event(event) => {
                 story.add(&event);
                 display.event(&event, &story)?;

@@ -25,7 +25,7 @@ pub(super) struct StackFile {
     variables: Vec<(String, String)>,
 }
 
-fn variable(text: &str) -> Result<(String, String), String> {
+pub(super) fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write `KEY=VALUE`".to_owned()),
