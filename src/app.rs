@@ -81,7 +81,13 @@ async fn listen(config: &Config) -> Result<Vec<(api::Listener, Auth)>, BindError
     let mut listeners = Vec::with_capacity(config.daemon.listen.len());
     for listen in &config.daemon.listen {
         listeners.push(match listen {
-            Listen::Unix(path) => (api::Listener::unix(path).await?, Auth::Socket),
+            Listen::Unix(path) => {
+                // Where this fails, binding fails too and says why.
+                if let Some(parent) = path.parent() {
+                    let _ = tokio::fs::create_dir_all(parent).await;
+                }
+                (api::Listener::unix(path).await?, Auth::Socket)
+            }
             Listen::Tcp(address) => {
                 let tokens = config.tokens.iter().map(settings::token).collect();
                 (api::Listener::tcp(*address).await?, Auth::Tokens(tokens))
