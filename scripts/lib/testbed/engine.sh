@@ -44,7 +44,7 @@ start_engine() {
       done
       hostname "$1"
       PATH=${3:+$3:}$PATH exec dockerd --config-file "$2"' \
-    dockerd "node$node" "$home/daemon.json" "${TESTBED_ENGINE_PATH:-}"
+    dockerd "node$node" "$home/daemon.json" "$(cat "$dir/engine-path")"
 }
 
 write_engine_configuration() {

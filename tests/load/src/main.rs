@@ -45,7 +45,8 @@ async fn run(cli: &Cli) -> anyhow::Result<Report> {
     }
     let report = load.finish().await;
     if !cli.quiet {
-        print!("{report}");
+        // Nobody listening is no reason to fail.
+        let _ = write!(std::io::stdout(), "{report}");
     }
     if let Some(file) = &cli.report {
         write(file, &report).with_context(|| format!("cannot write `{}`", file.display()))?;
@@ -94,14 +95,8 @@ fn live_line(report: &Report) -> String {
     let tenths = report.lasted_us / 100_000;
     let (sent, lost) = (report.total.sent, report.total.lost);
     let latest = report.seen.iter().max_by_key(|seen| seen.last_answer_us);
-    let who = latest.map_or_else(String::new, |seen| {
-        format!("  {} {}", seen.colour, seen.release)
-    });
-    format!(
-        "{}.{} s  sent {sent}  lost {lost}{who}",
-        tenths / 10,
-        tenths % 10
-    )
+    let who = latest.map_or_else(String::new, |seen| format!("  {} {}", seen.colour, seen.release));
+    format!("{}.{} s  sent {sent}  lost {lost}{who}", tenths / 10, tenths % 10)
 }
 
 /// Whole or not at all: whoever reads the file may be waiting for it.
