@@ -332,6 +332,8 @@ pub enum GateError {
     Failed {
         /// What it said: `exit code 1`, `status 500 instead of 200 from 10.0.0.2:32768`.
         reason: String,
+        /// The JUnit files that it wrote, which tell more.
+        junit: Vec<JunitFile>,
     },
     /// It did not end within its timeout.
     #[error("not passed after {}", humantime::format_duration(*.0))]
@@ -340,6 +342,10 @@ pub enum GateError {
     #[error(transparent)]
     NotRun(#[from] PortError),
 }
+
+/// Takes one line of a gate's output. A name of its own, because `async_trait` would give the `&str`
+/// within a lifetime from outside, and no line that is read while the gate runs lives that long.
+pub type Output<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
 /// Runs gates.
 #[async_trait]
@@ -350,7 +356,7 @@ pub trait Gates: Send + Sync {
         &self,
         gate: &Gate,
         context: &GateContext,
-        output: &(dyn Fn(&str) + Send + Sync),
+        output: Output<'_>,
         stop: &CancellationToken,
     ) -> Result<Vec<JunitFile>, GateError>;
 

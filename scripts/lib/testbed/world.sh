@@ -119,6 +119,7 @@ verb_up() {
   make_network
   save_world
   make_certificates
+  (umask 077 && openssl rand -hex 32 >"$dir/token")
   start_engines
   start_registry open
   start_registry private

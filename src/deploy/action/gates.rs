@@ -74,7 +74,7 @@ async fn run_one(
     let last: Vec<String> = last.into_inner().unwrap_or_else(PoisonError::into_inner).into();
     let (junit, failure) = match verdict {
         Ok(junit) => (reports(junit), None),
-        Err(error) => (Vec::new(), Some(refused(step, gate, &error, last))),
+        Err(mut error) => (written(&mut error), Some(refused(step, gate, &error, last))),
     };
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let what = Happening::Gate {
@@ -89,6 +89,13 @@ async fn run_one(
 
 fn reports(files: Vec<JunitFile>) -> Vec<GateReport> {
     files.into_iter().map(|file| GateReport { name: file.name, xml: file.xml }).collect()
+}
+
+fn written(error: &mut GateError) -> Vec<GateReport> {
+    match error {
+        GateError::Failed { junit, .. } => reports(std::mem::take(junit)),
+        GateError::TimedOut(_) | GateError::NotRun(_) => Vec::new(),
+    }
 }
 
 fn refused(step: Step, gate: &Gate, error: &GateError, last: Vec<String>) -> Failure {

@@ -66,6 +66,10 @@ pub(crate) struct Cli {
     /// Write the report as JSON to this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// Keep every answer to clients with a connection per request in the report, for figures about
+    /// single switches.
+    #[arg(long, requires = "report")]
+    keep_new: bool,
     /// Print nothing but errors.
     #[arg(long)]
     pub(crate) quiet: bool,
@@ -80,6 +84,7 @@ impl Cli {
             timeout: Duration::from_secs_f64(self.timeout),
             delay: Duration::from_millis(self.delay),
             length: Duration::from_secs(self.length),
+            keep: if self.keep_new { vec![Kind::New] } else { Vec::new() },
             ..Config::default()
         })
     }

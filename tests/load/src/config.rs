@@ -85,6 +85,8 @@ pub struct Config {
     pub delay: Duration,
     /// How long a stream or WebSocket lasts, in whole seconds.
     pub length: Duration,
+    /// Kinds of clients whose every answer is kept in [`Report::answers`](crate::Report::answers).
+    pub keep: Vec<Kind>,
     /// The header that tells who answered: colour.
     pub colour_header: String,
     /// The header that tells who answered: release.
@@ -99,6 +101,7 @@ impl Default for Config {
             timeout: Duration::from_secs(10),
             delay: Duration::from_secs(1),
             length: Duration::from_secs(20),
+            keep: Vec::new(),
             colour_header: "x-books-colour".to_owned(),
             release_header: "x-books-release".to_owned(),
         }

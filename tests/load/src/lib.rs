@@ -22,4 +22,4 @@ mod tls;
 pub use config::{Config, ConfigError, Group, Kind, Target};
 pub use load::Load;
 pub use loss::{Loss, Reason};
-pub use report::{Counts, KindReport, Latency, LostRequest, Report, Seen};
+pub use report::{Answer, Counts, KindReport, Latency, LostRequest, Report, Seen};

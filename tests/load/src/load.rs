@@ -29,7 +29,7 @@ impl Load {
         let tls: Vec<_> = config.targets.iter().map(Tls::of).collect::<Result<_, _>>()?;
         let names = config.targets.iter().map(|target| target.name.clone()).collect();
         let load = Self {
-            recorder: Arc::new(Recorder::new(names)),
+            recorder: Arc::new(Recorder::new(names, config.keep.clone())),
             stop: CancellationToken::new(),
             clients: TaskTracker::new(),
         };
@@ -58,7 +58,7 @@ impl Load {
         self.recorder.started()
     }
 
-    /// Everything until now.
+    /// Everything until now, except [`Report::answers`].
     #[must_use]
     pub fn report(&self) -> Report {
         self.recorder.report()
@@ -69,7 +69,7 @@ impl Load {
     pub async fn finish(self) -> Report {
         self.stop.cancel();
         self.clients.wait().await;
-        self.recorder.report()
+        self.recorder.final_report()
     }
 }
 

@@ -26,6 +26,9 @@ pub struct Report {
     pub seen: Vec<Seen>,
     /// The first of the lost requests.
     pub losses: Vec<LostRequest>,
+    /// Every answer to clients of the kinds that [`Config::keep`](crate::Config::keep) names, in
+    /// the order in which they were complete.
+    pub answers: Vec<Answer>,
 }
 
 /// How many.
@@ -97,6 +100,21 @@ pub struct Seen {
     pub last_begun_us: u64,
     /// When the head of the last answer arrived.
     pub last_answer_us: u64,
+}
+
+/// One proper answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Through which target.
+    pub target: String,
+    /// To which kind of client.
+    pub kind: Kind,
+    /// Who answered; empty if it did not say.
+    pub colour: String,
+    /// When the request was begun: before its connection, if it needed one.
+    pub begun_us: u64,
+    /// When the head of the answer arrived.
+    pub answer_us: u64,
 }
 
 /// One lost request.

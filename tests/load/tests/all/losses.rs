@@ -70,6 +70,19 @@ async fn proper_answers_are_not_lost() {
 }
 
 #[tokio::test]
+async fn answers_are_kept_if_asked() {
+    let server = Scripted::start(Act::Answer).await;
+    let mut config = config(server.address, &[Kind::New, Kind::Strict]);
+    config.keep = vec![Kind::New];
+    let report = until_sent(config, 20).await;
+    assert_eq!(report.answers.len() as u64, report.kind(Kind::New).counts.answered());
+    for answer in &report.answers {
+        assert_eq!((answer.kind, answer.colour.as_str()), (Kind::New, "blue"));
+        assert!(answer.begun_us <= answer.answer_us);
+    }
+}
+
+#[tokio::test]
 async fn the_rate_is_a_bound() {
     let server = Scripted::start(Act::Answer).await;
     let mut config = config(server.address, &[Kind::Strict]);

@@ -1,0 +1,145 @@
+//! The testbed that a test runs on, from its environment.
+
+use std::process::Command;
+use std::sync::OnceLock;
+
+use verdigris::docker::{Client, Settings};
+use verdigris::model::{
+    DeploymentId, Draft, Gates, ImageRef, PinnedImage, Policy, Publish, Release, Retain, Workload,
+};
+use verdigris::swarm::DockerSwarm;
+
+/// A testbed that is up.
+pub struct Testbed {
+    pub docker_host: String,
+    pub images: String,
+    pub private_images: String,
+    pub private_user: String,
+    pub private_password: String,
+}
+
+impl Testbed {
+    /// The one in the environment. Without one the test is left out, and says so.
+    pub fn find() -> Option<Self> {
+        if std::env::var_os("VERDIGRIS_TESTBED").is_none() {
+            eprintln!(
+                "SKIPPED: `VERDIGRIS_TESTBED` is not set; bring a testbed up with `scripts/testbed up`, then `set -a; eval \"$(scripts/testbed env)\"; VERDIGRIS_TESTBED=1`"
+            );
+            return None;
+        }
+        let said = |name: &str| {
+            std::env::var(name).unwrap_or_else(|_| panic!("`{name}` of the testbed is not set"))
+        };
+        Some(Self {
+            docker_host: said("DOCKER_HOST"),
+            images: said("TESTBED_IMAGES"),
+            private_images: said("TESTBED_PRIVATE_IMAGES"),
+            private_user: said("TESTBED_PRIVATE_USER"),
+            private_password: said("TESTBED_PRIVATE_PASSWORD"),
+        })
+    }
+
+    pub fn settings(&self) -> Settings {
+        Settings {
+            host: self.docker_host.clone(),
+            tls: None,
+            docker_config: Some(std::env::temp_dir().join("verdigris-no-docker-config")),
+        }
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(&self.settings()).unwrap()
+    }
+
+    pub fn swarm(&self) -> DockerSwarm {
+        DockerSwarm::new(self.client())
+    }
+
+    /// Run `docker`, as a person would, and return what it prints.
+    pub fn docker(&self, arguments: &[&str]) -> String {
+        let output = Command::new("docker")
+            .args(["-H", &self.docker_host])
+            .args(arguments)
+            .output()
+            .expect("`docker` is installed");
+        assert!(
+            output.status.success(),
+            "docker {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// An image of nothing but a static busybox, pushed once to the open registry.
+    pub fn busybox(&self) -> ImageRef {
+        static PUSHED: OnceLock<String> = OnceLock::new();
+        let pushed = PUSHED.get_or_init(|| {
+            let image = format!("{}/verdigris-test-busybox:1", self.images);
+            self.import_busybox(&image);
+            self.docker(&["push", &image]);
+            image
+        });
+        pushed.parse().unwrap()
+    }
+
+    /// Make `image` locally.
+    pub fn import_busybox(&self, image: &str) {
+        let status = Command::new("sh")
+            .arg("-c")
+            .arg(
+                "set -e; d=$(mktemp -d); trap 'rm -r $d' EXIT; mkdir $d/bin $d/tmp; \
+                 cp $(command -v busybox) $d/bin/; ln -s busybox $d/bin/sh; \
+                 tar -C $d -c . | docker -H \"$1\" import - \"$2\" >/dev/null",
+            )
+            .args(["sh", &self.docker_host, image])
+            .status()
+            .unwrap();
+        assert!(status.success(), "`{image}` could not be imported");
+    }
+}
+
+/// A Swarm service that is removed with everything of it when the test ends, however it ends.
+pub struct Scrap<'a>(pub &'a Testbed, pub String);
+
+impl Drop for Scrap<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("docker")
+            .args(["-H", &self.0.docker_host, "service", "rm", &self.1])
+            .output();
+    }
+}
+
+/// A release of `service` that runs `script` in a busybox shell.
+pub fn release(service: &str, image: PinnedImage, script: &str) -> Release {
+    let draft = Draft {
+        service: service.parse().unwrap(),
+        image: image.to_string().parse().unwrap(),
+        workload: Workload {
+            entrypoint: Some(["/bin/busybox", "sh", "-c", script].map(str::to_owned).into()),
+            replicas: 1,
+            stop_grace_period: Some(std::time::Duration::from_secs(1)),
+            ..Workload::default()
+        },
+        policy: policy(),
+    };
+    draft.pin(image)
+}
+
+pub fn policy() -> Policy {
+    Policy {
+        port: 8080,
+        publish: Publish::Host,
+        route: None,
+        gates: Gates::default(),
+        stable_for: std::time::Duration::ZERO,
+        approve: None,
+        bake: None,
+        drain: std::time::Duration::ZERO,
+        retain: Retain { releases: 0, scale: None, duration: None },
+        deadline: std::time::Duration::from_secs(60),
+    }
+}
+
+pub fn deployment() -> DeploymentId {
+    DeploymentId::new()
+}
