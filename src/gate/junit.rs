@@ -94,7 +94,11 @@ mod tests {
         put("junit/b.xml", tar::EntryType::Regular, b"<b/>");
         put("junit/unit/a.xml", tar::EntryType::Regular, b"<a/>");
         put("junit/notes.txt", tar::EntryType::Regular, b"no");
-        put("junit/huge.xml", tar::EntryType::Regular, &vec![b' '; usize::try_from(LARGEST).unwrap() + 1]);
+        put(
+            "junit/huge.xml",
+            tar::EntryType::Regular,
+            &vec![b' '; usize::try_from(LARGEST).unwrap() + 1],
+        );
         let found = from_archive(&archive.into_inner().unwrap()).unwrap();
         let found: Vec<_> = found.iter().map(|f| (f.name.as_str(), f.xml.as_str())).collect();
         assert_eq!(found, [("b.xml", "<b/>"), ("unit-a.xml", "<a/>")]);
