@@ -28,10 +28,10 @@ impl Bench {
     }
 
     fn gate(&self, script: &str) -> Gate {
-        self.gate_of(self.testbed.busybox(), script)
+        Self::gate_of(self.testbed.busybox(), script)
     }
 
-    fn gate_of(&self, image: ImageRef, script: &str) -> Gate {
+    fn gate_of(image: ImageRef, script: &str) -> Gate {
         let check = ContainerCheck {
             image,
             entrypoint: Some(["/bin/busybox", "sh", "-c"].map(str::to_owned).into()),
@@ -142,7 +142,7 @@ async fn an_endless_container_is_killed_at_its_timeout_or_when_stopped() {
 async fn an_image_that_cannot_be_had_is_told_apart_from_a_failed_test() {
     let Some(bench) = Bench::find() else { return };
     let missing = format!("{}/verdigris-test-nothing:1", bench.testbed.images);
-    let gate = bench.gate_of(missing.parse().unwrap(), "");
+    let gate = Bench::gate_of(missing.parse().unwrap(), "");
     let error = bench.run(&gate, &CancellationToken::new()).await.unwrap_err();
     let GateError::NotRun(error) = error else { panic!("{error:?}") };
     assert_eq!(error.trouble, Trouble::NotFound);
