@@ -84,11 +84,7 @@ impl Cli {
             timeout: Duration::from_secs_f64(self.timeout),
             delay: Duration::from_millis(self.delay),
             length: Duration::from_secs(self.length),
-            keep: if self.keep_new {
-                vec![Kind::New]
-            } else {
-                Vec::new()
-            },
+            keep: if self.keep_new { vec![Kind::New] } else { Vec::new() },
             ..Config::default()
         })
     }
@@ -99,10 +95,7 @@ impl Cli {
             .iter()
             .map(|argument| {
                 if argument.tls && ca.is_none() {
-                    bail!(
-                        "target `{}` is https: name its authority by --ca",
-                        argument.name
-                    );
+                    bail!("target `{}` is https: name its authority by --ca", argument.name);
                 }
                 Ok(Target {
                     name: argument.name.clone(),
@@ -116,12 +109,8 @@ impl Cli {
     }
 
     fn groups(&self) -> anyhow::Result<Vec<Group>> {
-        let in_turn = |clients: Option<usize>| {
-            clients.map(|clients| Clients {
-                clients,
-                rate: None,
-            })
-        };
+        let in_turn =
+            |clients: Option<usize>| clients.map(|clients| Clients { clients, rate: None });
         let groups: Vec<_> = [
             (Kind::New, self.new),
             (Kind::Strict, self.strict),
@@ -167,11 +156,7 @@ impl Clients {
         // More than 2^52 clients will not be asked for.
         #[allow(clippy::cast_precision_loss)]
         let usual = clients.max(1) as f64 * 10.0;
-        Group {
-            kind,
-            clients,
-            rate: rate.unwrap_or(usual),
-        }
+        Group { kind, clients, rate: rate.unwrap_or(usual) }
     }
 }
 
@@ -183,17 +168,13 @@ impl FromStr for Clients {
             Some((clients, rate)) => (clients, Some(rate)),
             None => (text, None),
         };
-        let clients = clients
-            .parse()
-            .map_err(|_| format!("`{clients}` is not a number of clients"))?;
+        let clients =
+            clients.parse().map_err(|_| format!("`{clients}` is not a number of clients"))?;
         let rate = rate.map(|rate| match rate.parse::<f64>() {
             Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
             _ => Err(format!("`{rate}` is not a rate above 0")),
         });
-        Ok(Self {
-            clients,
-            rate: rate.transpose()?,
-        })
+        Ok(Self { clients, rate: rate.transpose()? })
     }
 }
 
@@ -221,17 +202,9 @@ impl FromStr for TargetArgument {
         let port = if tls { 443 } else { 80 };
         let address = authority
             .parse::<SocketAddr>()
-            .or_else(|_| {
-                authority
-                    .parse::<IpAddr>()
-                    .map(|ip| SocketAddr::new(ip, port))
-            })
+            .or_else(|_| authority.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, port)))
             .map_err(|_| format!("`{authority}` is not an IP address, with a port or without"))?;
-        Ok(Self {
-            name: name.to_owned(),
-            address,
-            tls,
-        })
+        Ok(Self { name: name.to_owned(), address, tls })
     }
 }
 
@@ -242,33 +215,17 @@ mod tests {
     #[test]
     fn targets_have_names_ports_and_schemes() {
         let plain: TargetArgument = "http://10.0.0.1".parse().unwrap();
-        assert_eq!(
-            (plain.name.as_str(), plain.address.port()),
-            ("http://10.0.0.1", 80)
-        );
+        assert_eq!((plain.name.as_str(), plain.address.port()), ("http://10.0.0.1", 80));
         let named: TargetArgument = "edge=https://10.0.0.1:8443/".parse().unwrap();
-        assert_eq!(
-            (named.name.as_str(), named.address.port(), named.tls),
-            ("edge", 8443, true)
-        );
+        assert_eq!((named.name.as_str(), named.address.port(), named.tls), ("edge", 8443, true));
         assert!("10.0.0.1".parse::<TargetArgument>().is_err());
-        assert!(
-            "http://books.example.com"
-                .parse::<TargetArgument>()
-                .is_err()
-        );
+        assert!("http://books.example.com".parse::<TargetArgument>().is_err());
     }
 
     #[test]
     fn clients_may_have_a_rate() {
         let clients: Clients = "50@200".parse().unwrap();
-        assert_eq!(
-            clients,
-            Clients {
-                clients: 50,
-                rate: Some(200.0)
-            }
-        );
+        assert_eq!(clients, Clients { clients: 50, rate: Some(200.0) });
         for text in ["", "x", "5@", "5@0", "5@NaN", "-1"] {
             assert!(text.parse::<Clients>().is_err(), "{text}");
         }

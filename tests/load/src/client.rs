@@ -82,12 +82,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(settings: Settings, kind: Kind, recorder: Arc<Recorder>) -> Self {
-        Self {
-            settings,
-            kind,
-            recorder,
-            kept: None,
-        }
+        Self { settings, kind, recorder, kept: None }
     }
 
     /// Sends until told to stop; a request that is under way is finished.
@@ -130,7 +125,6 @@ impl Client {
     }
 
     fn lost(&self, begun: Instant, loss: Loss, retried: bool) {
-        self.recorder
-            .lost(self.settings.target, self.kind, begun, loss, retried);
+        self.recorder.lost(self.settings.target, self.kind, begun, loss, retried);
     }
 }

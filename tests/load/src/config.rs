@@ -27,14 +27,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of reports.
-    pub const ALL: [Self; 6] = [
-        Self::New,
-        Self::Strict,
-        Self::Standard,
-        Self::Slow,
-        Self::Stream,
-        Self::Ws,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::New, Self::Strict, Self::Standard, Self::Slow, Self::Stream, Self::Ws];
 }
 
 impl fmt::Display for Kind {

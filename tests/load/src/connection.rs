@@ -61,9 +61,7 @@ pub(crate) async fn open(
     address: SocketAddr,
     tls: Option<&Tls>,
 ) -> Result<(Box<dyn Io>, std::net::TcpStream), Loss> {
-    let (stream, socket) = connect(address)
-        .await
-        .map_err(|error| Loss::connect(&error))?;
+    let (stream, socket) = connect(address).await.map_err(|error| Loss::connect(&error))?;
     let Some(tls) = tls else {
         return Ok((Box::new(stream), socket));
     };
@@ -87,13 +85,7 @@ impl Connection {
         let (stream, received) = Counted::new(stream);
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (sender, driver) = handshake.map_err(|error| Loss::broken(&error, false))?;
-        Ok(Self {
-            sender,
-            driver,
-            ended: false,
-            received,
-            socket,
-        })
+        Ok(Self { sender, driver, ended: false, received, socket })
     }
 
     /// Whether another request may be sent: the connection is ready and, right now, the other side
@@ -104,13 +96,7 @@ impl Connection {
     }
 
     async fn become_quiet(&mut self) -> bool {
-        let Self {
-            sender,
-            driver,
-            ended,
-            socket,
-            ..
-        } = self;
+        let Self { sender, driver, ended, socket, .. } = self;
         loop {
             if *ended || drive(driver, ended, sender.ready()).await.is_err() {
                 return false;
@@ -129,22 +115,15 @@ impl Connection {
         request: Request<Empty<Bytes>>,
     ) -> Result<Response<Incoming>, Unanswered> {
         let before = self.received.bytes();
-        let Self {
-            sender,
-            driver,
-            ended,
-            ..
-        } = self;
-        drive(driver, ended, sender.try_send_request(request))
-            .await
-            .map_err(|mut error| {
-                let before_first_byte = self.received.bytes() == before;
-                Unanswered {
-                    unsent: error.take_message().is_some(),
-                    loss: Loss::broken(error.error(), !before_first_byte),
-                    before_first_byte,
-                }
-            })
+        let Self { sender, driver, ended, .. } = self;
+        drive(driver, ended, sender.try_send_request(request)).await.map_err(|mut error| {
+            let before_first_byte = self.received.bytes() == before;
+            Unanswered {
+                unsent: error.take_message().is_some(),
+                loss: Loss::broken(error.error(), !before_first_byte),
+                before_first_byte,
+            }
+        })
     }
 
     /// The next piece of the answer; `None` at its proper end.
@@ -172,9 +151,7 @@ impl Connection {
     /// Lets the server end the connection first, as it said it would, so that the port is free
     /// again at once on our side.
     pub(crate) async fn part(self) {
-        let Self {
-            sender, mut driver, ..
-        } = self;
+        let Self { sender, mut driver, .. } = self;
         drop(sender);
         let goodbye = async {
             let ended = std::future::poll_fn(|context| driver.poll_without_shutdown(context)).await;

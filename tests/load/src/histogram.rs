@@ -18,11 +18,7 @@ pub(crate) struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self {
-            counts: vec![0; BUCKETS],
-            total: 0,
-            max: 0,
-        }
+        Self { counts: vec![0; BUCKETS], total: 0, max: 0 }
     }
 }
 
@@ -83,10 +79,7 @@ mod tests {
     fn a_bucket_holds_what_is_put_into_it() {
         for micros in (0..100_000).chain([1 << 30, (1 << 30) + 12_345, (1 << 39) + 7]) {
             let end = upper_end(bucket(micros));
-            assert!(
-                end >= micros && end - micros <= micros / STEPS,
-                "{micros} in {end}"
-            );
+            assert!(end >= micros && end - micros <= micros / STEPS, "{micros} in {end}");
         }
     }
 

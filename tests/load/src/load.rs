@@ -26,16 +26,8 @@ impl Load {
     /// Outside of a Tokio runtime.
     pub fn start(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
-        let tls: Vec<_> = config
-            .targets
-            .iter()
-            .map(Tls::of)
-            .collect::<Result<_, _>>()?;
-        let names = config
-            .targets
-            .iter()
-            .map(|target| target.name.clone())
-            .collect();
+        let tls: Vec<_> = config.targets.iter().map(Tls::of).collect::<Result<_, _>>()?;
+        let names = config.targets.iter().map(|target| target.name.clone()).collect();
         let load = Self {
             recorder: Arc::new(Recorder::new(names, config.keep.clone())),
             stop: CancellationToken::new(),
@@ -53,11 +45,7 @@ impl Load {
 
     fn start_group(&self, config: &Arc<Config>, target: usize, tls: Option<&Tls>, group: Group) {
         for number in 0..group.clients {
-            let settings = Settings {
-                config: config.clone(),
-                target,
-                tls: tls.cloned(),
-            };
+            let settings = Settings { config: config.clone(), target, tls: tls.cloned() };
             let client = Client::new(settings, group.kind, self.recorder.clone());
             let pace = client::Pace::of(group, number);
             self.clients.spawn(client.run(pace, self.stop.clone()));

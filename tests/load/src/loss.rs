@@ -58,10 +58,7 @@ pub struct Loss {
 
 impl Loss {
     pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self {
-            reason,
-            detail: detail.into(),
-        }
+        Self { reason, detail: detail.into() }
     }
 
     pub(crate) fn connect(error: &io::Error) -> Self {
@@ -117,10 +114,7 @@ fn unparsable(error: &(dyn Error + 'static)) -> bool {
 }
 
 fn chain(error: &(dyn Error + 'static)) -> String {
-    sources(error)
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+    sources(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The error, its source, the source of that, and so on.

@@ -94,14 +94,8 @@ fn live_line(report: &Report) -> String {
     let tenths = report.lasted_us / 100_000;
     let (sent, lost) = (report.total.sent, report.total.lost);
     let latest = report.seen.iter().max_by_key(|seen| seen.last_answer_us);
-    let who = latest.map_or_else(String::new, |seen| {
-        format!("  {} {}", seen.colour, seen.release)
-    });
-    format!(
-        "{}.{} s  sent {sent}  lost {lost}{who}",
-        tenths / 10,
-        tenths % 10
-    )
+    let who = latest.map_or_else(String::new, |seen| format!("  {} {}", seen.colour, seen.release));
+    format!("{}.{} s  sent {sent}  lost {lost}{who}", tenths / 10, tenths % 10)
 }
 
 /// Whole or not at all: whoever reads the file may be waiting for it.

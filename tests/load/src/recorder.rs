@@ -67,13 +67,7 @@ impl Recorder {
     /// Time begins now.
     pub(crate) fn new(targets: Vec<String>, keep: Vec<Kind>) -> Self {
         let (started, started_wall) = (Instant::now(), SystemTime::now());
-        Self {
-            targets,
-            keep,
-            started,
-            started_wall,
-            tally: Mutex::default(),
-        }
+        Self { targets, keep, started, started_wall, tally: Mutex::default() }
     }
 
     pub(crate) fn started(&self) -> Instant {
@@ -99,14 +93,11 @@ impl Recorder {
                 answer_us: self.since_start(answer.head),
             });
         }
-        let span = tally
-            .seen
-            .entry((target, kind, answer.identity))
-            .or_insert(Span {
-                answers: 0,
-                begun: (begun, begun),
-                answered: (answer.head, answer.head),
-            });
+        let span = tally.seen.entry((target, kind, answer.identity)).or_insert(Span {
+            answers: 0,
+            begun: (begun, begun),
+            answered: (answer.head, answer.head),
+        });
         span.answers += 1;
         span.begun = widen(span.begun, begun);
         span.answered = widen(span.answered, answer.head);
@@ -124,13 +115,7 @@ impl Recorder {
         let now = Instant::now();
         let mut tally = self.tally();
         tally.count(target, kind, true, retried);
-        *tally
-            .kinds
-            .entry(kind)
-            .or_default()
-            .reasons
-            .entry(loss.reason)
-            .or_default() += 1;
+        *tally.kinds.entry(kind).or_default().reasons.entry(loss.reason).or_default() += 1;
         if tally.losses.len() < TOLD {
             tally.losses.push(LostRequest {
                 begun_us: self.since_start(begun),
@@ -145,10 +130,7 @@ impl Recorder {
     /// Everything, with the kept answers: for once, at the end.
     pub(crate) fn final_report(&self) -> Report {
         let answers = std::mem::take(&mut self.tally().answers);
-        Report {
-            answers,
-            ..self.report()
-        }
+        Report { answers, ..self.report() }
     }
 
     /// Everything until now, without the kept answers.
@@ -161,29 +143,18 @@ impl Recorder {
             total.lost += counts.lost;
             total.retried += counts.retried;
         }
-        let started = self
-            .started_wall
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let started = self.started_wall.duration_since(UNIX_EPOCH).unwrap_or_default();
         Report {
             started_unix_us: micros(started),
             lasted_us: self.since_start(now),
             total,
-            kinds: tally
-                .kinds
-                .iter()
-                .map(|(kind, of_kind)| (*kind, of_kind.report()))
-                .collect(),
+            kinds: tally.kinds.iter().map(|(kind, of_kind)| (*kind, of_kind.report())).collect(),
             targets: tally
                 .targets
                 .iter()
                 .map(|(target, counts)| (self.targets[*target].clone(), *counts))
                 .collect(),
-            seen: tally
-                .seen
-                .iter()
-                .map(|(key, span)| self.seen(key, span))
-                .collect(),
+            seen: tally.seen.iter().map(|(key, span)| self.seen(key, span)).collect(),
             losses: tally.losses.clone(),
             answers: Vec::new(),
         }

@@ -143,28 +143,15 @@ impl Report {
     /// Proper answers by a colour, over all targets and kinds.
     #[must_use]
     pub fn answers_of(&self, colour: &str) -> u64 {
-        self.seen
-            .iter()
-            .filter(|seen| seen.colour == colour)
-            .map(|seen| seen.answers)
-            .sum()
+        self.seen.iter().filter(|seen| seen.colour == colour).map(|seen| seen.answers).sum()
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts {
-            sent,
-            lost,
-            retried,
-        } = self.total;
+        let Counts { sent, lost, retried } = self.total;
         let tenths = self.lasted_us / 100_000;
-        writeln!(
-            f,
-            "{}.{} s: {sent} requests sent, {lost} lost",
-            tenths / 10,
-            tenths % 10
-        )?;
+        writeln!(f, "{}.{} s: {sent} requests sent, {lost} lost", tenths / 10, tenths % 10)?;
         for (kind, report) in &self.kinds {
             writeln!(f, "  {kind:<9} {report}")?;
         }
@@ -173,11 +160,7 @@ impl fmt::Display for Report {
         }
         for loss in self.losses.iter().take(10) {
             let millis = loss.begun_us / 1000;
-            writeln!(
-                f,
-                "  lost at {millis} ms, {} via {}: {}",
-                loss.kind, loss.target, loss.loss
-            )?;
+            writeln!(f, "  lost at {millis} ms, {} via {}: {}", loss.kind, loss.target, loss.loss)?;
         }
         Ok(())
     }
@@ -185,12 +168,7 @@ impl fmt::Display for Report {
 
 impl fmt::Display for KindReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            counts,
-            connections,
-            latency_us,
-            ..
-        } = self;
+        let Self { counts, connections, latency_us, .. } = self;
         write!(
             f,
             "{:>8} sent {:>5} lost {:>7} connections  p50 {} p99 {} max {} µs",

@@ -28,14 +28,9 @@ impl Tls {
             target: target.name.clone(),
             host: target.host.clone(),
         })?;
-        let config = client(pem).map_err(|problem| ConfigError::Authority {
-            target: target.name.clone(),
-            problem,
-        })?;
-        Ok(Some(Self {
-            connector: TlsConnector::from(Arc::new(config)),
-            name,
-        }))
+        let config = client(pem)
+            .map_err(|problem| ConfigError::Authority { target: target.name.clone(), problem })?;
+        Ok(Some(Self { connector: TlsConnector::from(Arc::new(config)), name }))
     }
 }
 

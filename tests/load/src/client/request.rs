@@ -30,9 +30,7 @@ impl Client {
             Err(_) => Err(Loss::timeout("no whole answer in time")),
         };
         match outcome {
-            Ok(answer) => self
-                .recorder
-                .answered(self.settings.target, self.kind, begun, answer),
+            Ok(answer) => self.recorder.answered(self.settings.target, self.kind, begun, answer),
             Err(loss) => self.lost(begun, loss, retried),
         }
     }
@@ -51,11 +49,7 @@ impl Client {
         }
         match failure {
             Some(loss) => Err(loss),
-            None => Ok(Answered {
-                identity,
-                head,
-                retried: *retried,
-            }),
+            None => Ok(Answered { identity, head, retried: *retried }),
         }
     }
 
@@ -90,11 +84,7 @@ impl Client {
         let target = self.settings.target();
         let uri = match self.kind {
             Kind::Slow => {
-                format!(
-                    "{}?delay={}",
-                    target.path,
-                    self.settings.config.delay.as_millis()
-                )
+                format!("{}?delay={}", target.path, self.settings.config.delay.as_millis())
             }
             _ => target.path.clone(),
         };

@@ -32,9 +32,7 @@ impl Client {
             }
         };
         match outcome {
-            Ok(answer) => self
-                .recorder
-                .answered(self.settings.target, self.kind, begun, answer),
+            Ok(answer) => self.recorder.answered(self.settings.target, self.kind, begun, answer),
             Err(loss) => self.lost(begun, loss, false),
         }
     }
@@ -48,19 +46,12 @@ impl Client {
             .header(CONNECTION, "close")
             .body(Empty::<Bytes>::new())
             .map_err(|error| Loss::new(Reason::Wrong, error.to_string()))?;
-        let response = connection
-            .send(request)
-            .await
-            .map_err(|failure| failure.loss)?;
+        let response = connection.send(request).await.map_err(|failure| failure.loss)?;
         if let Some(loss) = Loss::status(response.status()) {
             return Err(loss);
         }
         let identity = self.settings.identity(response.headers());
-        let answer = Answered {
-            identity,
-            head: Instant::now(),
-            retried: false,
-        };
+        let answer = Answered { identity, head: Instant::now(), retried: false };
         Ok((connection, response.into_body(), answer))
     }
 
@@ -107,10 +98,7 @@ impl Lines {
             }
             let line = String::from_utf8_lossy(&self.partial).into_owned();
             self.partial.clear();
-            let number = line
-                .split(' ')
-                .next()
-                .and_then(|number| number.parse::<u64>().ok());
+            let number = line.split(' ').next().and_then(|number| number.parse::<u64>().ok());
             if number != Some(self.next) {
                 let detail = format!("line `{line}` where line {} was due", self.next);
                 return Err(Loss::new(Reason::Wrong, detail));

@@ -57,13 +57,8 @@ impl Client {
             match self.echo(&mut socket, number).await {
                 Ok(()) => {
                     let (identity, head) = (identity.clone(), Instant::now());
-                    let answer = Answered {
-                        identity,
-                        head,
-                        retried: false,
-                    };
-                    self.recorder
-                        .answered(self.settings.target, self.kind, begun, answer);
+                    let answer = Answered { identity, head, retried: false };
+                    self.recorder.answered(self.settings.target, self.kind, begun, answer);
                 }
                 Err(loss) => return self.lost(begun, loss, false),
             }
@@ -81,10 +76,7 @@ impl Client {
     async fn echo(&self, socket: &mut Socket, number: u64) -> Result<(), Loss> {
         let sent = Message::text(format!("message {number}"));
         let exchange = async {
-            socket
-                .send(sent.clone())
-                .await
-                .map_err(|error| loss_of(&error))?;
+            socket.send(sent.clone()).await.map_err(|error| loss_of(&error))?;
             loop {
                 match socket.next().await {
                     None => return Err(Loss::new(Reason::EofBeforeAnswer, "the WebSocket ended")),
@@ -92,10 +84,7 @@ impl Client {
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                     Some(Ok(message)) if message == sent => return Ok(()),
                     Some(Ok(Message::Close(_))) => {
-                        return Err(Loss::new(
-                            Reason::EofBeforeAnswer,
-                            "the WebSocket was closed",
-                        ));
+                        return Err(Loss::new(Reason::EofBeforeAnswer, "the WebSocket was closed"));
                     }
                     Some(Ok(_)) => return Err(Loss::new(Reason::Wrong, "not what was sent")),
                 }

@@ -29,13 +29,7 @@ impl<S> Counted<S> {
     /// Counts from nought.
     pub(crate) fn new(inner: S) -> (Self, Received) {
         let received = Received::default();
-        (
-            Self {
-                inner,
-                received: received.clone(),
-            },
-            received,
-        )
+        (Self { inner, received: received.clone() }, received)
     }
 }
 

@@ -16,14 +16,7 @@ fn config(address: SocketAddr, kinds: &[Kind]) -> Config {
             path: "/api/v1/books".into(),
             ca: None,
         }],
-        groups: kinds
-            .iter()
-            .map(|kind| Group {
-                kind: *kind,
-                clients: 2,
-                rate: 200.0,
-            })
-            .collect(),
+        groups: kinds.iter().map(|kind| Group { kind: *kind, clients: 2, rate: 200.0 }).collect(),
         timeout: Duration::from_secs(2),
         delay: Duration::from_millis(20),
         length: Duration::from_secs(1),
@@ -55,11 +48,7 @@ async fn assert_lost(act: Act, kind: Kind, reason: Reason) {
     let report = until_sent(config(server.address, &[kind]), 5).await;
     let of_kind = report.kind(kind);
     assert_eq!(of_kind.counts.lost, of_kind.counts.sent, "{report:#?}");
-    assert_eq!(
-        of_kind.reasons.keys().collect::<Vec<_>>(),
-        [&reason],
-        "{report:#?}"
-    );
+    assert_eq!(of_kind.reasons.keys().collect::<Vec<_>>(), [&reason], "{report:#?}");
     assert_eq!(report.losses.len() as u64, report.total.lost);
 }
 
@@ -86,10 +75,7 @@ async fn answers_are_kept_if_asked() {
     let mut config = config(server.address, &[Kind::New, Kind::Strict]);
     config.keep = vec![Kind::New];
     let report = until_sent(config, 20).await;
-    assert_eq!(
-        report.answers.len() as u64,
-        report.kind(Kind::New).counts.answered()
-    );
+    assert_eq!(report.answers.len() as u64, report.kind(Kind::New).counts.answered());
     for answer in &report.answers {
         assert_eq!((answer.kind, answer.colour.as_str()), (Kind::New, "blue"));
         assert!(answer.begun_us <= answer.answer_us);
@@ -103,11 +89,7 @@ async fn the_rate_is_a_bound() {
     config.groups[0].rate = 50.0;
     let report = until_sent(config, 30).await;
     let allowed = report.lasted_us * 50 / 1_000_000 + 2;
-    assert!(
-        report.total.sent <= allowed,
-        "{} > {allowed}",
-        report.total.sent
-    );
+    assert!(report.total.sent <= allowed, "{} > {allowed}", report.total.sent);
 }
 
 #[tokio::test]
@@ -116,10 +98,7 @@ async fn refused_connections_are_lost() {
     let report = until_sent(config(address, &[Kind::New, Kind::Stream, Kind::Ws]), 6).await;
     assert_eq!(report.total.lost, report.total.sent);
     for kind in [Kind::New, Kind::Stream, Kind::Ws] {
-        assert!(
-            report.kind(kind).reasons.contains_key(&Reason::Connect),
-            "{report:#?}"
-        );
+        assert!(report.kind(kind).reasons.contains_key(&Reason::Connect), "{report:#?}");
     }
 }
 
@@ -147,10 +126,7 @@ async fn silence_is_lost() {
     let mut config = config(server.address, &[Kind::New]);
     config.timeout = Duration::from_millis(50);
     let report = until_sent(config, 3).await;
-    assert_eq!(
-        report.kind(Kind::New).reasons.get(&Reason::Timeout),
-        Some(&report.total.lost)
-    );
+    assert_eq!(report.kind(Kind::New).reasons.get(&Reason::Timeout), Some(&report.total.lost));
     assert_eq!(report.total.lost, report.total.sent);
 }
 
@@ -159,11 +135,7 @@ async fn silence_is_lost() {
 async fn an_idle_connection_that_ended_is_not_reused() {
     let server = Scripted::start(Act::AnswerThenEnd).await;
     let report = until_sent(config(server.address, &[Kind::Strict, Kind::Standard]), 100).await;
-    assert_eq!(
-        (report.total.lost, report.total.retried),
-        (0, 0),
-        "{report:#?}"
-    );
+    assert_eq!((report.total.lost, report.total.retried), (0, 0), "{report:#?}");
     let strict = report.kind(Kind::Strict);
     assert_eq!(strict.connections, strict.counts.sent);
 }
@@ -179,10 +151,7 @@ async fn only_standard_clients_send_again() {
     assert!(standard.counts.retried > 10, "{report:#?}");
     assert_eq!(strict.counts.retried, 0);
     assert!(strict.counts.lost > 10, "{report:#?}");
-    assert_eq!(
-        strict.reasons.keys().collect::<Vec<_>>(),
-        [&Reason::EofBeforeAnswer]
-    );
+    assert_eq!(strict.reasons.keys().collect::<Vec<_>>(), [&Reason::EofBeforeAnswer]);
 }
 
 /// A fresh connection that ends without an answer is lost for a standard client too.

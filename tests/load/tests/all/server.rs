@@ -131,12 +131,10 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> Option<()> {
 
 /// A well-behaved stream of a second and a web socket that echoes.
 pub async fn service() -> SocketAddr {
-    let router = Router::new()
-        .route("/api/v1/books/stream", get(lines))
-        .route(
-            "/api/v1/books/ws",
-            get(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) }),
-        );
+    let router = Router::new().route("/api/v1/books/stream", get(lines)).route(
+        "/api/v1/books/ws",
+        get(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) }),
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
