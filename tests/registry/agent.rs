@@ -161,7 +161,7 @@ impl Agent {
             settings.token_file = Some(self.token(MASTER));
         }
         if let Some(certificates) = &self.certificates {
-            settings.ca_file = Some(certificates.ca.clone());
+            settings.ca = Some(certificates.ca.clone());
             settings.identity = Some(certificates.client.clone());
         }
         settings

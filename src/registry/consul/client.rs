@@ -221,7 +221,7 @@ fn connector(settings: &Settings) -> Result<reqwest::Client, SettingsError> {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("verdigris/", env!("CARGO_PKG_VERSION")));
-    if let Some(path) = &settings.ca_file {
+    if let Some(path) = &settings.ca {
         builder = builder.tls_certs_only(authorities(path)?);
     } else if settings.address.scheme() == "http" {
         // Loading the system's authorities takes time and memory, for nothing here.

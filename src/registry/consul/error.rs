@@ -70,8 +70,8 @@ impl CallError {
         Some(match self {
             _ if self.is_denied() => Self::denied(client, layout),
             Self::Reach { source, .. } if is_tls(source) => {
-                "check the files of `[registry]`: `ca_file` holds the authority of Consul's \
-                 certificate, `cert_file` and `key_file` ours, if Consul wants one"
+                "check the files in `[registry]`: `ca` is the authority of Consul's certificate, `cert` \
+                 and `key` are ours, if Consul wants one"
                     .to_owned()
             }
             Self::Reach { address, .. } | Self::Silent { address, .. } => format!(
