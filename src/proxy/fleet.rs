@@ -39,11 +39,14 @@ impl Fleet {
         let keeper = self.keepers.iter().find(|keeper| keeper.settings().name == name)?;
         let proxy = name.to_owned();
         Some(match keeper.render().await {
-            Ok((rendition, differs)) => {
-                Rendered { proxy, text: Some(rendition.text), differs, problem: None }
-            }
+            Ok((rendition, refused, differs)) => Rendered {
+                proxy,
+                text: Some(rendition.text),
+                differs,
+                problem: refused.map(|error| in_full(&error)),
+            },
             Err(error) => {
-                Rendered { proxy, text: None, differs: true, problem: Some(error.chain()) }
+                Rendered { proxy, text: None, differs: true, problem: Some(in_full(&error)) }
             }
         })
     }
@@ -69,15 +72,24 @@ impl Fleet {
     }
 }
 
+/// An error with its details, a line each.
+fn in_full(error: &Error) -> String {
+    let mut lines = vec![error.chain()];
+    lines.extend(error.details());
+    lines.join("\n")
+}
+
 fn status(keeper: &Keeper) -> ProxyStatus {
     let settings = keeper.settings();
     let problems = keeper.report().problems();
+    let notice = keeper.report().last_notice();
+    let problem = (!problems.is_empty()).then(|| problems.join("\n")).or(notice);
     ProxyStatus {
         name: settings.name.clone(),
         kind: settings.kind.to_string(),
         in_sync: problems.is_empty() && keeper.report().agreed(),
         reloads: keeper.report().reloads(),
-        problem: (!problems.is_empty()).then(|| problems.join("\n")),
+        problem,
     }
 }
 

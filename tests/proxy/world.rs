@@ -256,3 +256,18 @@ pub async fn deploy(fleet: &Fleet, view: &ServiceView, colour: Colour, backends:
     fleet.stage(view, colour, backends).await.unwrap();
     fleet.flip(&view.service, colour, view.generation + 1).await.unwrap();
 }
+
+/// Reloads of the only proxy so far.
+pub fn reloads(fleet: &Fleet) -> u64 {
+    fleet.status()[0].reloads
+}
+
+/// What a new client is answered below `/`.
+pub async fn body(world: &World) -> String {
+    crate::client::get(world.http(), HOST, "/").await.unwrap().body
+}
+
+/// The result of `future`, which must come within so many seconds.
+pub async fn within<T>(seconds: u64, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(seconds), future).await.expect("takes too long")
+}
