@@ -21,4 +21,4 @@ pub use credentials::{Credentials, RegistryAuth};
 pub use endpoint::{Endpoint, ParseEndpointError, TlsFiles};
 pub use error::{Error, NOT_A_MANAGER};
 pub use frames::{Frame, Frames, Lines, Source};
-pub use image::ImageError;
+pub use image::{ImageError, LocalImage};

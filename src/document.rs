@@ -19,7 +19,7 @@ mod yaml;
 pub use load_error::LoadError;
 pub use problem::{Place, Problem, Problems};
 
-pub(crate) use leaf::{Leaf, leaf, reason};
+pub(crate) use leaf::{Leaf, leaf, parse_whole, reason};
 pub(crate) use load_error::read_text;
 pub(crate) use node::{Entry, Node, Scalar, ScalarKind, Value};
 pub(crate) use quantity::{parse_cpus, parse_duration, parse_size};

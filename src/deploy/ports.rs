@@ -343,6 +343,10 @@ pub enum GateError {
     NotRun(#[from] PortError),
 }
 
+/// Takes one line of a gate's output. A name of its own, because `async_trait` would give the `&str`
+/// within a lifetime from outside, and no line that is read while the gate runs lives that long.
+pub type Output<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
 /// Runs gates.
 #[async_trait]
 pub trait Gates: Send + Sync {
@@ -352,7 +356,7 @@ pub trait Gates: Send + Sync {
         &self,
         gate: &Gate,
         context: &GateContext,
-        output: &(dyn Fn(&str) + Send + Sync),
+        output: Output<'_>,
         stop: &CancellationToken,
     ) -> Result<Vec<JunitFile>, GateError>;
 

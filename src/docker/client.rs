@@ -110,6 +110,11 @@ impl Client {
         self.call(Method::DELETE, path)
     }
 
+    /// Begin a `PUT` to `path`.
+    pub fn put(&self, path: impl Into<String>) -> Call<'_> {
+        self.call(Method::PUT, path)
+    }
+
     fn call(&self, method: Method, path: impl Into<String>) -> Call<'_> {
         Call { client: self, method, path: path.into(), query: Vec::new(), body: None, auth: None }
     }
@@ -205,7 +210,7 @@ pub struct Call<'a> {
     method: Method,
     path: String,
     query: Vec<(&'static str, String)>,
-    body: Option<Bytes>,
+    body: Option<(&'static str, Bytes)>,
     auth: Option<RegistryAuth>,
 }
 
@@ -227,7 +232,13 @@ impl Call<'_> {
 
     /// With a body.
     pub fn json(mut self, body: &Value) -> Self {
-        self.body = Some(Bytes::from(body.to_string()));
+        self.body = Some(("application/json", Bytes::from(body.to_string())));
+        self
+    }
+
+    /// With a tar archive as its body.
+    pub fn archive(mut self, tar: Bytes) -> Self {
+        self.body = Some(("application/x-tar", tar));
         self
     }
 
@@ -293,13 +304,14 @@ impl Call<'_> {
             uri.push_str(&query.extend_pairs(&self.query).finish());
         }
         let mut request = Request::builder().method(self.method.clone()).uri(uri);
-        if self.body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
+        if let Some((kind, _)) = &self.body {
+            request = request.header(CONTENT_TYPE, *kind);
         }
         if let Some(auth) = &self.auth {
             request = request.header(&REGISTRY_AUTH, auth.header());
         }
-        let body = Full::new(self.body.clone().unwrap_or_default());
+        let body = self.body.as_ref().map(|(_, body)| body.clone());
+        let body = Full::new(body.unwrap_or_default());
         request.body(body).map_err(|source| Error::Request { path: self.path.clone(), source })
     }
 }
@@ -322,3 +334,6 @@ fn message_of(body: &[u8]) -> String {
         Err(_) => String::from_utf8_lossy(&body[..body.len().min(300)]).trim().to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,7 +80,40 @@ impl ImageError {
     }
 }
 
+/// An image that the engine has.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LocalImage {
+    /// Its id, which names nothing else.
+    #[serde(rename = "Id")]
+    pub id: String,
+    #[serde(rename = "RepoDigests", default)]
+    digests: Option<Vec<String>>,
+}
+
+impl LocalImage {
+    /// It was built or loaded here, and no registry of images knows it.
+    #[must_use]
+    pub fn was_never_pushed(&self) -> bool {
+        self.digests.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    /// It is `image` and no other.
+    #[must_use]
+    pub fn is(&self, image: &PinnedImage) -> bool {
+        self.digests.iter().flatten().any(|known| *known == image.reference())
+    }
+}
+
 impl Client {
+    /// What the engine has under the name `image`; none if it has nothing.
+    pub async fn local_image(&self, image: &ImageRef) -> Result<Option<LocalImage>, Error> {
+        match self.get(format!("/images/{image}/json")).value().await {
+            Ok(found) => Ok(Some(found)),
+            Err(Error::Refused { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The digest behind `image`, as its registry of images says.
     pub async fn pin(&self, image: &ImageRef) -> Result<PinnedImage, ImageError> {
         if let Some(digest) = image.digest() {

@@ -1,4 +1,6 @@
 use std::fmt::Display;
+use std::num::{IntErrorKind, ParseIntError};
+use std::str::FromStr;
 
 use super::ScalarKind;
 
@@ -50,12 +52,25 @@ macro_rules! whole_numbers {
             const KINDS: &'static [ScalarKind] = &[ScalarKind::Number];
 
             fn parse(text: &str) -> Result<Self, String> {
-                text.parse().map_err(reason)
+                parse_whole(text)
             }
         }
     )*};
 }
 whole_numbers!(u8, u16, u32, u64, i64);
+
+/// A whole number; the reason says more than the standard library's.
+pub(crate) fn parse_whole<T: FromStr<Err = ParseIntError>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: ParseIntError| {
+        match error.kind() {
+            IntErrorKind::Empty => "it is empty",
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "it is too large",
+            _ if text.starts_with('-') => "it is negative",
+            _ => "it has other characters than digits",
+        }
+        .to_owned()
+    })
+}
 
 /// The reason that a library gives, as half a sentence.
 pub(crate) fn reason(error: impl Display) -> String {

@@ -11,6 +11,8 @@ pub(crate) struct Node {
 pub(crate) enum Value {
     /// YAML's `null`, `~` or nothing at all.
     Null,
+    /// Something wrong that has been reported: nobody needs to complain again.
+    Wrong,
     Scalar(Scalar),
     List(Vec<Node>),
     /// In the order of the text, without duplicates.
@@ -50,7 +52,7 @@ impl Node {
     pub(super) fn name(&mut self, key: &str) {
         self.place.key = key.into();
         match &mut self.value {
-            Value::Null | Value::Scalar(_) => {}
+            Value::Null | Value::Wrong | Value::Scalar(_) => {}
             Value::List(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
                     item.name(&join(key, &format!("[{index}]")));
@@ -90,7 +92,7 @@ impl Node {
     pub fn is_empty(&self) -> bool {
         match &self.value {
             Value::Null => true,
-            Value::Scalar(_) => false,
+            Value::Wrong | Value::Scalar(_) => false,
             Value::List(items) => items.is_empty(),
             Value::Table(entries) => entries.is_empty(),
         }
@@ -100,6 +102,7 @@ impl Node {
     pub fn noun(&self) -> &'static str {
         match &self.value {
             Value::Null => "nothing",
+            Value::Wrong => "something wrong",
             Value::Scalar(Scalar { kind, .. }) => match kind {
                 ScalarKind::Untyped => "a single value",
                 ScalarKind::Text => "a string",

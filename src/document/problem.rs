@@ -79,6 +79,11 @@ impl Problems {
         self.0.push(Problem { place: place.clone(), what: what.into(), remedy: remedy.into() });
     }
 
+    /// Something about `key` has been reported.
+    pub(crate) fn mention(&self, key: &str) -> bool {
+        self.0.iter().any(|problem| &*problem.place.key == key)
+    }
+
     /// `value`, unless there is a problem.
     pub(crate) fn or<T>(mut self, value: Option<T>) -> Result<T, Self> {
         match value {

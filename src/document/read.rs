@@ -41,6 +41,9 @@ impl<T: Leaf> Read for T {
 
 /// Something else than `wanted` was found.
 pub(super) fn mismatch(node: &Node, wanted: &str, problems: &mut Problems) {
+    if matches!(node.value, Value::Wrong) {
+        return;
+    }
     problems.report(
         &node.place,
         format!("found {} where {wanted} is needed", node.noun()),

@@ -73,6 +73,9 @@ impl<'a> Table<'a> {
     }
 
     fn advice(&self, key: &str) -> String {
+        if key == OURS {
+            return "move it directly below the service, beside `image`".to_owned();
+        }
         if let Some(meant) = nearest(key, self.known.iter().copied()) {
             return format!("did you mean `{meant}`?");
         }

@@ -6,18 +6,19 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Entry, Node, Place, Problems, Scalar, ScalarKind, Value};
 
-/// The tree of a TOML text. Errors of syntax are reported, all that the parser can recover from.
-pub(crate) fn parse_toml(file: &str, text: &str, problems: &mut Problems) -> Node {
+/// The tree of a TOML text; none when its syntax is wrong, which is reported, as much of it as the
+/// parser can recover from.
+pub(crate) fn parse_toml(file: &str, text: &str, problems: &mut Problems) -> Option<Node> {
     let source = Source::new(file, text);
     let (root, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
+    for error in &errors {
         let place = source.place(&error.span().unwrap_or_default());
         let what = error.message().replace('\n', ", ");
         problems.report(&place, format!("not TOML: {what}"), "correct the syntax");
     }
     let mut node = Node { place: source.start.clone(), value: source.table(root.into_inner()) };
     node.name("");
-    node
+    errors.is_empty().then_some(node)
 }
 
 struct Source<'a> {

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
+use super::problem::join;
 use super::{Entry, Node, Place, Problems, Scalar, ScalarKind, Value};
 
 /// Deeper than any file that people write; bounds the recursion.
@@ -16,6 +17,7 @@ pub(crate) fn parse_yaml(file: &str, text: &str, problems: &mut Problems) -> Opt
         events: Parser::new_from_str_with_options(text, options()),
         start: Place::start(file),
         anchors: HashMap::new(),
+        path: Vec::new(),
         nodes: 0,
         problems,
     };
@@ -24,8 +26,8 @@ pub(crate) fn parse_yaml(file: &str, text: &str, problems: &mut Problems) -> Opt
             root.name("");
             Some(root)
         }
-        Err(Stop(place, what)) => {
-            problems.report(&place, format!("not YAML: {what}"), "correct the syntax");
+        Err(Stop { place, what, remedy }) => {
+            problems.report(&place, what, remedy);
             None
         }
     }
@@ -41,7 +43,22 @@ fn options() -> granit_parser::Options {
 }
 
 /// What makes going on impossible.
-struct Stop(Place, String);
+struct Stop {
+    place: Place,
+    what: String,
+    remedy: &'static str,
+}
+
+impl Stop {
+    fn syntax(place: Place, what: &str) -> Self {
+        let what = format!("not YAML: {}", what.replace('\n', ", "));
+        Self { place, what, remedy: "correct the syntax" }
+    }
+
+    fn too_large(place: &Place, what: String) -> Self {
+        Self { place: place.clone(), what, remedy: "use fewer aliases, or less structure" }
+    }
+}
 
 type Composed = Result<Node, Stop>;
 
@@ -49,6 +66,8 @@ struct Composer<'a, 'p> {
     events: Parser<'a, StrInput<'a>>,
     start: Place,
     anchors: HashMap<usize, Node>,
+    /// Keys that lead to where the composer is.
+    path: Vec<String>,
     nodes: usize,
     problems: &'p mut Problems,
 }
@@ -60,7 +79,6 @@ impl<'a> Composer<'a, '_> {
             let (event, span) = self.next()?;
             match event {
                 Event::StreamEnd => break,
-                Event::StreamStart | Event::DocumentEnd => {}
                 Event::DocumentStart(..) if root.is_some() => {
                     let place = self.place(span.start);
                     self.problems.report(
@@ -70,7 +88,7 @@ impl<'a> Composer<'a, '_> {
                     );
                     break;
                 }
-                Event::DocumentStart(..) => {}
+                Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
                 event => root = Some(self.node(event, span, 0)?),
             }
         }
@@ -81,12 +99,12 @@ impl<'a> Composer<'a, '_> {
         match self.events.next_event() {
             Some(Ok(next)) => Ok(next),
             Some(Err(error)) => Err(self.broken(&error)),
-            None => Err(Stop(self.start.clone(), "the text ends too early".to_owned())),
+            None => Err(Stop::syntax(self.start.clone(), "the text ends too early")),
         }
     }
 
     fn broken(&self, error: &ScanError) -> Stop {
-        Stop(self.place(*error.marker()), error.info().replace('\n', ", "))
+        Stop::syntax(self.place(*error.marker()), &error.info())
     }
 
     fn place(&self, mark: Marker) -> Place {
@@ -95,6 +113,11 @@ impl<'a> Composer<'a, '_> {
             column: u32::try_from(mark.col() + 1).unwrap_or(u32::MAX),
             ..self.start.clone()
         }
+    }
+
+    fn report(&mut self, place: &Place, what: impl Into<String>, remedy: impl Into<String>) {
+        let key = self.path.iter().fold(String::new(), |path, key| join(&path, key));
+        self.problems.report(&place.below(&key), what, remedy);
     }
 
     /// The node that `event` begins.
@@ -115,14 +138,14 @@ impl<'a> Composer<'a, '_> {
             }
             Event::Alias(anchor) => return self.alias(anchor, place, depth),
             Event::UnresolvedAlias(name) => {
-                self.problems.report(
+                self.report(
                     &place,
                     format!("the alias `*{name}` names no anchor"),
                     format!("put `&{name}` on a value before it"),
                 );
-                (0, Value::Null)
+                (0, Value::Wrong)
             }
-            _ => return Err(Stop(place, "a value is missing".to_owned())),
+            _ => return Err(Stop::syntax(place, "a value is missing")),
         };
         let node = Node { place, value };
         if anchor != 0 {
@@ -136,10 +159,10 @@ impl<'a> Composer<'a, '_> {
     fn count(&mut self, nodes: usize, depth: usize, place: &Place) -> Result<(), Stop> {
         self.nodes += nodes;
         if self.nodes > MOST_NODES {
-            return Err(Stop(place.clone(), format!("more than {MOST_NODES} values")));
+            return Err(Stop::too_large(place, format!("there are more than {MOST_NODES} values")));
         }
         if depth > DEEPEST {
-            return Err(Stop(place.clone(), format!("nested more than {DEEPEST} deep")));
+            return Err(Stop::too_large(place, format!("it is nested more than {DEEPEST} deep")));
         }
         Ok(())
     }
@@ -151,7 +174,9 @@ impl<'a> Composer<'a, '_> {
         tag: Option<&Tag>,
         place: &Place,
     ) -> Value {
-        self.check_tag(tag, &["str", "int", "float", "bool", "null"], place);
+        if !self.check_tag(tag, &["str", "int", "float", "bool", "null"], place) {
+            return Value::Wrong;
+        }
         let null = matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL");
         if style == ScalarStyle::Plain && null && tag.is_none_or(|tag| !is_core(tag, &["str"])) {
             return Value::Null;
@@ -159,10 +184,11 @@ impl<'a> Composer<'a, '_> {
         Value::Scalar(Scalar { text, kind: ScalarKind::Untyped })
     }
 
-    fn check_tag(&mut self, tag: Option<&Tag>, allowed: &[&str], place: &Place) {
-        let Some(tag) = tag.filter(|tag| !is_core(tag, allowed)) else { return };
+    fn check_tag(&mut self, tag: Option<&Tag>, allowed: &[&str], place: &Place) -> bool {
+        let Some(tag) = tag.filter(|tag| !is_core(tag, allowed)) else { return true };
         let what = format!("the tag `{}` is not supported", tag.original());
-        self.problems.report(place, what, "remove it");
+        self.report(place, what, "remove it");
+        false
     }
 
     fn list(&mut self, depth: usize) -> Result<Value, Stop> {
@@ -170,7 +196,11 @@ impl<'a> Composer<'a, '_> {
         loop {
             match self.next()? {
                 (Event::SequenceEnd, _) => return Ok(Value::List(items)),
-                (event, span) => items.push(self.node(event, span, depth + 1)?),
+                (event, span) => {
+                    self.path.push(format!("[{}]", items.len()));
+                    items.push(self.node(event, span, depth + 1)?);
+                    self.path.pop();
+                }
             }
         }
     }
@@ -184,19 +214,62 @@ impl<'a> Composer<'a, '_> {
             }
             let merge = is_merge(&event);
             let key = self.node(event, span, depth + 1)?;
+            let name = self.name(key);
             let (event, span) = self.next()?;
+            self.path.extend(name.iter().map(|(name, _)| name.clone()).filter(|_| !merge));
             let value = self.node(event, span, depth + 1)?;
             if merge {
-                table.merge(value, self.problems);
-            } else {
-                table.insert(key, value, self.problems);
+                self.merge(value, &mut table);
+            } else if let Some((name, place)) = name {
+                self.insert(name, place, value, &mut table);
+                self.path.pop();
             }
+        }
+    }
+
+    /// The name that a key gives, and where.
+    fn name(&mut self, key: Node) -> Option<(String, Place)> {
+        match key.value {
+            Value::Scalar(scalar) => Some((scalar.text, key.place)),
+            Value::Null => Some((String::new(), key.place)),
+            Value::Wrong => None,
+            Value::List(_) | Value::Table(_) => {
+                self.report(&key.place, "a key is not a single value", "write a name");
+                None
+            }
+        }
+    }
+
+    fn insert(&mut self, key: String, place: Place, value: Node, table: &mut TableBuilder) {
+        if let Some(line) = table.lines.get(&key) {
+            let what = format!("`{key}` is given twice, first in line {line}");
+            return self.report(&place, what, "remove one of the two");
+        }
+        table.lines.insert(key.clone(), place.line);
+        table.own.push(Entry { key, place, value });
+    }
+
+    fn merge(&mut self, value: Node, table: &mut TableBuilder) {
+        let is_table = |node: &Node| matches!(node.value, Value::Table(_));
+        match value.value {
+            Value::Table(entries) => table.merged.extend(entries),
+            Value::List(tables) if tables.iter().all(is_table) => {
+                for value in tables {
+                    self.merge(value, table);
+                }
+            }
+            Value::Wrong => {}
+            _ => self.report(
+                &value.place,
+                "`<<` merges tables only",
+                "give it an alias of a table, or a list of them",
+            ),
         }
     }
 
     fn alias(&mut self, anchor: usize, place: Place, depth: usize) -> Composed {
         let Some(node) = self.anchors.get(&anchor) else {
-            return Err(Stop(place, "an alias stands inside of what it names".to_owned()));
+            return Err(Stop::syntax(place, "an alias stands inside of what it names"));
         };
         let node = node.clone();
         let (size, height) = measure(&node);
@@ -219,7 +292,7 @@ fn is_merge(event: &Event<'_>) -> bool {
 /// How many nodes, how many levels.
 fn measure(node: &Node) -> (usize, usize) {
     let below: Vec<_> = match &node.value {
-        Value::Null | Value::Scalar(_) => Vec::new(),
+        Value::Null | Value::Wrong | Value::Scalar(_) => Vec::new(),
         Value::List(items) => items.iter().map(measure).collect(),
         Value::Table(entries) => entries.iter().map(|entry| measure(&entry.value)).collect(),
     };
@@ -232,50 +305,16 @@ fn measure(node: &Node) -> (usize, usize) {
 struct TableBuilder {
     own: Vec<Entry>,
     merged: Vec<Entry>,
-    index: HashMap<String, u32>,
+    /// The line of each key.
+    lines: HashMap<String, u32>,
 }
 
 impl TableBuilder {
-    fn insert(&mut self, key: Node, value: Node, problems: &mut Problems) {
-        let place = key.place;
-        let text = match key.value {
-            Value::Scalar(scalar) => scalar.text,
-            Value::Null => String::new(),
-            Value::List(_) | Value::Table(_) => {
-                return problems.report(&place, "a key is not a single value", "write a name");
-            }
-        };
-        if let Some(line) = self.index.get(&text) {
-            let what = format!("`{text}` is given twice, first in line {line}");
-            return problems.report(&place.below(&text), what, "remove one of the two");
-        }
-        self.index.insert(text.clone(), place.line);
-        self.own.push(Entry { key: text, place, value });
-    }
-
-    fn merge(&mut self, value: Node, problems: &mut Problems) {
-        match value.value {
-            Value::Table(entries) => self.merged.extend(entries),
-            Value::List(tables)
-                if tables.iter().all(|item| matches!(item.value, Value::Table(_))) =>
-            {
-                for table in tables {
-                    self.merge(table, problems);
-                }
-            }
-            _ => problems.report(
-                &value.place,
-                "`<<` merges tables only",
-                "give it an alias of a table, or a list of them",
-            ),
-        }
-    }
-
     fn finish(self) -> Vec<Entry> {
-        let Self { own: mut entries, merged, mut index } = self;
+        let Self { own: mut entries, merged, mut lines } = self;
         for entry in merged {
-            if !index.contains_key(&entry.key) {
-                index.insert(entry.key.clone(), entry.place.line);
+            if !lines.contains_key(&entry.key) {
+                lines.insert(entry.key.clone(), entry.place.line);
                 entries.push(entry);
             }
         }

@@ -1,6 +1,10 @@
 //! A stack file as a whole: which services it deploys, and each of them.
 
-use crate::document::{At, Entry, Node, Problems, Read, Table, is_extension, nearest, parse_yaml};
+use std::io::ErrorKind;
+
+use crate::document::{
+    At, Entry, Node, Place, Problems, Read, Table, Value, is_extension, nearest, parse_yaml,
+};
 use crate::model::{Draft, ImageRef, Policy, Publish, ServiceName, Workload};
 
 use super::block::Block;
@@ -32,12 +36,19 @@ pub(super) fn drafts(source: &Source, options: &Options, problems: &mut Problems
 fn variables(source: &Source, options: &Options, problems: &mut Problems) -> Variables {
     let mut variables: Variables = options.environment.clone().into_iter().collect();
     let path = source.base.join(".env");
-    if let Ok(text) = std::fs::read_to_string(&path) {
-        let name = path.display().to_string();
-        for (name, value) in dotenv::parse(&text, &name, &variables.clone(), problems) {
-            if let Some(value) = value {
-                variables.add(name, value);
-            }
+    let name = path.display().to_string();
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return variables,
+        Err(error) => {
+            let what = format!("it cannot be read: {error}");
+            problems.report(&Place::start(&name), what, "mend or remove it");
+            return variables;
+        }
+    };
+    for (name, value) in dotenv::parse(&text, &name, &variables.clone(), problems) {
+        if let Some(value) = value {
+            variables.add(name, value);
         }
     }
     variables
@@ -121,7 +132,7 @@ fn draft(
     let name: Option<ServiceName> = match entry.key.parse() {
         Ok(name) => Some(name),
         Err(error) => {
-            problems.report(&entry.place, ToString::to_string(&error), "");
+            problems.report(&entry.place, ToString::to_string(&error), "rename the service");
             None
         }
     };
@@ -138,7 +149,12 @@ fn draft(
         let what = "`image` is missing";
         problems.report(&entry.place, what, "add it; Verdigris deploys images that exist");
     }
-    let block = service.block?;
+    let Some(block) = service.block else {
+        if node.get(BLOCK).is_some_and(|block| matches!(block.value, Value::Null)) {
+            problems.report(&entry.place.below(BLOCK), "the block is empty", "add `port` at least");
+        }
+        return None;
+    };
     let policy = policy(&block, problems);
     check_together(&block, &workload, &policy, problems);
     Some(Draft { service: name?, image: image?, workload, policy })
@@ -159,9 +175,9 @@ fn check_together(
         let what = "`publish: overlay` needs a network, and the service has none";
         problems.report(place, what, "add `networks` with one that the proxies share");
     }
-    if policy.route.is_none() && !policy.gates.post_integration.is_empty() {
-        let place = block.place.below("gates.post_integration");
+    let gates = block.gates.as_ref().and_then(|gates| gates.post_integration.as_ref());
+    if let Some(gates) = gates.filter(|gates| !gates.is_empty() && policy.route.is_none()) {
         let what = "these gates ask through the proxies, which know nothing of the service";
-        problems.report(&place, what, "add `route`");
+        problems.report(&gates.place, what, "add `route`");
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::document::{leaf, parse_cpus, parse_duration, parse_size, reason};
+use crate::document::{leaf, parse_cpus, parse_duration, parse_size, parse_whole, reason};
 use crate::model::ImageRef;
 
 leaf! {
@@ -33,14 +33,14 @@ leaf! {
         };
 
     /// How many of something.
-    Count(u32) is "a whole number", like "2", by parse_number numbers,
+    Count(u32) is "a whole number", like "2", by parse_whole numbers,
         schema { "type": ["integer", "string"], "minimum": 0, "pattern": r"^[0-9]+$|\$" };
 
     /// Permissions of a file.
     Mode(u32) is "a file mode", like "0440", by parse_mode numbers;
 
     /// An address of a name server.
-    Address(IpAddr) is "an IP address", like "10.0.0.53", by parse_from_str;
+    Address(IpAddr) is "an IP address", like "10.0.0.53", by parse_address;
 
     /// What a name must be that becomes part of names in the Swarm.
     Name(String) is "a name", like "books-db", by parse_name,
@@ -53,7 +53,7 @@ leaf! {
     InsidePath(String) is "an absolute path in the container", like "/data", by parse_inside_path;
 }
 
-fn parse_from_str<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
+fn parse_address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(reason)
 }
 
@@ -66,10 +66,6 @@ fn parse_port(text: &str) -> Result<u16, String> {
         Ok(0) | Err(_) => Err("ports are whole numbers from 1 to 65535".to_owned()),
         Ok(port) => Ok(port),
     }
-}
-
-fn parse_number(text: &str) -> Result<u32, String> {
-    text.parse().map_err(reason)
 }
 
 /// Octal with a leading `0` or `0o`, as YAML 1.1 and 1.2 write it; decimal otherwise, unless it looks

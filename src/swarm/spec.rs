@@ -72,6 +72,8 @@ fn our_labels(
         (labels::COLOUR, colour.to_string()),
         (labels::RELEASE, release.id.to_string()),
         (labels::DEPLOYMENT, deployment.to_string()),
+        (labels::PORT, release.policy.port.to_string()),
+        (labels::PUBLISH, publish(release).to_owned()),
     ]
     .map(|(label, value)| (label.to_owned(), value))
     .into()
@@ -216,6 +218,13 @@ fn placement(workload: &Workload) -> Value {
     }))
 }
 
+fn publish(release: &Release) -> &'static str {
+    match release.policy.publish {
+        Publish::Host => "host",
+        Publish::Overlay => "overlay",
+    }
+}
+
 /// Each instance is addressed by itself, so no virtual address is asked for: one would need IPVS.
 fn endpoint(release: &Release) -> Value {
     let ports = match release.policy.publish {
@@ -268,3 +277,6 @@ fn without_nulls(value: Value) -> Value {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 use std::process::Command;
 use std::sync::OnceLock;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use verdigris::docker::{Client, Settings};
 use verdigris::model::{
     DeploymentId, Draft, Gates, ImageRef, PinnedImage, Policy, Publish, Release, Retain, Workload,
@@ -53,6 +55,21 @@ impl Testbed {
 
     pub fn swarm(&self) -> DockerSwarm {
         DockerSwarm::new(self.client())
+    }
+
+    /// A Docker configuration directory with a login to the private registry.
+    pub fn login(&self, password: &str) -> tempfile::TempDir {
+        let auth = STANDARD.encode(format!("{}:{password}", self.private_user));
+        let config = format!(r#"{{"auths":{{"{}":{{"auth":"{auth}"}}}}}}"#, self.private_images);
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("config.json"), config).unwrap();
+        directory
+    }
+
+    /// The Swarm, with the credentials in `login`.
+    pub fn swarm_with(&self, login: &tempfile::TempDir) -> DockerSwarm {
+        let settings = Settings { docker_config: Some(login.path().to_owned()), ..self.settings() };
+        DockerSwarm::new(Client::new(&settings).unwrap())
     }
 
     /// Run `docker`, as a person would, and return what it prints.

@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use verdigris::deploy::ports::{
-    Answers, Clock, Door, EventLog, GateContext, GateError, Gates, Journal, JunitFile, PortError,
-    PortResult, PortWanted, Proxies, ProxyViews, Registry, Swarm, SwarmSnapshot, Trouble, World,
+    Answers, Clock, Door, EventLog, GateContext, GateError, Gates, Journal, JunitFile, Output,
+    PortError, PortResult, PortWanted, Proxies, ProxyViews, Registry, Swarm, SwarmSnapshot,
+    Trouble, World,
 };
 use verdigris::deploy::record::{Journalled, Record};
 use verdigris::model::{
@@ -299,7 +300,7 @@ impl Gates for Sim {
         &self,
         gate: &Gate,
         context: &GateContext,
-        output: &(dyn Fn(&str) + Send + Sync),
+        output: Output<'_>,
         stop: &CancellationToken,
     ) -> Result<Vec<JunitFile>, GateError> {
         let id = context.deployment;

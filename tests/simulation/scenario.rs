@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use verdigris::deploy::engine::Engine;
 use verdigris::deploy::ledger::Ledger;
@@ -94,7 +95,7 @@ impl Daemon {
         engine.resume().await.expect("the journal can be read");
         let reconciler = Reconciler::new(world, ledger, engine.clone());
         let until = shutdown.clone();
-        tokio::spawn(async move { reconciler.run(until).await });
+        tokio::spawn(async move { reconciler.run(watch::channel(false).0, until).await });
         Self { sim, engine, shutdown }
     }
 

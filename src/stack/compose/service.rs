@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::document::{At, Node, Place, Problems, Read, Value, record};
+use crate::document::{At, Node, Place, Problems, Read, Table, Value, record};
 
 use super::super::BLOCK;
 use super::super::block::Block;
@@ -119,16 +119,9 @@ const ULIMITS: [&str; 15] = [
 
 impl Read for Ulimits {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
-        let Value::Table(entries) = &node.value else {
-            problems.report(
-                &node.place,
-                "found no table of limits",
-                "write for example `nofile: 1024`",
-            );
-            return None;
-        };
+        Table::open(node, problems)?;
         let mut limits = Vec::new();
-        for entry in entries {
+        for entry in node.entries() {
             if !ULIMITS.contains(&entry.key.as_str()) {
                 let what = format!("`{}` is not a limit", entry.key);
                 problems.report(&entry.place, what, format!("known are {}", ULIMITS.join(", ")));

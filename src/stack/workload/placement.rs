@@ -64,7 +64,7 @@ fn check_constraint(constraint: &At<String>, problems: &mut Problems) {
     let label =
         labels.iter().any(|label| attribute.len() > label.len() && attribute.starts_with(label));
     if !label && !ATTRIBUTES.contains(&attribute) {
-        let remedy = match nearest(attribute, ATTRIBUTES) {
+        let remedy = match meant(attribute) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("known are `node.labels.NAME`, {}", ATTRIBUTES.join(", ")),
         };
@@ -72,6 +72,17 @@ fn check_constraint(constraint: &At<String>, problems: &mut Problems) {
         problems.report(&constraint.place, what, remedy);
     } else if value.is_empty() {
         problems.report(&constraint.place, "nothing is compared with", "write a value");
+    }
+}
+
+/// The attribute that was probably meant. What follows `labels.` is the user's own.
+fn meant(attribute: &str) -> Option<String> {
+    let mut parts = attribute.splitn(3, '.');
+    let (first, second) = (parts.next()?, parts.next().unwrap_or_default());
+    let misspelt = nearest(second, ["labels"]).filter(|_| matches!(first, "node" | "engine"));
+    match (misspelt, parts.next()) {
+        (Some(labels), Some(name)) => Some(format!("{first}.{labels}.{name}")),
+        _ => nearest(attribute, ATTRIBUTES).map(str::to_owned),
     }
 }
 
