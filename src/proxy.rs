@@ -1,1 +1,32 @@
 //! Keepers: each keeps one proxy true to what it was told.
+//!
+//! A deployment moves traffic by *stage, then flip*: the idle colour's instances are put into the
+//! proxy without public effect, then one atomic act per proxy moves the public requests (nginx: a
+//! flag file, `HAProxy`: a map entry). A reload is never the switch.
+//!
+//! - `routing`, `page`, `template`, `render`: pure; services in, text out
+//! - `install`, `command`, `state`: files and child processes
+//! - `nginx`, `haproxy`: what one kind of proxy needs to be observed and moved
+//! - `keeper`: the task that owns one proxy; `fleet`: all of them, behind the port
+
+mod certificates;
+mod command;
+mod error;
+mod fleet;
+mod haproxy;
+mod install;
+mod keeper;
+mod nginx;
+mod page;
+mod probe;
+mod render;
+mod routing;
+mod settings;
+mod state;
+mod tcp;
+mod template;
+mod watch;
+
+pub use error::Error;
+pub use fleet::Fleet;
+pub use settings::{Kind, Settings};

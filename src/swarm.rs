@@ -16,6 +16,8 @@ mod spec;
 mod tail;
 mod task;
 
+pub use doctor::engine;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -48,6 +48,10 @@ pub enum RefusalKind {
     Unreachable,
     /// The daemon is shutting down (503, exit 41).
     ShuttingDown,
+    /// No token was sent, or one that is not known (401, exit 2).
+    Unauthenticated,
+    /// The token does not allow this (403, exit 2).
+    Forbidden,
     /// A defect (500, exit 1).
     Internal,
 }
@@ -57,12 +61,28 @@ impl RefusalKind {
     #[must_use]
     pub fn exit_code(self) -> ExitCode {
         match self {
-            Self::Invalid | Self::Unknown => ExitCode::Invalid,
+            Self::Invalid | Self::Unknown | Self::Unauthenticated | Self::Forbidden => {
+                ExitCode::Invalid
+            }
             Self::Busy | Self::WrongState => ExitCode::Locked,
             Self::OutOfSequence => ExitCode::Superseded,
             Self::Unreachable | Self::ShuttingDown => ExitCode::Unreachable,
             Self::Internal => ExitCode::Internal,
         }
+    }
+}
+
+impl Refusal {
+    /// A refusal of `kind`, with nothing but its message.
+    pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), details: Vec::new(), remedy: None, deployment: None }
+    }
+
+    /// With the way out.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -69,8 +70,13 @@ impl Reconciler {
         lock(&self.problem).clone()
     }
 
-    /// Reconcile until `shutdown`.
-    pub async fn run(&self, shutdown: CancellationToken) {
+    /// Reconcile until `shutdown`; `ready` turns true after the first sweep.
+    pub async fn run(&self, ready: watch::Sender<bool>, shutdown: CancellationToken) {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = self.sweep() => {}
+        }
+        ready.send_replace(true);
         while !shutdown.is_cancelled() {
             let hints = self.hints().await;
             tokio::select! {

@@ -32,8 +32,8 @@ pub enum Endpoint {
 /// Files for TLS to an engine, as `docker` keeps them in `DOCKER_CERT_PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// PEM file of the authority that signed the engine's certificate.
-    pub ca: PathBuf,
+    /// PEM file of the authority that signed the engine's certificate; none trusts the system's.
+    pub ca: Option<PathBuf>,
     /// PEM files of the client's certificate and its key, where the engine asks for one.
     pub client: Option<(PathBuf, PathBuf)>,
 }

@@ -23,6 +23,9 @@ pub enum Error {
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// TLS cannot be set up at all.
+    #[error("cannot set up TLS to the engine")]
+    Tls(#[source] rustls::Error),
     /// Nobody answers, or the connection broke.
     #[error("the Docker engine at `{host}` cannot be reached")]
     Unreachable {
@@ -103,6 +106,7 @@ impl Error {
             Self::Unreachable { .. } | Self::Silent { .. } => Trouble::Unreachable,
             Self::Endpoint(_)
             | Self::TlsFile { .. }
+            | Self::Tls(_)
             | Self::Request { .. }
             | Self::Credentials { .. } => Trouble::Invalid,
             Self::Answer { .. } | Self::TooLarge { .. } => Trouble::Other,

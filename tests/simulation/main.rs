@@ -10,6 +10,8 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// Seeds that `cargo test` tries; `scripts/test` and `scripts/soak` ask for more by `SEEDS`.
 const SEEDS: u64 = 500;
@@ -32,6 +34,7 @@ fn nothing_is_lost_whatever_dies() {
             if seed >= first + seeds {
                 return;
             }
+            let _watched = watch(seed);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| scenario::run(seed))) {
                 eprintln!("seed {seed} fails: SEED={seed} cargo test --test simulation replays it");
                 std::panic::resume_unwind(panic);
@@ -44,4 +47,22 @@ fn nothing_is_lost_whatever_dies() {
         }
     });
     println!("{seeds} seeds, from {first}");
+}
+
+/// Real time that one seed may take: a hundred times what the slowest does. One that takes longer
+/// spins without the virtual clock moving.
+const ENDLESS: Duration = Duration::from_secs(60);
+
+/// End the process, naming the seed, when it takes too long. Dropping the sender calls it off.
+fn watch(seed: u64) -> mpsc::Sender<()> {
+    let (done, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        if ended.recv_timeout(ENDLESS) == Err(mpsc::RecvTimeoutError::Timeout) {
+            eprintln!(
+                "seed {seed} does not end: SEED={seed} cargo test --test simulation replays it"
+            );
+            std::process::exit(1);
+        }
+    });
+    done
 }

@@ -43,6 +43,7 @@ impl Clock for Sim {
 
 fn as_task(task: &SimTask, current: &str) -> Task {
     let state = match task.behaviour {
+        _ if task.died => TaskState::Failed,
         _ if task.stopped => TaskState::Stopped,
         _ if task.born.elapsed() < task.starts_after => TaskState::Starting,
         Behaviour::Good => TaskState::Running,
@@ -146,7 +147,11 @@ impl Swarm for Sim {
     }
 
     async fn events(&self) -> PortResult<BoxStream<'static, String>> {
-        Ok(stream::pending().boxed())
+        let events = stream::unfold(self.events(), |mut events| async move {
+            events.changed().await.ok()?;
+            Some((String::new(), events))
+        });
+        Ok(events.boxed())
     }
 }
 

@@ -1,15 +1,19 @@
 //! One seed: a first release goes live undisturbed, then a second deployment meets whatever the seed
 //! holds; at its end the world is exactly as before, or exactly as committed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use verdigris::deploy::engine::Engine;
 use verdigris::deploy::ledger::Ledger;
+use verdigris::discovery::Reconciler;
 use verdigris::model::{
-    Approval, Check, CommandCheck, DeploymentId, DeploymentView, Draft, Gate, Gates, Kind, Outcome,
-    Phase, Policy, Publish, Request, Retain, RouteRule, ServiceName, Standing, Workload,
+    Approval, Check, Colour, CommandCheck, DeploymentId, DeploymentView, Draft, Gate, Gates, Kind,
+    OnBusy, OnDisconnect, Outcome, Phase, Policy, Publish, Request, Retain, Route, RouteRule,
+    ServiceName, Standing, Workload,
 };
 
 use crate::world::{Picture, Sim};
@@ -66,8 +70,8 @@ fn request(draft: Draft) -> Request {
     Request {
         kind: Kind::Deploy { draft },
         sequence: None,
-        on_busy: Default::default(),
-        on_disconnect: Default::default(),
+        on_busy: OnBusy::default(),
+        on_disconnect: OnDisconnect::default(),
         deadline: None,
         force: false,
         by: "simulation".to_owned(),
@@ -78,8 +82,7 @@ fn request(draft: Draft) -> Request {
 struct Daemon {
     sim: Sim,
     engine: Engine,
-    /// Held, not used: dropped only with the daemon.
-    _shutdown: CancellationToken,
+    shutdown: CancellationToken,
 }
 
 impl Daemon {
@@ -88,9 +91,12 @@ impl Daemon {
         let world = sim.world();
         let ledger = Arc::new(Ledger::new(Arc::clone(&world.registry)));
         let shutdown = CancellationToken::new();
-        let engine = Engine::new(world, ledger, shutdown.clone());
+        let engine = Engine::new(world.clone(), Arc::clone(&ledger), shutdown.clone());
         engine.resume().await.expect("the journal can be read");
-        Self { sim, engine, _shutdown: shutdown }
+        let reconciler = Reconciler::new(world, ledger, engine.clone());
+        let until = shutdown.clone();
+        tokio::spawn(async move { reconciler.run(watch::channel(false).0, until).await });
+        Self { sim, engine, shutdown }
     }
 
     /// Go on, over as many lives as it takes, until the deployment has ended.
@@ -111,13 +117,31 @@ impl Daemon {
             };
             match view {
                 Some(view) => return (self, view),
-                None => self = Self::start(&self.sim).await,
+                None => self = self.again().await,
             }
         }
     }
+
+    async fn again(self) -> Self {
+        self.shutdown.cancel();
+        Self::start(&self.sim).await
+    }
+
+    /// Let everything settle: nothing fails any more, and there is time to look twice.
+    async fn settle(self) -> Self {
+        {
+            let mut truth = self.sim.truth();
+            truth.faults_left = 0;
+            truth.kills.clear();
+        }
+        let alive = self.sim.truth().life == self.sim.life();
+        let daemon = if alive { self } else { self.again().await };
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        daemon
+    }
 }
 
-/// What the seed does to the second deployment.
+/// What the seed does to the second deployment; answers whether it is aborted.
 fn disturb(sim: &Sim, draft: &mut Draft) -> bool {
     let mut truth = sim.truth();
     let acts = truth.acts;
@@ -160,37 +184,44 @@ async fn play(seed: u64) {
     let mut second = draft("good/books:22");
     let aborts = disturb(&sim, &mut second);
     let expected = second.clone();
-    let submitted = daemon.engine.submit(request(second));
     let submitted = tokio::select! {
-        submitted = submitted => submitted.ok(),
+        submitted = daemon.engine.submit(request(second)) => submitted.ok(),
         () = daemon.sim.killed() => None,
     };
-    // Killed before it was taken, or the journal refused: the client is told nothing, or no.
-    let Some(id) = submitted.map(|s| s.deployment).or_else(|| opened_last(&sim, first.deployment))
-    else {
+    let taken = submitted.map(|submitted| submitted.deployment);
+    // Killed before it could answer, it may have taken it all the same.
+    let Some(id) = taken.or_else(|| opened_last(&sim, first.deployment)) else {
         return check_violations(&sim);
     };
-    let abort = async {
-        let wait = sim.truth().rng.u64(1..5000);
-        tokio::time::sleep(Duration::from_millis(wait)).await;
-        if aborts {
-            let _ = daemon.engine.abort(id, "simulation", "").await;
-        }
-        std::future::pending::<()>().await;
-    };
-    let (_, view) = tokio::select! {
-        biased;
-        seen = Daemon { sim: daemon.sim.clone(), engine: daemon.engine.clone(), _shutdown: CancellationToken::new() }
-            .see_through(id) => seen,
-        () = abort => unreachable!("it waits for ever"),
-    };
+    let meddling = tokio::spawn(meddle(sim.clone(), daemon.engine.clone(), id, aborts));
+    let (daemon, view) = daemon.see_through(id).await;
+    meddling.abort();
+    daemon.settle().await;
     let after = sim.truth().picture();
     match view.outcome.expect("it has ended") {
-        Outcome::Reverted { .. } => assert_eq!(before, after, "a revert is exact"),
-        Outcome::Committed => check_committed(&before, &after, &expected),
+        Outcome::Reverted { .. } => check_reverted(&sim, &before, &after),
+        Outcome::Committed => check_committed(&sim, &before, &after, &expected),
         other => panic!("not an end to be expected: {other:?}"),
     }
     check_violations(&sim);
+}
+
+/// What happens beside the deployment: an abort, deaths of tasks.
+async fn meddle(sim: Sim, engine: Engine, id: DeploymentId, aborts: bool) {
+    let pause = |most| {
+        let wait = sim.truth().rng.u64(1..most);
+        tokio::time::sleep(Duration::from_millis(wait))
+    };
+    if aborts {
+        pause(5000).await;
+        // It may have ended, or its daemon may be dead.
+        let _ = engine.abort(id, "simulation", "").await;
+    }
+    let deaths = sim.truth().rng.u32(0..6).saturating_sub(3);
+    for _ in 0..deaths {
+        pause(4000).await;
+        sim.let_one_die();
+    }
 }
 
 fn opened_last(sim: &Sim, first: DeploymentId) -> Option<DeploymentId> {
@@ -202,7 +233,43 @@ fn check_violations(sim: &Sim) {
     assert!(truth.violations.is_empty(), "{:#?}", truth.violations);
 }
 
-fn check_committed(before: &Picture, after: &Picture, draft: &Draft) {
+/// Exactly as before; where tasks died, the live colour's instances are the ones that serve now.
+fn check_reverted(sim: &Sim, before: &Picture, after: &Picture) {
+    let live = before.registry[&service()].colour.expect("a live colour");
+    if sim.truth().deaths == 0 {
+        return assert_eq!(before, after, "a revert is exact");
+    }
+    let (before, now) = (without_instances(before, live), without_instances(after, live));
+    assert_eq!(before, now, "a revert is exact but for tasks that died");
+    check_serving(sim, after, live);
+}
+
+fn without_instances(picture: &Picture, colour: Colour) -> Picture {
+    let mut picture = picture.clone();
+    for record in picture.registry.values_mut() {
+        record.instances.retain(|_, entry| entry.colour != colour);
+    }
+    for view in picture.proxies.values_mut().flat_map(|views| views.values_mut()) {
+        view.backends.remove(&colour);
+    }
+    picture
+}
+
+/// Registry and proxies know exactly the tasks of `live` that serve.
+fn check_serving(sim: &Sim, after: &Picture, live: Colour) {
+    let serving = sim.truth().serving(&service().swarm_name(live));
+    let record = &after.registry[&service()];
+    let recorded: BTreeSet<String> =
+        record.of(live).map(|entry| entry.instance.task.clone()).collect();
+    assert_eq!(recorded, serving, "the registry knows what serves");
+    for (proxy, views) in &after.proxies {
+        let led: BTreeSet<String> =
+            views[&service()].of(live).iter().map(|backend| backend.task.clone()).collect();
+        assert_eq!(led, serving, "{proxy} leads to what serves");
+    }
+}
+
+fn check_committed(sim: &Sim, before: &Picture, after: &Picture, draft: &Draft) {
     let old = before.registry[&service()].colour.expect("a live colour");
     let record = &after.registry[&service()];
     assert_eq!(record.colour, Some(old.other()));
@@ -216,5 +283,6 @@ fn check_committed(before: &Picture, after: &Picture, draft: &Draft) {
     let kept = draft.policy.retain.releases > 0;
     assert_eq!(after.swarm.contains_key(&service().swarm_name(old)), kept);
     assert_eq!(after.containers, 0);
-    assert_eq!(old.other(), record.route.as_ref().and_then(|r| r.live()).expect("a route"));
+    assert_eq!(record.route.as_ref().and_then(Route::live), Some(old.other()));
+    check_serving(sim, after, old.other());
 }

@@ -1,6 +1,6 @@
 //! The simulated world: what is true in it, how it changes, and what must hold at every instant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub struct SimTask {
     pub deployment: String,
     /// Swarm asked it to stop, or it is gone.
     pub stopped: bool,
+    /// It died by itself: proxies may still lead to it until that is noticed.
+    pub died: bool,
 }
 
 impl SimTask {
@@ -76,6 +78,8 @@ pub struct Truth {
     pub refuse_stage: bool,
     pub refuse_flip: bool,
     pub violations: Vec<String>,
+    /// Tasks that died by themselves so far.
+    pub deaths: u32,
     next: u16,
 }
 
@@ -85,6 +89,7 @@ pub struct Sim {
     truth: Arc<Mutex<Truth>>,
     life: u64,
     killed: watch::Sender<u64>,
+    events: watch::Sender<u64>,
 }
 
 impl Sim {
@@ -108,9 +113,36 @@ impl Sim {
             refuse_stage: false,
             refuse_flip: false,
             violations: Vec::new(),
+            deaths: 0,
             next: 0,
         };
-        Self { truth: Arc::new(Mutex::new(truth)), life: 0, killed: watch::channel(0).0 }
+        Self {
+            truth: Arc::new(Mutex::new(truth)),
+            life: 0,
+            killed: watch::channel(0).0,
+            events: watch::channel(0).0,
+        }
+    }
+
+    /// Something happens in the Swarm now and then.
+    pub fn events(&self) -> watch::Receiver<u64> {
+        self.events.subscribe()
+    }
+
+    /// One running task dies; Swarm starts another in its place.
+    pub fn let_one_die(&self) {
+        let mut truth = self.truth();
+        let names: Vec<String> = truth.swarm.keys().cloned().collect();
+        let Some(name) = truth.rng.choice(&names).cloned() else { return };
+        let spec = truth.swarm[&name].spec.clone();
+        let service = truth.swarm.get_mut(&name).expect("it is there");
+        let Some(task) = service.tasks.iter_mut().find(|task| task.up()) else { return };
+        (task.stopped, task.died) = (true, true);
+        let replacement = truth.task(&spec);
+        truth.swarm.get_mut(&name).expect("it is there").tasks.push(replacement);
+        truth.deaths += 1;
+        drop(truth);
+        self.events.send_modify(|count| *count += 1);
     }
 
     pub fn truth(&self) -> MutexGuard<'_, Truth> {
@@ -121,6 +153,11 @@ impl Sim {
     pub fn reborn(&self) -> Self {
         let life = self.truth().life;
         Self { life, ..self.clone() }
+    }
+
+    /// The life of the daemon that this handle belongs to.
+    pub fn life(&self) -> u64 {
+        self.life
     }
 
     /// Wait until the daemon of this life is killed.
@@ -244,7 +281,14 @@ impl Truth {
     }
 
     fn serves(&self, task: &str) -> bool {
-        self.swarm.values().flat_map(|service| &service.tasks).any(|t| t.id == task && t.up())
+        let mut tasks = self.swarm.values().flat_map(|service| &service.tasks);
+        tasks.any(|t| t.id == task && (t.up() || t.died))
+    }
+
+    /// The tasks that serve, by Swarm service.
+    pub fn serving(&self, name: &str) -> BTreeSet<String> {
+        let tasks = self.swarm.get(name).map(|service| service.tasks.iter());
+        tasks.into_iter().flatten().filter(|task| task.up()).map(|task| task.id.clone()).collect()
     }
 
     pub fn start(&mut self, release: &Release, colour: Colour, deployment: DeploymentId) {
@@ -277,7 +321,9 @@ impl Truth {
         let same_template = old.as_ref().is_some_and(|old| template(old) == template(&spec));
         let mut tasks = self.swarm.remove(name).map(|service| service.tasks).unwrap_or_default();
         if !same_template {
-            tasks.iter_mut().for_each(|task| task.stopped = true);
+            for task in &mut tasks {
+                task.stopped = true;
+            }
         }
         let wanted = spec.pointer("/Mode/Replicated/Replicas").and_then(Value::as_u64).unwrap_or(0);
         let running = tasks.iter().filter(|task| !task.stopped).count();
@@ -308,6 +354,7 @@ impl Truth {
             behaviour,
             deployment: spec["Labels"][labels::DEPLOYMENT].as_str().unwrap_or_default().to_owned(),
             stopped: false,
+            died: false,
         }
     }
 }

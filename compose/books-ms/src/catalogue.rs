@@ -15,19 +15,7 @@ pub struct Book {
 
 /// Every book there is.
 pub const BOOKS: [Book; 3] = [
-    Book {
-        id: 1,
-        title: "Frankenstein",
-        author: "Mary Shelley",
-    },
-    Book {
-        id: 2,
-        title: "Middlemarch",
-        author: "George Eliot",
-    },
-    Book {
-        id: 3,
-        title: "Emma",
-        author: "Jane Austen",
-    },
+    Book { id: 1, title: "Frankenstein", author: "Mary Shelley" },
+    Book { id: 2, title: "Middlemarch", author: "George Eliot" },
+    Book { id: 3, title: "Emma", author: "Jane Austen" },
 ];

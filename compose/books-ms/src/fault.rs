@@ -72,9 +72,7 @@ impl FromStr for Fault {
             wanted,
         };
         let seconds = || {
-            let seconds = number
-                .parse::<f64>()
-                .map_err(|_| bad("a number of seconds"))?;
+            let seconds = number.parse::<f64>().map_err(|_| bad("a number of seconds"))?;
             Duration::try_from_secs_f64(seconds).map_err(|_| bad("a number of seconds"))
         };
         let ratio = || match number.parse::<f64>() {
@@ -112,10 +110,7 @@ mod tests {
             ("", Fault::None),
             ("exit-at-start", Fault::ExitAtStart),
             ("exit-after=5", Fault::ExitAfter(five)),
-            (
-                "healthy-late=0.5",
-                Fault::HealthyLate(Duration::from_millis(500)),
-            ),
+            ("healthy-late=0.5", Fault::HealthyLate(Duration::from_millis(500))),
             ("errors-after-requests=7", Fault::ErrorsAfterRequests(7)),
             ("errors-ratio=0.25", Fault::ErrorsRatio(0.25)),
         ] {
@@ -125,13 +120,7 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_fault() {
-        for text in [
-            "explode",
-            "exit-after",
-            "exit-after=-1",
-            "exit-after=NaN",
-            "errors-ratio=2",
-        ] {
+        for text in ["explode", "exit-after", "exit-after=-1", "exit-after=NaN", "errors-ratio=2"] {
             assert!(text.parse::<Fault>().is_err(), "{text}");
         }
     }

@@ -29,11 +29,7 @@ impl Identity {
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "edition {}, release {}, {}",
-            self.edition, self.release, self.colour
-        )
+        write!(f, "edition {}, release {}, {}", self.edition, self.release, self.colour)
     }
 }
 

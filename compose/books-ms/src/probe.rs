@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use books_ms::say;
 
 /// A check that takes longer is a failed one.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -17,7 +18,7 @@ pub fn healthy(port: u16) -> anyhow::Result<()> {
     if !status.starts_with("HTTP/1.1 200 ") {
         bail!("/health answers `{status}`");
     }
-    println!("healthy");
+    say("healthy");
     Ok(())
 }
 
@@ -28,9 +29,6 @@ fn status_line(address: SocketAddr) -> std::io::Result<String> {
     stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.take(64 * 1024).read_to_end(&mut answer)?;
-    let line = answer
-        .split(|byte| *byte == b'\r')
-        .next()
-        .unwrap_or_default();
+    let line = answer.split(|byte| *byte == b'\r').next().unwrap_or_default();
     Ok(String::from_utf8_lossy(line).into_owned())
 }

@@ -31,10 +31,7 @@ pub fn router(state: Arc<AppState>) -> Router {
     let public = endpoints()
         .route("/", get(books))
         .route("/health", get(health))
-        .layer(middleware::from_fn_with_state(
-            state.clone(),
-            break_if_faulty,
-        ));
+        .layer(middleware::from_fn_with_state(state.clone(), break_if_faulty));
     Router::new()
         .nest(PUBLIC, public)
         .route("/health", get(health))
@@ -76,9 +73,7 @@ async fn sign(State(state): State<Arc<AppState>>, request: Request, next: Next) 
         ("x-books-edition", &state.identity.edition),
     ] {
         if let Ok(value) = HeaderValue::from_str(value) {
-            response
-                .headers_mut()
-                .insert(HeaderName::from_static(name), value);
+            response.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
     response
@@ -102,20 +97,12 @@ async fn health(State(state): State<Arc<AppState>>) -> Response {
     if state.healthy() {
         Json(json!({ "status": "ok" })).into_response()
     } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Json(json!({ "status": "sick" })),
-        )
-            .into_response()
+        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "sick" }))).into_response()
     }
 }
 
 async fn books(State(state): State<Arc<AppState>>) -> Json<Value> {
-    let books = if state.answers_wrongly() {
-        &[][..]
-    } else {
-        &BOOKS[..]
-    };
+    let books = if state.answers_wrongly() { &[][..] } else { &BOOKS[..] };
     Json(json!({
         "books": books,
         "release": state.identity.release,
@@ -143,11 +130,7 @@ async fn stream(State(state): State<Arc<AppState>>, Query(length): Query<Length>
     let content_type = (header::CONTENT_TYPE, "text/plain; charset=utf-8");
     // A proxy that collects the answer first would make a stream look dead.
     let unbuffered = (HeaderName::from_static("x-accel-buffering"), "no");
-    (
-        [content_type, unbuffered],
-        Body::from_stream(lines(&state, length.seconds)),
-    )
-        .into_response()
+    ([content_type, unbuffered], Body::from_stream(lines(&state, length.seconds))).into_response()
 }
 
 fn lines(

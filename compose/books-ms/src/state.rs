@@ -21,12 +21,7 @@ pub struct AppState {
 impl AppState {
     /// Begins to count time and requests.
     pub fn new(identity: Identity, fault: Fault) -> Self {
-        Self {
-            identity,
-            fault,
-            started: Instant::now(),
-            served: AtomicU64::new(0),
-        }
+        Self { identity, fault, started: Instant::now(), served: AtomicU64::new(0) }
     }
 
     /// What `/health` says.
@@ -49,9 +44,9 @@ impl AppState {
         let earlier = self.served.fetch_add(1, Ordering::Relaxed);
         match self.fault {
             Fault::RightOnlyDirect => headers.contains_key("x-forwarded-for"),
-            Fault::HttpOnly => headers
-                .get("x-forwarded-proto")
-                .is_some_and(|proto| proto == "https"),
+            Fault::HttpOnly => {
+                headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https")
+            }
             Fault::ErrorsAfter(delay) => self.started.elapsed() >= delay,
             Fault::ErrorsAfterRequests(limit) => earlier >= limit,
             Fault::ErrorsRatio(ratio) => falls_due(earlier, ratio),

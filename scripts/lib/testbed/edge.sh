@@ -10,26 +10,25 @@ readonly STATUS_PORT=9180
 # ---------------------------------------------------------------- certificates
 
 make_certificates() {
+  local names='DNS:books.example.com,DNS:example.com,DNS:*.example.com,DNS:*.example.org'
   mkdir -p "$dir/certs"
-  (
-    umask 077
-    openssl ecparam -name prime256v1 -genkey -noout -out "$dir/ca.key"
-    openssl ecparam -name prime256v1 -genkey -noout -out "$dir/certs/testbed.key"
-  )
+  (umask 077 && openssl ecparam -name prime256v1 -genkey -noout -out "$dir/ca.key")
   openssl req -x509 -new -key "$dir/ca.key" -out "$dir/ca.pem" -days 30 -subj '/CN=testbed authority' \
     -addext 'basicConstraints=critical,CA:TRUE' -addext 'keyUsage=critical,keyCertSign,cRLSign'
-  openssl req -new -key "$dir/certs/testbed.key" -subj '/CN=books.example.com' |
-    openssl x509 -req -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days 30 \
-      -extfile <(certificate_extensions) -out "$dir/certs/testbed.crt" 2>/dev/null
-  rm -f "$dir/ca.srl"
-  cat "$dir/certs/testbed.crt" "$dir/certs/testbed.key" >"$dir/certs/testbed.pem"
-  chmod 600 "$dir/certs/testbed.pem"
+  issue_certificate "$dir/certs/testbed" \
+    "$names,DNS:*.verdigris.test,DNS:localhost,IP:$nginx_address,IP:$haproxy_address,IP:127.0.0.1"
+  (umask 077 && cat "$dir/certs/testbed.crt" "$dir/certs/testbed.key" >"$dir/certs/testbed.pem")
 }
 
-certificate_extensions() {
-  printf 'basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n'
-  printf 'subjectAltName=DNS:books.example.com,DNS:example.com,DNS:*.example.com,DNS:*.example.org,'
-  printf 'DNS:*.verdigris.test,DNS:localhost,IP:%s,IP:%s,IP:127.0.0.1\n' "$nginx_address" "$haproxy_address"
+# issue_certificate FILE NAMES: FILE.key and FILE.crt, signed by the testbed's authority.
+issue_certificate() {
+  local file=$1 names=$2 first
+  first=${names%%,*}
+  (umask 077 && openssl ecparam -name prime256v1 -genkey -noout -out "$file.key")
+  openssl req -new -key "$file.key" -subj "/CN=${first#DNS:}" |
+    openssl x509 -req -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -set_serial "0x$(openssl rand -hex 8)" -days 30 \
+      -extfile <(printf 'basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\nsubjectAltName=%s\n' "$names") \
+      -out "$file.crt" 2>/dev/null
 }
 
 # ---------------------------------------------------------------- the namespace

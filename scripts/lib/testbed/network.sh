@@ -13,6 +13,7 @@ name_addresses() {
   registry_address=$subnet.2:5000
   private_address=$subnet.2:5001
   consul_address=$subnet.2:8500
+  secure_consul_address=$subnet.3:8501
   nginx_address=$subnet.10
   haproxy_address=$subnet.11
 }
@@ -39,7 +40,8 @@ make_network() {
   ip netns exec "$prefix-hub" sh -c "
     ip link add lan type bridge
     ip link set lan up
-    ip address add $hub_address/24 dev lan"
+    ip address add $hub_address/24 dev lan
+    ip address add ${secure_consul_address%:*}/24 dev lan"
   plug_root_leg
   plug edge "$nginx_address" "$haproxy_address"
   ip netns exec "$prefix-edge" sh -c '

@@ -18,11 +18,7 @@ impl Case {
     pub async fn run(name: String, test: impl Future<Output = anyhow::Result<()>>) -> Self {
         let started = Instant::now();
         let failure = test.await.err().map(|error| format!("{error:#}"));
-        Self {
-            name,
-            failure,
-            took: started.elapsed(),
-        }
+        Self { name, failure, took: started.elapsed() }
     }
 
     /// Whether nothing was wrong.

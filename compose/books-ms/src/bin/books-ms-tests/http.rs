@@ -48,9 +48,7 @@ pub async fn get(
     path: &str,
 ) -> anyhow::Result<Answer> {
     let answer = async {
-        let stream = TcpStream::connect(address)
-            .await
-            .context("cannot connect")?;
+        let stream = TcpStream::connect(address).await.context("cannot connect")?;
         match scheme {
             Scheme::Http => exchange(stream, &settings.host, path).await,
             Scheme::Https => {
@@ -71,21 +69,14 @@ async fn exchange<S>(stream: S, host: &str, path: &str) -> anyhow::Result<Answer
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .context("no HTTP")?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.context("no HTTP")?;
     let driver = tokio::spawn(connection);
-    let request = Request::get(path)
-        .header(HOST, host)
-        .body(Empty::<Bytes>::new())?;
+    let request = Request::get(path).header(HOST, host).body(Empty::<Bytes>::new())?;
     let response = sender.send_request(request).await.context("no answer")?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), LARGEST_ANSWER)
-        .collect()
-        .await;
+    let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
     driver.abort();
-    let body = body
-        .map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?
-        .to_bytes();
+    let body = body.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?.to_bytes();
     Ok(Answer { status, body })
 }

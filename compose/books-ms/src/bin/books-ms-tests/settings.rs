@@ -40,18 +40,18 @@ impl Settings {
     /// Reads every variable by `get`.
     pub fn from_environment(get: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let get = |name: &str| get(name).filter(|value| !value.is_empty());
-        let say = |name: &str, problem: String| SettingsError(format!("`{name}`: {problem}"));
+        let wrong = |name: &str, problem: String| SettingsError(format!("`{name}`: {problem}"));
         let list = |name: &str, port| {
-            addresses(&get(name).unwrap_or_default(), port).map_err(|problem| say(name, problem))
+            addresses(&get(name).unwrap_or_default(), port).map_err(|problem| wrong(name, problem))
         };
         let kind = get("TEST_TYPE")
-            .ok_or_else(|| say("TEST_TYPE", "must say which gate this is".to_owned()))?
+            .ok_or_else(|| wrong("TEST_TYPE", "must say which gate this is".to_owned()))?
             .parse()
-            .map_err(|problem| say("TEST_TYPE", problem))?;
+            .map_err(|problem| wrong("TEST_TYPE", problem))?;
         let mode: Mode = get("TESTS_MODE")
             .unwrap_or_default()
             .parse()
-            .map_err(|problem| say("TESTS_MODE", problem))?;
+            .map_err(|problem| wrong("TESTS_MODE", problem))?;
         let junit = get("JUNIT_DIR").unwrap_or_else(|| "/junit".to_owned());
         Ok(Self {
             kind,
@@ -71,19 +71,13 @@ impl Settings {
 
 /// `ip:port` or just `ip`, separated by commas.
 fn addresses(text: &str, default_port: u16) -> Result<Vec<SocketAddr>, String> {
-    let parts = text
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty());
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     parts.map(|part| address(part, default_port)).collect()
 }
 
 fn address(text: &str, default_port: u16) -> Result<SocketAddr, String> {
     text.parse::<SocketAddr>()
-        .or_else(|_| {
-            text.parse::<IpAddr>()
-                .map(|ip| SocketAddr::new(ip, default_port))
-        })
+        .or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, default_port)))
         .map_err(|_| format!("`{text}` is not an IP address with a port"))
 }
 
@@ -93,34 +87,23 @@ mod tests {
 
     fn read(pairs: &[(&str, &str)]) -> Result<Settings, SettingsError> {
         Settings::from_environment(|name| {
-            pairs
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).to_owned())
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         })
     }
 
     #[test]
     fn reads_addresses_with_and_without_port() {
-        let settings = read(&[
-            ("TEST_TYPE", "post-integration"),
-            ("TEST_HTTPS", "10.0.0.1, 10.0.0.2:8443"),
-        ])
-        .unwrap();
-        let expected = [
-            "10.0.0.1:443".parse().unwrap(),
-            "10.0.0.2:8443".parse().unwrap(),
-        ];
+        let settings =
+            read(&[("TEST_TYPE", "post-integration"), ("TEST_HTTPS", "10.0.0.1, 10.0.0.2:8443")])
+                .unwrap();
+        let expected = ["10.0.0.1:443".parse().unwrap(), "10.0.0.2:8443".parse().unwrap()];
         assert_eq!(settings.https, expected);
     }
 
     #[test]
     fn says_which_variable_is_wrong() {
         assert!(read(&[]).unwrap_err().0.contains("TEST_TYPE"));
-        let wrong = read(&[
-            ("TEST_TYPE", "pre-integration"),
-            ("TEST_ADDRESSES", "books"),
-        ]);
+        let wrong = read(&[("TEST_TYPE", "pre-integration"), ("TEST_ADDRESSES", "books")]);
         assert!(wrong.unwrap_err().0.contains("`books`"));
     }
 }

@@ -33,13 +33,8 @@ async fn alone() -> Vec<Case> {
         Ok(())
     };
     let names = async {
-        let nameless = BOOKS
-            .iter()
-            .find(|book| book.title.is_empty() || book.author.is_empty());
-        ensure!(
-            nameless.is_none(),
-            "a book lacks its title or author: {nameless:?}"
-        );
+        let nameless = BOOKS.iter().find(|book| book.title.is_empty() || book.author.is_empty());
+        ensure!(nameless.is_none(), "a book lacks its title or author: {nameless:?}");
         Ok(())
     };
     vec![
@@ -60,22 +55,11 @@ async fn directly(settings: &Settings) -> Vec<Case> {
 }
 
 async fn through_proxies(settings: &Settings) -> Vec<Case> {
-    let all: Vec<_> = settings
-        .http
-        .iter()
-        .chain(&settings.https)
-        .copied()
-        .collect();
+    let all: Vec<_> = settings.http.iter().chain(&settings.https).copied().collect();
     let mut cases = vec![some("TEST_HTTP or TEST_HTTPS names a proxy", &all).await];
-    for (scheme, addresses) in [
-        (Scheme::Http, &settings.http),
-        (Scheme::Https, &settings.https),
-    ] {
+    for (scheme, addresses) in [(Scheme::Http, &settings.http), (Scheme::Https, &settings.https)] {
         for address in addresses {
-            let name = format!(
-                "{scheme:?} {address} serves {}{}",
-                settings.host, settings.path
-            );
+            let name = format!("{scheme:?} {address} serves {}{}", settings.host, settings.path);
             cases.push(Case::run(name, repeatedly(settings, scheme, *address)).await);
         }
     }
@@ -121,11 +105,7 @@ async fn books(settings: &Settings, scheme: Scheme, address: SocketAddr) -> anyh
     let catalogue: Catalogue = serde_json::from_slice(&answer.body)
         .with_context(|| format!("not a catalogue: {}", beginning(&answer)))?;
     let found = catalogue.books.len();
-    ensure!(
-        found >= BOOKS.len(),
-        "{found} books instead of {} or more",
-        BOOKS.len()
-    );
+    ensure!(found >= BOOKS.len(), "{found} books instead of {} or more", BOOKS.len());
     same("colour", settings.colour.as_deref(), &catalogue.colour)?;
     same("release", settings.release.as_deref(), &catalogue.release)
 }
@@ -138,18 +118,10 @@ fn same(what: &str, wanted: Option<&str>, found: &str) -> anyhow::Result<()> {
 }
 
 fn ok(answer: Answer) -> anyhow::Result<Answer> {
-    ensure!(
-        answer.status.is_success(),
-        "{}: {}",
-        answer.status,
-        beginning(&answer)
-    );
+    ensure!(answer.status.is_success(), "{}: {}", answer.status, beginning(&answer));
     Ok(answer)
 }
 
 fn beginning(answer: &Answer) -> String {
-    String::from_utf8_lossy(&answer.body)
-        .chars()
-        .take(200)
-        .collect()
+    String::from_utf8_lossy(&answer.body).chars().take(200).collect()
 }

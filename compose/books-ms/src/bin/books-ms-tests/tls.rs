@@ -16,9 +16,7 @@ pub fn client(ca: Option<&str>) -> anyhow::Result<ClientConfig> {
         .with_safe_default_protocol_versions()
         .context("no TLS version in common with the library")?;
     Ok(match ca {
-        Some(pem) => builder
-            .with_root_certificates(authority(pem)?)
-            .with_no_client_auth(),
+        Some(pem) => builder.with_root_certificates(authority(pem)?).with_no_client_auth(),
         None => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
@@ -30,9 +28,7 @@ fn authority(pem: &str) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         let certificate = certificate.context("`TEST_CA_PEM` is not PEM")?;
-        roots
-            .add(certificate)
-            .context("`TEST_CA_PEM` holds no usable certificate")?;
+        roots.add(certificate).context("`TEST_CA_PEM` holds no usable certificate")?;
     }
     if roots.is_empty() {
         bail!("`TEST_CA_PEM` holds no certificate");

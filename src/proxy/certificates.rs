@@ -1,0 +1,150 @@
+//! The certificates of a directory, and which of them serves a host.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+/// A certificate with its key, as files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Certificate {
+    /// File with the certificate and its chain.
+    pub chain: String,
+    /// File with its key; may be the same.
+    pub key: String,
+    /// The names that it is for.
+    #[serde(skip)]
+    pub names: Vec<String>,
+    /// Seconds since 1970 at which it expires.
+    #[serde(skip)]
+    pub expires: i64,
+}
+
+/// All certificates of a directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Certificates {
+    /// By file name.
+    pub all: Vec<Certificate>,
+    /// What could not be used, one line each.
+    pub problems: Vec<String>,
+    /// Changes when a certificate or a key does.
+    pub fingerprint: String,
+    stamps: Option<BTreeMap<PathBuf, Stamp>>,
+}
+
+impl Certificates {
+    /// Read `directory` anew, if a file there has changed.
+    pub fn look(&mut self, directory: &Path) -> std::io::Result<()> {
+        let stamps = stamps(directory)?;
+        if self.stamps.as_ref() != Some(&stamps) {
+            *self = Self::read(&stamps);
+            self.stamps = Some(stamps);
+        }
+        Ok(())
+    }
+
+    fn read(stamps: &BTreeMap<PathBuf, Stamp>) -> Self {
+        let mut found = Self::default();
+        let mut hash = Sha256::new();
+        for path in stamps.keys().filter(|path| is(path, "pem") || is(path, "crt")) {
+            match read_one(path) {
+                Ok(Some((certificate, bytes))) => {
+                    hash.update(Sha256::digest(&bytes));
+                    found.all.push(certificate);
+                }
+                Ok(None) => {}
+                Err(why) => found.problems.push(format!("`{}`: {why}", path.display())),
+            }
+        }
+        found.fingerprint = hex::encode(hash.finalize());
+        found
+    }
+
+    /// Every name that there is a certificate for.
+    pub fn names(&self) -> Vec<String> {
+        self.all.iter().flat_map(|certificate| certificate.names.clone()).collect()
+    }
+
+    /// The certificate for `host`: one that names it, else one whose wildcard covers it; among
+    /// several the one that expires last.
+    pub fn for_host(&self, host: &str) -> Option<&Certificate> {
+        let wildcard = host.split_once('.').map(|(_, rest)| format!("*.{rest}"));
+        let named = |wanted: &str| {
+            let fits = |c: &&Certificate| c.names.iter().any(|name| name == wanted);
+            self.all.iter().filter(fits).max_by_key(|c| c.expires)
+        };
+        named(host).or_else(|| named(&wildcard?))
+    }
+}
+
+/// Time of change and length of a file: where both stay, it is not read again.
+type Stamp = (Option<SystemTime>, u64);
+
+fn stamps(directory: &Path) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
+    let mut stamps = BTreeMap::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        // Follows links, as certificates often are.
+        if let Ok(metadata) = fs::metadata(&path)
+            && metadata.is_file()
+        {
+            stamps.insert(path, (metadata.modified().ok(), metadata.len()));
+        }
+    }
+    Ok(stamps)
+}
+
+fn is(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
+}
+
+/// The certificate in `path` and the bytes that it stands for; none where the file has no certificate.
+fn read_one(path: &Path) -> Result<Option<(Certificate, Vec<u8>)>, String> {
+    let mut bytes = fs::read(path).map_err(|error| error.to_string())?;
+    let Some(first) = CertificateDer::pem_slice_iter(&bytes).next() else {
+        return Ok(None);
+    };
+    let der = first.map_err(|error| error.to_string())?;
+    let (_, parsed) = X509Certificate::from_der(&der).map_err(|error| error.to_string())?;
+    let names = names(&parsed);
+    let expires = parsed.validity().not_after.timestamp();
+    let key = if has_key(&bytes) {
+        path.to_owned()
+    } else {
+        let beside = path.with_extension("key");
+        bytes.extend(fs::read(&beside).map_err(|error| {
+            format!("it has no private key, and `{}`: {error}", beside.display())
+        })?);
+        beside
+    };
+    let text = |path: &Path| {
+        let text = path.to_str().ok_or("its path is not UTF-8")?;
+        Ok::<_, String>(text.to_owned())
+    };
+    let certificate = Certificate { chain: text(path)?, key: text(&key)?, names, expires };
+    Ok(Some((certificate, bytes)))
+}
+
+fn has_key(pem: &[u8]) -> bool {
+    rustls_pki_types::PrivateKeyDer::from_pem_slice(pem).is_ok()
+}
+
+/// Subject alternative names; the common name where there are none.
+fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let alternative = certificate.subject_alternative_name().ok().flatten();
+    if let Some(alternative) = alternative {
+        let dns = |name: &GeneralName<'_>| match name {
+            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+            _ => None,
+        };
+        return alternative.value.general_names.iter().filter_map(dns).collect();
+    }
+    let common = certificate.subject().iter_common_name();
+    common.filter_map(|name| name.as_str().ok()).map(str::to_ascii_lowercase).collect()
+}

@@ -1,0 +1,261 @@
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::routing::RuleError;
+use super::template::{Fault, Unreadable};
+use crate::deploy::ports::{PortError, Trouble};
+use crate::model::{Colour, ServiceName};
+
+/// Something about a proxy did not work.
+#[derive(Debug, thiserror::Error)]
+#[allow(private_interfaces, reason = "callers match on the variant, not on its parts")]
+#[non_exhaustive]
+pub enum Error {
+    /// The settings make no sense.
+    #[error("the settings of proxy `{proxy}` are not complete: {}", problems.join("; "))]
+    Settings {
+        /// The proxy.
+        proxy: String,
+        /// What is wrong, one line each.
+        problems: Vec<String>,
+    },
+    /// A template file cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The template is at fault.
+    #[error("template {0}")]
+    Template(Fault),
+    /// The rule cannot be put into force.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// There is no certificate for a host that is to be served on TLS.
+    #[error("no certificate in `{}` is for host `{host}`", directory.display())]
+    NoCertificate {
+        /// The host.
+        host: String,
+        /// Where certificates are looked for.
+        directory: PathBuf,
+        /// The names that there are certificates for.
+        known: Vec<String>,
+    },
+    /// A command cannot be run.
+    #[error("cannot run `{command}`")]
+    Run {
+        /// The command line.
+        command: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A command did not end in time.
+    #[error("`{command}` did not end within {}", humantime::format_duration(*limit))]
+    TooSlow {
+        /// The command line.
+        command: String,
+        /// How long it was given.
+        limit: Duration,
+    },
+    /// The proxy's own checker refuses the configuration.
+    #[error("the proxy's checker refuses the configuration: {}", words.first().map_or("it says nothing", String::as_str))]
+    Refused {
+        /// The command line.
+        command: String,
+        /// What the checker said.
+        words: Vec<String>,
+    },
+    /// A file or directory cannot be written or read.
+    #[error("cannot {act} `{}`", path.display())]
+    File {
+        /// What was tried: `write`, `read`, …
+        act: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The proxy does not run, or not where it is looked for.
+    #[error("the proxy does not run: {why}")]
+    NotRunning {
+        /// How that was seen.
+        why: String,
+    },
+    /// An address that the configuration listens on belongs to somebody else.
+    #[error("the proxy cannot listen on {address}: it is taken")]
+    Taken {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// A reload was ordered and the proxy did not take the configuration over.
+    #[error("the proxy did not take the configuration over, though its check passed: {why}")]
+    NotTaken {
+        /// What was seen instead.
+        why: String,
+        /// What the proxy logged meanwhile.
+        words: Vec<String>,
+    },
+    /// A socket of the proxy does not answer.
+    #[error("cannot talk to socket `{}`", path.display())]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The proxy refused a command of its runtime interface.
+    #[error("the proxy answered `{answer}` to `{command}`")]
+    Command {
+        /// The command.
+        command: String,
+        /// The answer.
+        answer: String,
+    },
+    /// The running proxy does not have what it was given.
+    #[error("the running proxy does not have {what}")]
+    Missing {
+        /// What is missing.
+        what: String,
+    },
+    /// Requests are not answered as they should be.
+    #[error("not proved: {why}")]
+    Unproved {
+        /// The last answers, by listener.
+        why: String,
+    },
+    /// Nothing is known of the service.
+    #[error("service `{0}` was not staged")]
+    Unknown(ServiceName),
+    /// The colour has no instances to get the traffic.
+    #[error("no instance of `{service}` is staged as {colour}")]
+    Empty {
+        /// The service.
+        service: ServiceName,
+        /// The colour.
+        colour: Colour,
+    },
+    /// What can be asked for depends on a setting.
+    #[error("`{setting}` is not configured")]
+    NotConfigured {
+        /// Its name.
+        setting: &'static str,
+    },
+    /// The keeper has ended.
+    #[error("the keeper has ended")]
+    Ended,
+    /// The same, for another caller of the same batch.
+    #[error("{0}")]
+    Shared(std::sync::Arc<Error>),
+}
+
+impl Error {
+    /// The kind of trouble that this is to a deployment.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::NotRunning { .. } | Self::Socket { .. } | Self::Ended => Trouble::Unreachable,
+            Self::Rule(RuleError::Taken { .. }) => Trouble::Conflict,
+            Self::Settings { .. }
+            | Self::Unreadable(_)
+            | Self::Template(_)
+            | Self::Rule(_)
+            | Self::NoCertificate { .. }
+            | Self::Refused { .. }
+            | Self::NotConfigured { .. } => Trouble::Invalid,
+            Self::Unknown(_) => Trouble::NotFound,
+            Self::Shared(error) => error.trouble(),
+            _ => Trouble::Other,
+        }
+    }
+
+    /// Whether one of several services may be to blame, rather than the proxy as a whole.
+    pub(crate) fn may_be_one(&self) -> bool {
+        match self {
+            Self::Template(_)
+            | Self::Refused { .. }
+            | Self::NotTaken { .. }
+            | Self::Taken { .. }
+            | Self::Missing { .. }
+            | Self::Unproved { .. } => true,
+            Self::Shared(error) => error.may_be_one(),
+            _ => false,
+        }
+    }
+
+    /// Further lines worth showing.
+    #[must_use]
+    pub fn details(&self) -> Vec<String> {
+        match self {
+            Self::Template(fault) => fault.report.clone(),
+            Self::Refused { words, .. } | Self::NotTaken { words, .. } => words.clone(),
+            Self::NoCertificate { known, .. } if !known.is_empty() => {
+                vec![format!("there are certificates for: {}", known.join(", "))]
+            }
+            Self::Shared(error) => error.details(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What to do about it, when that is known.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        let words = match self {
+            Self::Template(fault) => return Some(format!("correct {}", fault.at)),
+            Self::NoCertificate { host, directory, .. } => {
+                return Some(format!(
+                    "put a PEM file with certificate and key for `{host}` into `{}`, or set `route.tls: false`",
+                    directory.display()
+                ));
+            }
+            Self::Shared(error) => return error.remedy(),
+            Self::Unreadable(_) => {
+                "check `template` in the configuration, and the file's permissions"
+            }
+            Self::Run { .. } => "check the command in the configuration: is the program installed?",
+            Self::Refused { .. } => {
+                "correct the template; `verdigris render` shows what it renders"
+            }
+            Self::NotRunning { .. } | Self::Socket { .. } => {
+                "start the proxy, and compare `pid_file`, `status` and the sockets in the configuration with its own"
+            }
+            Self::Taken { .. } => "stop whatever listens there, or change the address",
+            Self::NotTaken { .. } => {
+                "look into the proxy's error log: a port may be taken, a file unreadable"
+            }
+            Self::Unproved { .. } => {
+                "check that the proxy's host reaches the instances (firewall, networks), and that the proxy may read its flags or map"
+            }
+            Self::NotConfigured { .. } => "set it in the configuration",
+            _ => return None,
+        };
+        Some(words.to_owned())
+    }
+
+    /// As a port's error: `operation` failed because of this.
+    #[must_use]
+    pub fn into_port(self, operation: impl Into<String>) -> PortError {
+        let remedy = self.remedy();
+        let mut error = PortError::new(self.trouble(), operation);
+        error.details = self.details();
+        error.remedy = remedy;
+        error.because(self)
+    }
+
+    /// The whole chain in one line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut line = self.to_string();
+        let mut next = std::error::Error::source(self);
+        while let Some(error) = next {
+            line.push_str(": ");
+            line.push_str(&error.to_string());
+            next = error.source();
+        }
+        line
+    }
+}
+
+/// What an operation on a proxy answers.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,195 @@
+//! All proxies together, behind the port.
+
+use std::future::Future;
+
+use async_trait::async_trait;
+use futures_util::future::{join_all, try_join_all};
+
+use super::error::{Error, Result};
+use super::keeper::{Change, Keeper};
+use super::probe;
+use super::settings::Settings;
+use crate::deploy::control::Rendered;
+use crate::deploy::ports::{Answers, Door, PortResult, Proxies, ProxyViews};
+use crate::model::{Backend, Colour, ProxyStatus, ServiceName, ServiceView};
+
+/// Every proxy with its keeper.
+#[derive(Clone)]
+pub struct Fleet {
+    keepers: Vec<Keeper>,
+}
+
+impl Fleet {
+    /// Start a keeper for each of `settings`. A proxy that does not run, or a template that is at
+    /// fault, is reported by `status` and does not keep the others from starting.
+    pub async fn start(settings: Vec<Settings>) -> Result<Self, Error> {
+        let keepers = try_join_all(settings.into_iter().map(Keeper::start)).await?;
+        Ok(Self { keepers })
+    }
+
+    /// Each proxy as it is shown.
+    #[must_use]
+    pub fn status(&self) -> Vec<ProxyStatus> {
+        self.keepers.iter().map(status).collect()
+    }
+
+    /// The configuration of proxy `name` as its template renders it now; nothing is changed. None when
+    /// there is no such proxy.
+    pub async fn render(&self, name: &str) -> Option<Rendered> {
+        let keeper = self.keepers.iter().find(|keeper| keeper.settings().name == name)?;
+        let proxy = name.to_owned();
+        Some(match keeper.render().await {
+            Ok((rendition, refused, differs)) => Rendered {
+                proxy,
+                text: Some(rendition.text),
+                differs,
+                problem: refused.map(|error| in_full(&error)),
+            },
+            Err(error) => {
+                Rendered { proxy, text: None, differs: true, problem: Some(in_full(&error)) }
+            }
+        })
+    }
+
+    /// Do `act` on every proxy at once; the first failure, by the order of the configuration, counts.
+    async fn each<'a, T, F>(
+        &'a self,
+        what: &str,
+        act: impl Fn(&'a Keeper) -> F,
+    ) -> PortResult<Vec<T>>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let named = self.keepers.iter().map(|keeper| {
+            let done = act(keeper);
+            async move {
+                let name = &keeper.settings().name;
+                let operation = || format!("{what} in proxy `{name}`");
+                done.await.map_err(|error| error.into_port(operation()))
+            }
+        });
+        join_all(named).await.into_iter().collect()
+    }
+}
+
+/// An error with its details, a line each.
+fn in_full(error: &Error) -> String {
+    let mut lines = vec![error.chain()];
+    lines.extend(error.details());
+    lines.join("\n")
+}
+
+fn status(keeper: &Keeper) -> ProxyStatus {
+    let settings = keeper.settings();
+    let problems = keeper.report().problems();
+    let notice = keeper.report().last_notice();
+    let problem = (!problems.is_empty()).then(|| problems.join("\n")).or(notice);
+    ProxyStatus {
+        name: settings.name.clone(),
+        kind: settings.kind.to_string(),
+        in_sync: problems.is_empty() && keeper.report().agreed(),
+        reloads: keeper.report().reloads(),
+        problem,
+    }
+}
+
+#[async_trait]
+impl Proxies for Fleet {
+    async fn snapshot(&self, service: &ServiceName) -> PortResult<ProxyViews> {
+        let view = |keeper: &Keeper| (keeper.settings().name.clone(), keeper.view(service));
+        Ok(self.keepers.iter().map(view).collect())
+    }
+
+    async fn stage(
+        &self,
+        view: &ServiceView,
+        colour: Colour,
+        backends: &[Backend],
+    ) -> PortResult<()> {
+        let what = format!("stage `{}` as {colour}", view.service);
+        let staged = self.each(&what, |keeper| {
+            keeper.change(Change::Stage { view: view.clone(), colour, backends: backends.to_vec() })
+        });
+        staged.await.map(drop)
+    }
+
+    async fn flip(&self, service: &ServiceName, to: Colour, generation: u64) -> PortResult<()> {
+        let what = format!("move `{service}` to {to}");
+        let flipped = self.each(&what, |keeper| keeper.flip(service, to, generation));
+        flipped.await.map(drop)
+    }
+
+    async fn restore(&self, service: &ServiceName, before: &ProxyViews) -> PortResult<()> {
+        let what = format!("restore `{service}`");
+        let restored = self.each(&what, |keeper| {
+            // A proxy that was not there then keeps what it has.
+            let before = before.get(&keeper.settings().name).cloned();
+            async move {
+                match before {
+                    Some(before) => {
+                        let service = service.clone();
+                        keeper.change(Change::Restore { service, before }).await
+                    }
+                    None => Ok(()),
+                }
+            }
+        });
+        restored.await.map(drop)
+    }
+
+    async fn retire(&self, service: &ServiceName, colour: Colour) -> PortResult<()> {
+        let what = format!("retire `{service}` as {colour}");
+        let retired = self.each(&what, |keeper| {
+            let service = service.clone();
+            keeper.change(Change::Retire { service, colour })
+        });
+        retired.await.map(drop)
+    }
+
+    async fn refresh(
+        &self,
+        service: &ServiceName,
+        colour: Colour,
+        backends: &[Backend],
+    ) -> PortResult<()> {
+        let what = format!("refresh `{service}` as {colour}");
+        let refreshed = self.each(&what, |keeper| {
+            keeper.change(Change::Refresh {
+                service: service.clone(),
+                colour,
+                backends: backends.to_vec(),
+            })
+        });
+        refreshed.await.map(drop)
+    }
+
+    async fn drained(&self, service: &ServiceName, colour: Colour) -> PortResult<()> {
+        let what = format!("see whether `{service}` as {colour} is drained");
+        let drained = self.each(&what, |keeper| keeper.drained(service, colour));
+        drained.await.map(drop)
+    }
+
+    async fn answers(&self, service: &ServiceName, colour: Colour) -> PortResult<Answers> {
+        let what = format!("count answers of `{service}` as {colour}");
+        let answers = self.each(&what, |keeper| keeper.answers(service, colour)).await?;
+        Ok(answers.into_iter().fold(Answers::default(), |sum, one| Answers {
+            total: sum.total + one.total,
+            errors: sum.errors + one.errors,
+        }))
+    }
+
+    fn doors(&self) -> Vec<Door> {
+        self.keepers.iter().map(door).collect()
+    }
+}
+
+fn door(keeper: &Keeper) -> Door {
+    let settings = keeper.settings();
+    Door {
+        proxy: settings.name.clone(),
+        http: settings.http_door(),
+        https: settings.https_door(),
+        ca: settings.ca.clone(),
+        probe: Some((probe::HEADER.to_owned(), keeper.secret().to_owned())),
+    }
+}

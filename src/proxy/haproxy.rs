@@ -1,0 +1,214 @@
+//! `HAProxy`: moved by its map, given instances at run time, reloaded only for new backends.
+
+mod listeners;
+mod maps;
+mod servers;
+mod sockets;
+mod stats;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+pub(crate) use servers::Wanted;
+pub(crate) use stats::Tally;
+
+use super::command;
+use super::error::{Error, Result};
+use super::probe;
+use super::settings::Settings;
+use sockets::{Process, Sockets};
+
+/// The longest that a reload may take: certificates cost a millisecond each.
+const RELOAD_LIMIT: Duration = Duration::from_secs(8);
+
+/// A lost reload is ordered again after this long: ten times what a usual one takes.
+const ORDER_AGAIN: Duration = Duration::from_secs(1);
+
+/// A reload takes 50 to 100 ms.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// One running `HAProxy`.
+#[derive(Debug, Clone)]
+pub(crate) struct Haproxy {
+    settings: Arc<Settings>,
+    sockets: Sockets,
+    map: String,
+}
+
+impl Haproxy {
+    /// The `HAProxy` of `settings`.
+    pub fn new(settings: Arc<Settings>) -> Result<Self> {
+        let Some(map) = settings.map.as_ref().and_then(|map| map.to_str()) else {
+            return Err(Error::NotConfigured { setting: "map" });
+        };
+        Ok(Self { map: map.to_owned(), sockets: Sockets::new(&settings)?, settings })
+    }
+
+    /// Order a reload and wait until every new connection is answered by a process that read
+    /// `generation`.
+    pub async fn reload(&self, generation: &str, text: &str) -> Result<()> {
+        let before = self.sockets.processes().await?;
+        if let Some(pid) = before.first().and_then(|process| process.pid) {
+            listeners::free(text, pid)?;
+        }
+        let failed = self.sockets.failed_reloads().await?;
+        let deadline = Instant::now() + RELOAD_LIMIT;
+        loop {
+            self.order().await?;
+            let until = (Instant::now() + ORDER_AGAIN).min(deadline);
+            if self.replaced(&before, generation, failed, until).await? {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let told = probe::generation(self.settings.status).await?;
+                return Err(Error::NotTaken {
+                    why: match told {
+                        Some(told) if told != generation => {
+                            format!("it tells generation {told} instead of {generation}")
+                        }
+                        _ => "its old process still accepts connections".to_owned(),
+                    },
+                    words: Vec::new(),
+                });
+            }
+        }
+    }
+
+    async fn order(&self) -> Result<()> {
+        let Some(argv) = &self.settings.reload else {
+            return self.sockets.reload().await;
+        };
+        let said = command::run(argv).await?;
+        if said.success {
+            return Ok(());
+        }
+        Err(Error::NotTaken { why: format!("`{}` failed", argv.join(" ")), words: said.lines })
+    }
+
+    /// Whether, before `until`, the generation is told and no process of `before` accepts any more.
+    async fn replaced(
+        &self,
+        before: &[Process],
+        wanted: &str,
+        failed: Option<u64>,
+        until: Instant,
+    ) -> Result<bool> {
+        loop {
+            if self.is_replaced(before, wanted).await {
+                return Ok(true);
+            }
+            // The master's socket is away for moments while it starts itself anew.
+            let now = self.sockets.failed_reloads().await.ok().flatten();
+            if let (Some(before), Some(now)) = (failed, now)
+                && now > before
+            {
+                return Err(Error::NotTaken {
+                    why: "its master process counts the reload as failed".to_owned(),
+                    words: Vec::new(),
+                });
+            }
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn is_replaced(&self, before: &[Process], wanted: &str) -> bool {
+        let told = probe::generation(self.settings.status).await;
+        if !matches!(told, Ok(Some(told)) if told == wanted) {
+            return false;
+        }
+        let Ok(now) = self.sockets.processes().await else {
+            return false;
+        };
+        let fresh = now.iter().any(|process| !process.old && !before.contains(process));
+        if !fresh && self.sockets.sees_processes() {
+            return false;
+        }
+        for process in before.iter().filter(|process| process.pid.is_some()) {
+            if now.iter().any(|p| p.pid == process.pid) && !self.sockets.is_leaving(process).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Give every process the servers that `wanted` names, where it has not got them; the servers
+    /// that a process lacks slots for are an error.
+    pub async fn serve(&self, wanted: &Wanted) -> Result<()> {
+        for process in self.sockets.processes().await? {
+            let served = servers::agree(&self.sockets, &process, wanted).await;
+            // An old process may lack backends that are new; its clients leave it soon.
+            if !process.old {
+                served?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Make the map of every process equal to `lines`, and read it back.
+    pub async fn route(&self, lines: &BTreeMap<String, String>) -> Result<()> {
+        for process in self.sockets.processes().await? {
+            let routed = maps::agree(&self.sockets, &process, &self.map, lines).await;
+            if let Err(error) = routed
+                && self.is_there(&process).await
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Set one value of the map in every process, and read it back.
+    pub async fn flip(&self, key: &str, value: &str) -> Result<()> {
+        for process in self.sockets.processes().await? {
+            let flipped = maps::set(&self.sockets, &process, &self.map, key, value).await;
+            if let Err(error) = flipped
+                && self.is_there(&process).await
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `process` still runs: an old one may end at any time.
+    async fn is_there(&self, process: &Process) -> bool {
+        let now = self.sockets.processes().await;
+        !process.old || now.is_ok_and(|now| now.contains(process))
+    }
+
+    /// Whether no process has a request under way on `backend`.
+    pub async fn is_drained(&self, backend: &str) -> Result<bool> {
+        for process in self.sockets.processes().await? {
+            match stats::in_flight(&self.sockets, &process, backend).await {
+                Ok(0) => {}
+                Ok(_) => return Ok(false),
+                Err(error) if self.is_there(&process).await => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(true)
+    }
+
+    /// Add what every process says of the answers of `backend` to `tally`.
+    pub async fn count(&self, backend: &str, tally: &mut Tally) -> Result<()> {
+        for process in self.sockets.processes().await? {
+            match stats::answers(&self.sockets, &process, backend).await {
+                Ok(answers) => tally.note(process.pid, backend, answers),
+                Err(error) if self.is_there(&process).await => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the sockets answer.
+    pub async fn answers(&self) -> Result<()> {
+        self.sockets.processes().await.map(drop)
+    }
+}

@@ -1,0 +1,134 @@
+//! The task that owns one proxy.
+//!
+//! Flips are done at once. Changes that arrive while it works are put together: one rendering, one
+//! check, at most one reload. A batch that fails is tried in parts, so that one bad service does not
+//! stop the others and each caller gets its own verdict.
+
+mod apply;
+mod batch;
+mod change;
+mod clerk;
+mod driver;
+mod machine;
+mod plan;
+mod proof;
+mod public;
+mod report;
+mod templates;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
+
+pub(crate) use change::Change;
+
+use super::error::{Error, Result};
+use super::render::Rendition;
+use super::routing::Entries;
+use super::settings::Settings;
+use crate::deploy::ports::Answers;
+use crate::model::{Colour, ServiceName, ServiceView};
+use batch::Member;
+use clerk::{Clerk, Order, Reply};
+use driver::Driver;
+use machine::Machine;
+use report::Report;
+
+/// Orders waiting for one keeper: more than services that can be deployed at once.
+const MOST_ORDERS: usize = 1024;
+
+/// From one look whether a colour is drained to the next.
+const FIRST_LOOK: Duration = Duration::from_millis(5);
+const LONGEST_LOOK: Duration = Duration::from_millis(100);
+
+/// Handle of a keeper; its task ends with the last one.
+#[derive(Clone)]
+pub(crate) struct Keeper {
+    settings: Arc<Settings>,
+    orders: mpsc::Sender<Order>,
+    entries: watch::Receiver<Arc<Entries>>,
+    report: Arc<Report>,
+    driver: Arc<Driver>,
+    secret: String,
+    _task: Arc<AbortOnDropHandle<()>>,
+}
+
+impl Keeper {
+    /// Take up where the last keeper of this proxy left, and make the proxy agree.
+    pub async fn start(settings: Settings) -> Result<Self> {
+        let problems = settings.problems();
+        if !problems.is_empty() {
+            return Err(Error::Settings { proxy: settings.name, problems });
+        }
+        let settings = Arc::new(settings);
+        let report = Arc::new(Report::new(&settings.name));
+        let machine = Machine::open(settings.clone(), report.clone()).await?;
+        let driver = machine.driver.clone();
+        let secret = machine.secret().to_owned();
+        let (orders, incoming) = mpsc::channel(MOST_ORDERS);
+        let (mut clerk, entries) = Clerk::new(machine, incoming);
+        clerk.begin().await;
+        let task = Arc::new(AbortOnDropHandle::new(tokio::spawn(clerk.work())));
+        Ok(Self { settings, orders, entries, report, driver, secret, _task: task })
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The secret that makes the proxy tell its instances.
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// What the proxy has of `service`.
+    pub fn view(&self, service: &ServiceName) -> Option<ServiceView> {
+        self.entries.borrow().get(service).map(|entry| entry.view.clone())
+    }
+
+    pub async fn change(&self, change: Change) -> Result<()> {
+        self.order(|reply| Order::Change(Member { change, reply })).await
+    }
+
+    pub async fn flip(&self, service: &ServiceName, to: Colour, generation: u64) -> Result<()> {
+        let service = service.clone();
+        self.order(|reply| Order::Flip { service, to, generation, reply }).await
+    }
+
+    /// The configuration as the template renders it now, what the checker has against it, and whether
+    /// it differs from the file.
+    pub async fn render(&self) -> Result<(Rendition, Option<Error>, bool)> {
+        self.order(Order::Render).await
+    }
+
+    async fn order<T>(&self, order: impl FnOnce(Reply<T>) -> Order) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(order(reply)).await.map_err(|_| Error::Ended)?;
+        answer.await.map_err(|_| Error::Ended)?
+    }
+
+    /// Wait until no request is under way on `colour`.
+    pub async fn drained(&self, service: &ServiceName, colour: Colour) -> Result<()> {
+        let Some(entry) = self.entries.borrow().get(service).cloned() else {
+            return Ok(());
+        };
+        let mut pause = FIRST_LOOK;
+        while !self.driver.is_drained(&entry, colour).await? {
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_LOOK);
+        }
+        Ok(())
+    }
+
+    /// The answers of `colour` so far.
+    pub async fn answers(&self, service: &ServiceName, colour: Colour) -> Result<Answers> {
+        self.driver.answers(service, colour).await
+    }
+}

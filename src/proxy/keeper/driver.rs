@@ -1,0 +1,175 @@
+//! What the two kinds of proxy have in common.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use crate::deploy::ports::Answers;
+use crate::model::{Colour, ServiceName};
+use crate::proxy::error::{Error, Result};
+use crate::proxy::haproxy::{Haproxy, Tally, Wanted};
+use crate::proxy::install;
+use crate::proxy::nginx::{Counter, Nginx};
+use crate::proxy::page::map_lines;
+use crate::proxy::routing::{Entries, Entry, backend_name};
+use crate::proxy::settings::{Kind, Settings};
+
+/// One running proxy of either kind.
+#[derive(Debug)]
+pub(crate) enum Driver {
+    Nginx {
+        proxy: Nginx,
+        /// Counts answers; none when its socket cannot be made.
+        counter: Option<Counter>,
+    },
+    Haproxy {
+        proxy: Haproxy,
+        tally: Mutex<Tally>,
+    },
+}
+
+impl Driver {
+    /// The driver for `settings`, and what it has to do without.
+    pub async fn start(settings: &Arc<Settings>) -> Result<(Self, Option<String>)> {
+        match settings.kind {
+            Kind::Haproxy => {
+                let proxy = Haproxy::new(settings.clone())?;
+                let tally = Mutex::default();
+                Ok((Self::Haproxy { proxy, tally }, None))
+            }
+            Kind::Nginx => {
+                let proxy = Nginx::new(settings.clone())?;
+                install::directory(proxy.flags().directory()).await?;
+                let (counter, problem) = match Counter::start(proxy.flags().directory()) {
+                    Ok(counter) => (Some(counter), None),
+                    Err(error) => {
+                        (None, Some(format!("answers are not counted: {}", error.chain())))
+                    }
+                };
+                Ok((Self::Nginx { proxy, counter }, problem))
+            }
+        }
+    }
+
+    /// The socket that takes datagrams about answers.
+    pub fn answers_socket(&self) -> Option<&str> {
+        match self {
+            Self::Nginx { counter, .. } => counter.as_ref()?.path(),
+            Self::Haproxy { .. } => None,
+        }
+    }
+
+    /// Shortest time from one reload to the next.
+    pub fn pace(&self) -> Duration {
+        match self {
+            Self::Nginx { .. } => Duration::from_millis(250),
+            Self::Haproxy { .. } => Duration::from_millis(500),
+        }
+    }
+
+    /// Take over the live colours that the proxy's files say, where they say any: a keeper that was
+    /// killed during a flip may not have noted it.
+    pub fn observe(&self, entries: &mut Entries, map: Option<&str>) {
+        for (service, entry) in entries.iter_mut() {
+            let live = match self {
+                Self::Nginx { proxy, .. } => proxy.flags().live(service),
+                Self::Haproxy { .. } => map.and_then(|map| live_in(map, service)),
+            };
+            if let Some(live) = live.filter(|live| entry.view.live != Some(*live)) {
+                Arc::make_mut(entry).make_live(live);
+            }
+        }
+    }
+
+    /// Make the proxy read its files, which are named `generation` and hold `text`.
+    pub async fn reload(&self, generation: &str, text: &str) -> Result<()> {
+        match self {
+            Self::Nginx { proxy, .. } => proxy.reload(generation).await,
+            Self::Haproxy { proxy, .. } => proxy.reload(generation, text).await,
+        }
+    }
+
+    /// Make everything that is set at run time say what `entries` say.
+    pub async fn agree(&self, entries: &Entries) -> Result<()> {
+        match self {
+            Self::Nginx { proxy, .. } => proxy.agree(entries).await,
+            Self::Haproxy { proxy, .. } => {
+                proxy.serve(&wanted(entries)).await?;
+                proxy.route(&map_lines(entries)).await
+            }
+        }
+    }
+
+    /// Move the public requests of one service to `to`, and nothing else.
+    pub async fn flip(&self, service: &ServiceName, to: Colour) -> Result<()> {
+        match self {
+            Self::Nginx { proxy, .. } => proxy.flip(service, to).await,
+            Self::Haproxy { proxy, .. } => {
+                proxy.flip(&format!("={service}"), &backend_name(service, to)).await
+            }
+        }
+    }
+
+    /// Make all public requests follow `after`, in one act per proxy.
+    pub async fn route(&self, after: &Entries) -> Result<()> {
+        match self {
+            Self::Nginx { proxy, .. } => proxy.agree(after).await,
+            Self::Haproxy { proxy, .. } => proxy.route(&map_lines(after)).await,
+        }
+    }
+
+    /// Whether no request is under way on `colour`.
+    pub async fn is_drained(&self, entry: &Entry, colour: Colour) -> Result<bool> {
+        match self {
+            Self::Nginx { proxy, .. } => proxy.is_drained(addresses(entry, colour)).await,
+            Self::Haproxy { proxy, .. } => {
+                proxy.is_drained(&backend_name(&entry.view.service, colour)).await
+            }
+        }
+    }
+
+    /// The answers of `colour` so far.
+    pub async fn answers(&self, service: &ServiceName, colour: Colour) -> Result<Answers> {
+        let backend = backend_name(service, colour);
+        match self {
+            Self::Nginx { counter, .. } => match counter {
+                Some(counter) => Ok(counter.of(&backend)),
+                None => Err(Error::Missing {
+                    what: "a socket that its answers could be counted by".to_owned(),
+                }),
+            },
+            Self::Haproxy { proxy, tally } => {
+                let mut tally = tally.lock().await;
+                proxy.count(&backend, &mut tally).await?;
+                Ok(tally.of(&backend))
+            }
+        }
+    }
+}
+
+/// The addresses of the instances of `colour`.
+pub(crate) fn addresses(entry: &Entry, colour: Colour) -> BTreeSet<SocketAddr> {
+    let backends = entry.view.of(colour).iter();
+    backends.map(|backend| backend.address).collect()
+}
+
+/// The servers of every backend.
+pub(crate) fn wanted(entries: &Entries) -> Wanted {
+    let mut wanted = BTreeMap::new();
+    for (service, entry) in entries {
+        for colour in Colour::BOTH {
+            wanted.insert(backend_name(service, colour), addresses(entry, colour));
+        }
+    }
+    wanted
+}
+
+/// The live colour of `service` in the text of a map file.
+fn live_in(map: &str, service: &ServiceName) -> Option<Colour> {
+    let key = format!("={service} ");
+    let backend = map.lines().find_map(|line| line.strip_prefix(&key))?;
+    Colour::BOTH.into_iter().find(|colour| backend.trim() == backend_name(service, *colour))
+}

@@ -1,0 +1,194 @@
+//! One proxy with its files, and what is known of them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::apply::Files;
+use super::change::Change;
+use super::driver::Driver;
+use super::report::Report;
+use super::templates::{Templates, Which};
+use crate::model::{RouteRule, ServiceName};
+use crate::proxy::certificates::Certificates;
+use crate::proxy::error::{Error, Result};
+use crate::proxy::install;
+use crate::proxy::page::Sources;
+use crate::proxy::probe::{HEADER, Prober};
+use crate::proxy::render::{self, Rendition};
+use crate::proxy::routing::{Entries, Entry};
+use crate::proxy::settings::Settings;
+use crate::proxy::state::{State, Store, fingerprint};
+use crate::proxy::template::Template;
+
+/// One proxy: `plan` decides what has to be done, `apply` does it, `public` moves the public.
+pub(crate) struct Machine {
+    pub settings: Arc<Settings>,
+    pub driver: Arc<Driver>,
+    pub prober: Prober,
+    pub report: Arc<Report>,
+    pub(super) state: State,
+    pub(super) store: Store,
+    pub(super) templates: Templates,
+    /// What is in the files.
+    pub(super) files: Files,
+    pub(super) last_reload: Option<Instant>,
+    certificates: Certificates,
+}
+
+impl Machine {
+    /// The machine for `settings`, as it was left.
+    pub async fn open(settings: Arc<Settings>, report: Arc<Report>) -> Result<Self> {
+        let store = Store::new(&settings.state, &settings.name);
+        let (driver, problem) = Driver::start(&settings).await?;
+        report.set("answers", problem);
+        let mut state = match store.load().await? {
+            Some(state) => state,
+            None => State::new()?,
+        };
+        let files = read_files(&settings).await?;
+        driver.observe(&mut state.entries, files.map.as_deref());
+        let mut machine = Self {
+            prober: Prober::new(&state.probe, settings.ca.as_deref())?,
+            templates: Templates::open(&settings, state.template.as_ref()),
+            driver: Arc::new(driver),
+            certificates: Certificates::default(),
+            last_reload: None,
+            report,
+            store,
+            files,
+            state,
+            settings,
+        };
+        machine.look_at_certificates();
+        Ok(machine)
+    }
+
+    /// What the files say.
+    pub fn entries(&self) -> &Entries {
+        &self.state.entries
+    }
+
+    /// What is held of `service`.
+    pub fn entry(&self, service: &ServiceName) -> Result<&Entry> {
+        let entry = self.state.entries.get(service);
+        entry.map(AsRef::as_ref).ok_or_else(|| Error::Unknown(service.clone()))
+    }
+
+    /// The secret that the proxy tells its instances to.
+    pub fn secret(&self) -> &str {
+        &self.state.probe
+    }
+
+    /// The files of the template on disk.
+    pub fn template_files(&self) -> &[PathBuf] {
+        self.templates.files()
+    }
+
+    /// When the next reload may be ordered.
+    pub fn next_reload(&self) -> Option<Instant> {
+        Some(self.last_reload? + self.driver.pace())
+    }
+
+    /// Whether somebody else changed the configuration file since it was written.
+    pub fn is_tampered(&self) -> bool {
+        let text = self.files.config.as_deref();
+        self.state.written.is_some() && text.map(fingerprint) != self.state.written
+    }
+
+    /// Read the files anew, for what somebody else may have written.
+    pub async fn look_at_files(&mut self) -> Result<()> {
+        self.files = read_files(&self.settings).await?;
+        Ok(())
+    }
+
+    /// Read the template on disk anew; answers whether it changed.
+    pub fn look_at_template(&mut self) -> bool {
+        self.templates.look(&self.settings)
+    }
+
+    /// Read the certificates anew; answers whether they changed.
+    pub fn look_at_certificates(&mut self) -> bool {
+        let Some(directory) = &self.settings.certificates else {
+            return false;
+        };
+        let before = self.certificates.fingerprint.clone();
+        let looked = self.certificates.look(directory);
+        let problems = match looked {
+            Ok(()) => self.certificates.problems.join("; "),
+            Err(error) => format!("cannot read certificates in `{}`: {error}", directory.display()),
+        };
+        self.report.set("certificates", (!problems.is_empty()).then_some(problems));
+        self.certificates.fingerprint != before
+    }
+
+    /// The configuration as the template on disk renders it, and whether it differs from the file.
+    pub fn rendition(&mut self) -> Result<(Rendition, bool)> {
+        self.look_at_template();
+        let template = self.templates.get(Which::Saved)?;
+        let rendition = self.render(&template, &self.state.entries)?;
+        let differs = self.files.config.as_ref() != Some(&rendition.text);
+        Ok((rendition, differs))
+    }
+
+    pub(super) fn render(&self, template: &Template, entries: &Entries) -> Result<Rendition> {
+        render::render(template, &self.sources(), entries).map_err(Error::Template)
+    }
+
+    pub(super) fn sources(&self) -> Sources<'_> {
+        Sources {
+            settings: &self.settings,
+            answers: self.driver.answers_socket(),
+            probe: (HEADER, &self.state.probe),
+            certificates: &self.certificates,
+        }
+    }
+
+    /// Whether `change` can be made at all.
+    pub fn admit(&mut self, change: &Change) -> Result<()> {
+        let Change::Stage { view, .. } = change else {
+            return Ok(());
+        };
+        if !view.rule.tls || self.settings.https.is_none() {
+            return Ok(());
+        }
+        if self.without_certificate(&view.rule).is_some() {
+            self.look_at_certificates();
+        }
+        match self.without_certificate(&view.rule) {
+            None => Ok(()),
+            Some(host) => Err(Error::NoCertificate {
+                host: host.to_owned(),
+                directory: self.settings.certificates.clone().unwrap_or_default(),
+                known: self.certificates.names(),
+            }),
+        }
+    }
+
+    /// The first host of `rule` that there is no certificate for.
+    fn without_certificate<'a>(&self, rule: &'a RouteRule) -> Option<&'a str> {
+        let mut hosts = rule.hosts.iter().map(String::as_str);
+        hosts.find(|host| self.certificates.for_host(host).is_none())
+    }
+
+    /// Keep a copy of a configuration that somebody else wrote, before it is replaced for the first
+    /// time.
+    pub async fn keep_foreign(&self) -> Result<()> {
+        let (None, Some(text)) = (&self.state.written, &self.files.config) else {
+            return Ok(());
+        };
+        let mut name = self.settings.output.file_name().unwrap_or_default().to_owned();
+        name.push(".before-verdigris");
+        let copy = self.settings.output.with_file_name(name);
+        if copy.exists() { Ok(()) } else { install::replace(&copy, text).await }
+    }
+}
+
+async fn read_files(settings: &Settings) -> Result<Files> {
+    let map = match &settings.map {
+        Some(path) => install::read(path).await?,
+        None => None,
+    };
+    Ok(Files { config: install::read(&settings.output).await?, map })
+}

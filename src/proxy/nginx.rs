@@ -1,0 +1,182 @@
+//! nginx: moved by flag files, reloaded only for what its files say anew.
+
+mod answers;
+mod flags;
+mod processes;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::{Instant, sleep};
+
+pub(crate) use answers::Counter;
+
+use super::command;
+use super::error::{Error, Result};
+use super::probe;
+use super::routing::Entries;
+use super::settings::Settings;
+use super::tcp;
+use crate::model::{Colour, ServiceName};
+use flags::Flags;
+use processes::Worker;
+
+/// nginx tries a taken port five times, half a second apart, before it gives a reload up.
+const RELOAD_LIMIT: Duration = Duration::from_secs(5);
+
+/// A reload takes about 100 ms: this finds its end soon without keeping a core busy.
+const LOOK_EVERY: Duration = Duration::from_millis(3);
+
+/// Without a pid file the workers cannot be seen: as many answers in a row must tell the generation,
+/// over the time for which old workers were seen to answer (115 ms).
+const BLIND_ANSWERS: usize = 40;
+const BLIND_INTERVAL: Duration = Duration::from_millis(5);
+
+/// One running nginx.
+#[derive(Debug, Clone)]
+pub(crate) struct Nginx {
+    settings: Arc<Settings>,
+    flags: Flags,
+}
+
+impl Nginx {
+    /// The nginx of `settings`.
+    pub fn new(settings: Arc<Settings>) -> Result<Self> {
+        let Some(directory) = settings.flags.clone() else {
+            return Err(Error::NotConfigured { setting: "flags" });
+        };
+        Ok(Self { settings, flags: Flags::new(directory) })
+    }
+
+    /// The flag files.
+    pub fn flags(&self) -> &Flags {
+        &self.flags
+    }
+
+    /// Make exactly one flag exist per service, that of its live colour.
+    pub async fn agree(&self, entries: &Entries) -> Result<()> {
+        self.flags.agree(entries).await
+    }
+
+    /// Make a flag for each service that has none.
+    pub async fn raise(&self, entries: &Entries) -> Result<()> {
+        self.flags.raise(entries).await
+    }
+
+    /// Move the public requests of `service` to `to`.
+    pub async fn flip(&self, service: &ServiceName, to: Colour) -> Result<()> {
+        self.flags.flip(service, to).await
+    }
+
+    /// Order a reload and wait until every new connection is answered by workers that read
+    /// `generation`.
+    pub async fn reload(&self, generation: &str) -> Result<()> {
+        let before = self.workers()?;
+        self.order().await?;
+        let deadline = Instant::now() + RELOAD_LIMIT;
+        match before {
+            Some(before) => self.replaced(&before, generation, deadline).await,
+            None => self.told(generation, deadline).await,
+        }
+    }
+
+    /// The workers that accept connections; none when they cannot be seen.
+    fn workers(&self) -> Result<Option<Vec<Worker>>> {
+        let Some(pid_file) = &self.settings.pid_file else {
+            return Ok(None);
+        };
+        let master = processes::master(pid_file)?;
+        let mut workers = processes::workers(master);
+        workers.retain(|worker| !worker.is_leaving());
+        Ok(Some(workers))
+    }
+
+    async fn order(&self) -> Result<()> {
+        if let Some(argv) = &self.settings.reload {
+            let said = command::run(argv).await?;
+            if said.success {
+                return Ok(());
+            }
+            return Err(Error::NotTaken {
+                why: format!("`{}` failed", argv.join(" ")),
+                words: said.lines,
+            });
+        }
+        let Some(pid_file) = &self.settings.pid_file else {
+            return Err(Error::NotConfigured { setting: "reload" });
+        };
+        let master = processes::master(pid_file)?;
+        let signalled = Pid::from_raw(master).map(|pid| kill_process(pid, Signal::HUP));
+        match signalled {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(Error::NotTaken {
+                why: format!("SIGHUP to process {master} failed: {error}"),
+                words: Vec::new(),
+            }),
+            None => Err(Error::NotRunning {
+                why: format!("`{}` holds no process id", pid_file.display()),
+            }),
+        }
+    }
+
+    /// Old workers answer new connections for a while after the first new one does: it is over when
+    /// each is gone or says that it is shutting down.
+    async fn replaced(&self, before: &[Worker], wanted: &str, deadline: Instant) -> Result<()> {
+        loop {
+            let left = before.iter().filter(|worker| !worker.is_leaving()).count();
+            let told = if left == 0 { self.generation().await? } else { None };
+            if told.as_deref() == Some(wanted) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(not_taken(wanted, self.generation().await?, left));
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn told(&self, wanted: &str, deadline: Instant) -> Result<()> {
+        let mut in_a_row = 0;
+        while in_a_row < BLIND_ANSWERS {
+            let told = self.generation().await?;
+            in_a_row = if told.as_deref() == Some(wanted) { in_a_row + 1 } else { 0 };
+            if Instant::now() > deadline {
+                return Err(not_taken(wanted, told, 0));
+            }
+            sleep(BLIND_INTERVAL).await;
+        }
+        Ok(())
+    }
+
+    async fn generation(&self) -> Result<Option<String>> {
+        probe::generation(self.settings.status).await
+    }
+
+    /// Whether no worker, old or new, has a connection to any of `addresses`.
+    pub async fn is_drained(&self, addresses: BTreeSet<SocketAddr>) -> Result<bool> {
+        let Some(pid_file) = self.settings.pid_file.clone() else {
+            return Err(Error::NotConfigured { setting: "pid_file" });
+        };
+        let look = move || {
+            let master = processes::master(&pid_file)?;
+            let workers = processes::workers(master);
+            let pids: Vec<i32> = workers.iter().map(|worker| worker.pid).collect();
+            Ok(!tcp::connected(&pids, &addresses))
+        };
+        let looked = tokio::task::spawn_blocking(look).await;
+        looked.unwrap_or(Err(Error::Ended))
+    }
+}
+
+fn not_taken(wanted: &str, told: Option<String>, left: usize) -> Error {
+    let told = told.unwrap_or_else(|| "none".to_owned());
+    let why = if told == wanted {
+        format!("{left} of its old worker processes still accept connections")
+    } else {
+        format!("it tells generation {told} instead of {wanted}")
+    };
+    Error::NotTaken { why, words: Vec::new() }
+}

@@ -1,0 +1,61 @@
+//! nginx's processes as `/proc` shows them.
+
+use std::fs;
+use std::path::Path;
+
+use crate::proxy::error::{Error, Result};
+
+/// A worker process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Worker {
+    /// Its process id.
+    pub pid: i32,
+}
+
+impl Worker {
+    /// It accepts no connection any more: gone, or finishing what it has.
+    pub fn is_leaving(self) -> bool {
+        title(self.pid).is_none_or(|title| title.contains("shutting down"))
+    }
+}
+
+/// The master process that `pid_file` names, when it runs.
+pub(crate) fn master(pid_file: &Path) -> Result<i32> {
+    let text = fs::read_to_string(pid_file).map_err(|error| Error::NotRunning {
+        why: format!("cannot read pid file `{}`: {error}", pid_file.display()),
+    })?;
+    let text = text.trim();
+    let named: Option<i32> = text.parse().ok().filter(|pid| *pid > 1);
+    let Some(pid) = named else {
+        return Err(Error::NotRunning {
+            why: format!("pid file `{}` holds no process id", pid_file.display()),
+        });
+    };
+    // A stale file may name a process that has nothing to do with nginx: it must not get signals.
+    let program = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    if program.trim() == "nginx" {
+        Ok(pid)
+    } else {
+        Err(Error::NotRunning {
+            why: format!("process {pid} of `{}` is not nginx", pid_file.display()),
+        })
+    }
+}
+
+/// The worker processes of `master`, leaving ones included.
+pub(crate) fn workers(master: i32) -> Vec<Worker> {
+    let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children"));
+    let children = children.unwrap_or_default();
+    children
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .filter(|pid| title(*pid).is_some_and(|title| title.contains("worker process")))
+        .map(|pid| Worker { pid })
+        .collect()
+}
+
+/// What a process calls itself; none when it is gone.
+fn title(pid: i32) -> Option<String> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned())
+}

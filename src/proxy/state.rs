@@ -1,0 +1,101 @@
+//! What a keeper remembers across restarts.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::error::{Error, Result};
+use super::install;
+use super::routing::Entries;
+use super::template::Source;
+
+/// What a keeper has applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// Value of the header that asks the proxy for proof.
+    pub probe: String,
+    /// What the files say.
+    pub entries: Entries,
+    /// The template that the file was rendered from: a revert must not depend on what was saved
+    /// meanwhile.
+    pub template: Option<Source>,
+    /// SHA-256 of the configuration file as it was written; none before the first time.
+    pub written: Option<String>,
+    /// What the running proxy has read, as far as is known.
+    pub loaded: Option<Loaded>,
+}
+
+/// What a running proxy has read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Loaded {
+    /// The generation that it tells.
+    pub generation: String,
+    /// What it was rendered from.
+    pub entries: Entries,
+}
+
+/// 128 bits, hexadecimal: not to be guessed, and short enough for nginx's map buckets.
+const PROBE_BYTES: usize = 16;
+
+impl State {
+    /// The state of a keeper that has never run, with a secret of its own.
+    pub fn new() -> Result<Self> {
+        let mut secret = [0; PROBE_BYTES];
+        getrandom::fill(&mut secret).map_err(|error| Error::File {
+            act: "read",
+            path: "/dev/urandom".into(),
+            source: std::io::Error::other(error),
+        })?;
+        Ok(Self {
+            probe: hex::encode(secret),
+            entries: Entries::new(),
+            template: None,
+            written: None,
+            loaded: None,
+        })
+    }
+}
+
+/// The file that a keeper's state is kept in.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    path: PathBuf,
+}
+
+impl Store {
+    /// The store of `proxy` in `directory`.
+    pub fn new(directory: &Path, proxy: &str) -> Self {
+        Self { path: directory.join(format!("proxy-{proxy}.json")) }
+    }
+
+    /// What was saved; none when nothing was, or when it makes no sense any more.
+    pub async fn load(&self) -> Result<Option<State>> {
+        let Some(text) = install::read(&self.path).await? else {
+            return Ok(None);
+        };
+        match serde_json::from_str(&text) {
+            Ok(state) => Ok(Some(state)),
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "state of the proxy is not readable and is made anew");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Save, durably.
+    pub async fn save(&self, state: &State) -> Result<()> {
+        let text = serde_json::to_string(state).map_err(|error| Error::File {
+            act: "write",
+            path: self.path.clone(),
+            source: error.into(),
+        })?;
+        install::replace(&self.path, &text).await?;
+        install::private(&self.path).await
+    }
+}
+
+/// The hash of a file's text, as the state keeps it.
+pub(crate) fn fingerprint(text: &str) -> String {
+    hex::encode(Sha256::digest(text.as_bytes()))
+}

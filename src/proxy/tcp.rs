@@ -1,0 +1,138 @@
+//! TCP sockets as `/proc/<pid>/net/tcp` shows them: those of the network namespace of a process,
+//! which need not be ours.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Connection states, as the kernel writes them.
+const ESTABLISHED: u8 = 0x01;
+const SYN_SENT: u8 = 0x02;
+const LISTEN: u8 = 0x0A;
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Socket {
+    local: SocketAddr,
+    remote: SocketAddr,
+    state: u8,
+    inode: String,
+}
+
+/// Whether one of `processes`, which share a network namespace, has a connection to any of
+/// `addresses` on which an answer may still come: one that its peer has closed does not count, and
+/// sockets of other processes do not either.
+pub(crate) fn connected(processes: &[i32], addresses: &BTreeSet<SocketAddr>) -> bool {
+    let Some(sockets) = processes.iter().find_map(|pid| sockets(*pid)) else {
+        return false;
+    };
+    let busy = |socket: &Socket| {
+        matches!(socket.state, ESTABLISHED | SYN_SENT) && addresses.contains(&socket.remote)
+    };
+    let inodes = sockets.into_iter().filter(busy).map(|socket| socket.inode);
+    let inodes: BTreeSet<String> = inodes.collect();
+    !inodes.is_empty() && processes.iter().any(|pid| !held(*pid).is_disjoint(&inodes))
+}
+
+/// The addresses that are listened on in the network namespace of `pid` by processes other than `own`.
+pub(crate) fn taken(pid: i32, own: &BTreeSet<i32>) -> Vec<SocketAddr> {
+    let ours: BTreeSet<String> = own.iter().flat_map(|pid| held(*pid)).collect();
+    let others = |socket: &Socket| socket.state == LISTEN && !ours.contains(&socket.inode);
+    let sockets = sockets(pid).unwrap_or_default().into_iter();
+    sockets.filter(others).map(|socket| socket.local).collect()
+}
+
+/// The sockets in the network namespace of `pid`; none when it has gone.
+fn sockets(pid: i32) -> Option<Vec<Socket>> {
+    let v4 = fs::read_to_string(format!("/proc/{pid}/net/tcp")).ok()?;
+    let v6 = fs::read_to_string(format!("/proc/{pid}/net/tcp6")).unwrap_or_default();
+    Some(v4.lines().chain(v6.lines()).filter_map(parse).collect())
+}
+
+/// Inodes of the sockets that `pid` has open.
+fn held(pid: i32) -> BTreeSet<String> {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return BTreeSet::new();
+    };
+    let inode = |descriptor: fs::DirEntry| {
+        let link = fs::read_link(descriptor.path()).ok()?;
+        let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+        Some(inode.to_owned())
+    };
+    descriptors.flatten().filter_map(inode).collect()
+}
+
+fn parse(line: &str) -> Option<Socket> {
+    let mut fields = line.split_whitespace().skip(1);
+    Some(Socket {
+        local: address(fields.next()?)?,
+        remote: address(fields.next()?)?,
+        state: u8::from_str_radix(fields.next()?, 16).ok()?,
+        inode: fields.nth(5)?.to_owned(),
+    })
+}
+
+/// `0100007F:1F90`: the address in words of the host's byte order, then the port.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |index: usize| u32::from_str_radix(ip.get(index * 8..index * 8 + 8)?, 16).ok();
+    let words: Option<Vec<u32>> = (0..ip.len() / 8).map(word).collect();
+    let bytes: Vec<u8> = words?.into_iter().flat_map(u32::to_ne_bytes).collect();
+    let ip: IpAddr = match <[u8; 4]>::try_from(bytes.as_slice()) {
+        Ok(four) => Ipv4Addr::from(four).into(),
+        Err(_) => Ipv6Addr::from(<[u8; 16]>::try_from(bytes.as_slice()).ok()?).to_canonical(),
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn me() -> i32 {
+        i32::try_from(std::process::id()).unwrap()
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn lines_are_read() {
+        let line = "   3: 0100007F:B0AC 0200000A:1F90 01 00000000:00000000 00:00000000 00000000     0        0 84331 1 0 20 4 30 10 -1";
+        let socket = Socket {
+            local: "127.0.0.1:45228".parse().unwrap(),
+            remote: "10.0.0.2:8080".parse().unwrap(),
+            state: ESTABLISHED,
+            inode: "84331".to_owned(),
+        };
+        assert_eq!(parse(line), Some(socket));
+        assert_eq!(parse("  sl  local_address rem_address   st tx_queue"), None);
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn mapped_addresses_are_the_same() {
+        let mapped = address("0000000000000000FFFF00000200000A:1F90");
+        assert_eq!(mapped, Some("10.0.0.2:8080".parse().unwrap()));
+        let v6 = address("B80D0120000000000000000001000000:0050");
+        assert_eq!(v6, Some("[2001:db8::1]:80".parse().unwrap()));
+    }
+
+    #[test]
+    fn our_own_connection_is_seen() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let wanted = BTreeSet::from([listener.local_addr().unwrap()]);
+        assert!(!connected(&[me()], &wanted));
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(connected(&[me()], &wanted));
+        drop(client);
+        assert!(!connected(&[me()], &wanted));
+    }
+
+    #[test]
+    fn our_own_listener_is_not_taken() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        assert!(!taken(me(), &BTreeSet::from([me()])).contains(&address));
+        assert!(taken(me(), &BTreeSet::new()).contains(&address));
+    }
+}

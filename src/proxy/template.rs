@@ -1,0 +1,247 @@
+//! Tera templates: loading what a template includes, rendering, and errors with their place.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tera::{Context, ErrorKind, Tera};
+
+use super::page::Page;
+use super::settings::{Kind, Settings};
+
+/// The templates built in.
+const NGINX: &str = include_str!("../../templates/nginx.conf.tera");
+const HAPROXY: &str = include_str!("../../templates/haproxy.cfg.tera");
+
+/// Most files that one template may pull in; beyond any real set, it stops runaway directories.
+const MOST_FILES: usize = 256;
+
+/// A template and all that it includes, as text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Source {
+    /// Directory that the names are relative to; none for the one built in.
+    pub directory: Option<PathBuf>,
+    /// Name of the template itself.
+    pub main: String,
+    /// Text by name.
+    pub files: BTreeMap<String, String>,
+}
+
+/// A template is at fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// File, and line and column from 1 where they are known.
+    pub at: Place,
+    /// What is wrong.
+    pub message: String,
+    /// The report with the line itself, and where it was included from.
+    pub report: Vec<String>,
+}
+
+/// A place in a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The file.
+    pub file: String,
+    /// Line and column, from 1.
+    pub position: Option<(usize, usize)>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.position {
+            Some((line, column)) => write!(f, "{}:{line}:{column}", self.file),
+            None => f.write_str(&self.file),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.at, self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// A template file cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read template `{}`", path.display())]
+pub(crate) struct Unreadable {
+    /// The file.
+    pub path: PathBuf,
+    #[source]
+    source: std::io::Error,
+}
+
+impl Source {
+    /// The template that `settings` name, read from disk with what it includes.
+    pub fn load(settings: &Settings) -> Result<Self, Unreadable> {
+        match &settings.template {
+            Some(path) => Self::read(path),
+            None => Ok(Self::built_in(settings.kind)),
+        }
+    }
+
+    /// The template built in for `kind`.
+    pub fn built_in(kind: Kind) -> Self {
+        let (main, text) = match kind {
+            Kind::Nginx => ("nginx.conf.tera", NGINX),
+            Kind::Haproxy => ("haproxy.cfg.tera", HAPROXY),
+        };
+        Self {
+            directory: None,
+            main: main.to_owned(),
+            files: BTreeMap::from([(main.to_owned(), text.to_owned())]),
+        }
+    }
+
+    fn read(path: &Path) -> Result<Self, Unreadable> {
+        let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let main =
+            path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let mut source =
+            Self { directory: Some(directory.clone()), main: main.clone(), files: BTreeMap::new() };
+        let mut wanted = vec![main.clone()];
+        while let Some(name) = wanted.pop() {
+            if source.files.contains_key(&name) || source.files.len() >= MOST_FILES {
+                continue;
+            }
+            let path = directory.join(&name);
+            match std::fs::read_to_string(&path) {
+                Ok(text) => {
+                    wanted.extend(references(&text));
+                    source.files.insert(name, text);
+                }
+                // Tera names the line that asks for a missing include better than we could.
+                Err(_) if name != main => {}
+                Err(source) => return Err(Unreadable { path, source }),
+            }
+        }
+        Ok(source)
+    }
+
+    /// The files that it is made of.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let Some(directory) = &self.directory else {
+            return Vec::new();
+        };
+        self.files.keys().map(|name| directory.join(name)).collect()
+    }
+
+    /// Parse it.
+    pub fn parse(&self) -> Result<Template, Fault> {
+        let mut tera = Tera::default();
+        tera.autoescape_on(Vec::<&str>::new());
+        let files = self.files.iter().map(|(name, text)| (name, text.as_str()));
+        tera.add_raw_templates(files).map_err(|error| self.fault(&error))?;
+        Ok(Template { tera, source: self.clone() })
+    }
+
+    fn fault(&self, error: &tera::Error) -> Fault {
+        let report: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
+        match error.kind() {
+            ErrorKind::SyntaxError(at) | ErrorKind::RenderingError(at) => {
+                let span = at.span();
+                Fault {
+                    at: self.place(at.filename(), Some((span.start_line, span.start_col + 1))),
+                    message: at.message().to_owned(),
+                    report,
+                }
+            }
+            ErrorKind::CircularInclude { tpl, .. } | ErrorKind::CircularExtend { tpl, .. } => {
+                Fault { at: self.place(tpl, None), message: error.to_string(), report }
+            }
+            ErrorKind::MissingParent { current, .. } => {
+                Fault { at: self.place(current, None), message: error.to_string(), report }
+            }
+            _ => self.reported(&report),
+        }
+    }
+
+    /// Tera gathers several faults into one text; the first one is named.
+    fn reported(&self, report: &[String]) -> Fault {
+        let message = report
+            .first()
+            .map_or("unknown error", |line| line.strip_prefix("error: ").unwrap_or(line));
+        let arrow = report.iter().find_map(|line| line.trim().strip_prefix("--> "));
+        Fault {
+            at: arrow
+                .and_then(|place| self.located(place))
+                .unwrap_or_else(|| self.place(&self.main, None)),
+            message: message.to_owned(),
+            report: report.to_vec(),
+        }
+    }
+
+    /// `name:line:column`
+    fn located(&self, place: &str) -> Option<Place> {
+        let mut parts = place.rsplitn(3, ':');
+        let column = parts.next()?.parse().ok()?;
+        let line = parts.next()?.parse().ok()?;
+        Some(self.place(parts.next()?, Some((line, column))))
+    }
+
+    fn place(&self, name: &str, position: Option<(usize, usize)>) -> Place {
+        let file = match &self.directory {
+            Some(directory) => directory.join(name).display().to_string(),
+            None => format!("built-in {name}"),
+        };
+        Place { file, position }
+    }
+}
+
+/// Names in `{% include "…" %}`, `{% extends "…" %}` and `{% import "…" %}`.
+fn references(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for tag in text.split("{%").skip(1) {
+        let tag = tag.split("%}").next().unwrap_or_default();
+        let tag = tag.trim_start_matches('-').trim_start();
+        let named = ["include", "extends", "import"].iter().find_map(|word| tag.strip_prefix(word));
+        if let Some(rest) = named {
+            found.extend(quoted(rest));
+        }
+    }
+    found
+}
+
+/// The texts between quotes that could be relative paths below the directory.
+fn quoted(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(['"', '\'', '`']) {
+        let quote = &rest[start..=start];
+        let Some(length) = rest[start + 1..].find(quote) else {
+            break;
+        };
+        let name = &rest[start + 1..start + 1 + length];
+        let path = Path::new(name);
+        let below = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        if below && !name.is_empty() {
+            found.push(name.to_owned());
+        }
+        rest = &rest[start + length + 2..];
+    }
+    found
+}
+
+/// A parsed template.
+pub(crate) struct Template {
+    tera: Tera,
+    source: Source,
+}
+
+impl Template {
+    /// What it was parsed from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The text for `page`.
+    pub fn render(&self, page: &Page<'_>) -> Result<String, Fault> {
+        let context = Context::from_serialize(page).map_err(|error| self.source.fault(&error))?;
+        let rendered = self.tera.render(&self.source.main, &context);
+        rendered.map_err(|error| self.source.fault(&error))
+    }
+}
