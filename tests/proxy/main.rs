@@ -6,4 +6,5 @@
 mod backend;
 mod basics;
 mod client;
+mod failures;
 mod world;

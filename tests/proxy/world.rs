@@ -1,6 +1,7 @@
 //! A real proxy in a temporary directory, and a fleet of one over it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -21,6 +22,16 @@ pub struct World {
     pub settings: Settings,
     pub directory: tempfile::TempDir,
     proxy: Option<Child>,
+}
+
+/// Files by path; a failed comparison shows their names and lengths, not their bytes.
+#[derive(Default, Clone, PartialEq, Eq)]
+pub struct Files(BTreeMap<String, Vec<u8>>);
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.iter().map(|(path, bytes)| (path, bytes.len()))).finish()
+    }
 }
 
 /// Skips loudly where the proxy is not installed.
@@ -171,6 +182,13 @@ impl World {
         }
     }
 
+    /// Wait until the proxy has ended by itself.
+    pub fn await_end(&mut self) {
+        if let Some(mut child) = self.proxy.take() {
+            child.wait().unwrap();
+        }
+    }
+
     /// The master's process id.
     pub fn pid(&self) -> u32 {
         self.proxy.as_ref().unwrap().id()
@@ -187,11 +205,11 @@ impl World {
     }
 
     /// Everything that the proxy reads, byte for byte.
-    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
-        let mut found = BTreeMap::new();
+    pub fn files(&self) -> Files {
+        let mut found = Files::default();
         let mut add = |path: &Path| {
             if let Ok(bytes) = fs::read(path) {
-                found.insert(path.display().to_string(), bytes);
+                found.0.insert(path.display().to_string(), bytes);
             }
         };
         add(&self.settings.output);

@@ -85,8 +85,9 @@ impl Clerk {
             let why = error.chain();
             tracing::warn!(why, "the configuration that was found could not be kept aside");
         }
-        let tampered = self.notice_tampering();
+        let tampered = self.machine.is_tampered();
         self.catch_up(Need::All, tampered).await;
+        self.notice_tampering(tampered);
     }
 
     /// Work until nobody is left to give orders.
@@ -209,23 +210,22 @@ impl Clerk {
         if let Err(error) = self.machine.look_at_files().await {
             return self.note("configuration", Err(error));
         }
-        let tampered = self.notice_tampering();
+        let tampered = self.machine.is_tampered();
         let template = self.machine.look_at_template();
         let certificates = self.machine.look_at_certificates();
         let need = if template || certificates { Need::All } else { Need::Live };
         self.catch_up(need, tampered).await;
+        self.notice_tampering(tampered);
     }
 
-    fn notice_tampering(&self) -> bool {
-        let tampered = self.machine.is_tampered();
-        if tampered {
+    /// Somebody else changed the file, and nobody told them that it would not last.
+    fn notice_tampering(&self, tampered: bool) {
+        if tampered && !self.machine.is_tampered() {
             let file = self.machine.settings.output.display();
-            self.machine.report.notice(format!(
-                "`{file}` was changed by somebody else and was put right at {}",
-                jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default()
-            ));
+            let now = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default();
+            let notice = format!("`{file}` was changed by somebody else and put right at {now}");
+            self.machine.report.notice(notice);
         }
-        tampered
     }
 
     /// Make the proxy agree with what is known. What the template on disk does not allow is reported,
