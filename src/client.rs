@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::api::{Because, Live, PastRelease};
 use crate::deploy::control::{Finding, Refusal, Rendered, Submitted};
 use crate::model::{
-    DeploymentId, DeploymentView, Plan, Registration, Request, ServiceName, Status,
+    DeploymentId, DeploymentView, Event, Plan, Registration, Request, ServiceName, Status,
 };
 
 pub use address::{DaemonAddress, ParseAddressError};
@@ -70,6 +70,11 @@ impl Client {
     /// One deployment.
     pub async fn deployment(&self, id: DeploymentId) -> Result<DeploymentView, ClientError> {
         self.get(&format!("/v1/deployments/{id}"), &()).await
+    }
+
+    /// Everything that happened in a deployment so far.
+    pub async fn events(&self, id: DeploymentId) -> Result<Vec<Event>, ClientError> {
+        self.get(&format!("/v1/deployments/{id}/log"), &()).await
     }
 
     /// Stop a deployment that has not committed, and revert it.
