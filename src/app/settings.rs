@@ -26,7 +26,7 @@ pub fn consul(registry: &config::Consul) -> consul::Settings {
     consul::Settings {
         address: registry.address.clone(),
         token_file: registry.token_file.clone(),
-        ca_file: registry.tls.as_ref().and_then(|tls| tls.ca.clone()),
+        ca: registry.tls.as_ref().and_then(|tls| tls.ca.clone()),
         identity: registry.tls.as_ref().and_then(|tls| tls.identity.clone()),
         prefix: registry.prefix.clone(),
         datacenter: registry.datacenter.clone(),
