@@ -116,10 +116,15 @@ impl Client {
         self.understand(&raw)
     }
 
-    pub(super) async fn put(&self, path: &str, body: &impl Serialize) -> Result<(), CallError> {
+    pub(super) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Answer<T>, CallError> {
         let body = serde_json::to_vec(body).map_err(|error| CallError::Request(error.into()))?;
-        let method = Method::PUT;
-        self.call(&Call { method, path, body: Some(body.into()), ..Call::GET }).await.map(drop)
+        let (method, body) = (Method::PUT, Some(body.into()));
+        let raw = self.call(&Call { method, path, body, ..Call::GET }).await?;
+        self.understand(&raw)
     }
 
     fn understand<T: DeserializeOwned>(&self, raw: &Raw) -> Result<Answer<T>, CallError> {
