@@ -64,7 +64,7 @@ impl Client {
         service: Option<&ServiceName>,
         limit: usize,
     ) -> Result<Vec<DeploymentView>, ClientError> {
-        self.get("/v1/deployments", &(Named::of(service), [("limit", limit)])).await
+        self.get("/v1/deployments", &Newest { service, limit }).await
     }
 
     /// One deployment.
@@ -210,6 +210,14 @@ impl Client {
         let between = status.is_server_error();
         ClientError::Unexpected { address: self.address.clone(), what, between }
     }
+}
+
+/// Which deployments are listed.
+#[derive(Serialize)]
+struct Newest<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a ServiceName>,
+    limit: usize,
 }
 
 /// `?service=…` or nothing.
