@@ -3,6 +3,7 @@
 
 mod adapters;
 mod daemon;
+mod examine;
 mod metrics;
 mod settings;
 mod status;
@@ -24,6 +25,7 @@ use daemon::Daemon;
 use metrics::Metrics;
 
 pub use adapters::BuildError;
+pub use examine::{check_templates, examine};
 
 /// Why the daemon does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -89,8 +91,8 @@ async fn listen(config: &Config) -> Result<Vec<(api::Listener, Auth)>, BindError
                 (api::Listener::unix(path).await?, Auth::Socket)
             }
             Listen::Tcp(address) => {
-                let tokens = config.tokens.iter().map(settings::token).collect();
-                (api::Listener::tcp(*address).await?, Auth::Tokens(tokens))
+                let auth = Auth::Tokens(config.tokens.clone());
+                (api::Listener::tcp(*address).await?, auth)
             }
         });
     }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use crate::api::auth::{Pattern, Scope, Token, TokenHash};
 use crate::config;
 use crate::docker;
 use crate::proxy;
@@ -57,19 +56,5 @@ pub fn proxy(settings: &config::Proxy, state: &Path) -> proxy::Settings {
         ca: proxy.ca,
         certificates: proxy.certificates,
         user: proxy.user,
-    }
-}
-
-pub fn token(token: &config::Token) -> Token {
-    let scope = |scope: &config::Scope| match scope {
-        config::Scope::Read => Scope::Read,
-        config::Scope::Deploy => Scope::Deploy,
-        config::Scope::Operate => Scope::Operate,
-    };
-    Token {
-        name: token.name.clone(),
-        hash: TokenHash::new(token.hash),
-        scopes: token.scopes.iter().map(scope).collect(),
-        services: token.services.iter().map(Pattern::new).collect(),
     }
 }

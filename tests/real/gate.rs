@@ -119,11 +119,11 @@ async fn a_container_that_fails_says_so_and_hands_over_its_junit() {
 async fn an_endless_container_is_killed_at_its_timeout_or_when_stopped() {
     let Some(bench) = Bench::find() else { return };
     let mut gate = bench.gate("echo begun; while true; do sleep 1; done");
-    gate.timeout = Duration::from_millis(1500);
+    gate.timeout = Duration::from_secs(3);
     let begun = Instant::now();
     let error = bench.run(&gate, &CancellationToken::new()).await.unwrap_err();
     assert!(matches!(error, GateError::TimedOut(limit) if limit == gate.timeout), "{error:?}");
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(10));
     assert_eq!(bench.lines(), ["begun"]);
     assert_eq!(bench.left_behind(), "");
 
@@ -134,7 +134,7 @@ async fn an_endless_container_is_killed_at_its_timeout_or_when_stopped() {
         stop.cancel();
     });
     assert!(ended.is_err());
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(begun.elapsed() < Duration::from_secs(15));
     assert_eq!(bench.left_behind(), "");
 }
 

@@ -282,6 +282,8 @@ async fn on_an_overlay_network_the_tasks_own_address_is_found() {
     let network = Network::make(&testbed, "t-overlay-net");
     let mut release = release("t-overlay", busybox(&testbed).await, SERVE);
     release.policy.publish = Publish::Overlay;
+    // An engine knows the addresses of its own containers only.
+    release.workload.placement.constraints = vec!["node.role == manager".to_owned()];
     release.workload.networks =
         vec![NetworkAttachment { name: network.1.clone(), aliases: vec!["books".to_owned()] }];
     let started = start(&testbed, &release).await;
@@ -499,4 +501,25 @@ async fn the_doctor_finds_a_manager_well_and_an_absent_engine_not() {
     assert!(findings[0].remedy.is_some());
     let error = absent.services().await.unwrap_err();
     assert_eq!(error.trouble, Trouble::Unreachable);
+}
+
+#[tokio::test]
+async fn on_another_node_a_task_is_found_and_heard_too() {
+    let Some(testbed) = Testbed::find() else { return };
+    let nodes = std::env::var("TESTBED_NODES").unwrap_or_default();
+    let Some(second) = nodes.split_whitespace().nth(1) else {
+        eprintln!("SKIPPED: it needs a testbed of two nodes (`scripts/testbed up --nodes 2`)");
+        return;
+    };
+    let mut release = release("t-node", busybox(&testbed).await, &format!("echo up; {SERVE}"));
+    release.workload.placement.constraints = vec!["node.hostname == node2".to_owned()];
+    assert_eq!(testbed.swarm().preflight(&release.workload).await.unwrap(), Vec::<String>::new());
+    let started = start(&testbed, &release).await;
+    let tasks =
+        until(&started.swarm, &started.name, "running task", |t| running(t).len() == 1).await;
+    assert_eq!(tasks[0].node, "node2");
+    let address = tasks[0].address.unwrap();
+    assert_eq!(address.ip().to_string(), second);
+    assert_eq!(get(address, "/colour").await, "green\n");
+    assert_eq!(started.swarm.tail(&tasks[0], 5).await, ["up"]);
 }
