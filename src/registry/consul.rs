@@ -81,7 +81,7 @@ impl Consul {
         let (colour, route) = (self.layout.colour(service), self.layout.route(service));
         let health = format!("health/service/{service}");
         let (members, colour, route) = tokio::try_join!(
-            self.client.get::<Vec<Member>>(&health, &[]),
+            self.client.get_consistent::<Vec<Member>>(&health, &[]),
             self.client.key(&colour),
             self.client.key(&route),
         )?;
@@ -102,8 +102,8 @@ impl Consul {
         let node = format!("catalog/node/{}", self.layout.node());
         let keys = format!("kv/{}", self.layout.services());
         let (listed, keys, ()) = tokio::try_join!(
-            self.client.get::<Option<Listed>>(&node, &[]),
-            self.client.get::<Vec<Pair>>(&keys, &[("recurse", "")]),
+            self.client.get_consistent::<Option<Listed>>(&node, &[]),
+            self.client.get_consistent::<Vec<Pair>>(&keys, &[("recurse", "")]),
             self.may_list(),
         )?;
         let entries = listed.value.flatten().map(|listed| listed.services);

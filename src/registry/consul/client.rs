@@ -85,9 +85,20 @@ impl Client {
         self.token.file()
     }
 
+    /// As [`Client::get`], and surely of what is so now. By default a server that has just become the
+    /// leader answers before it has caught up with what it knows: after a restart it would say that
+    /// there is nothing at all.
+    pub(super) async fn get_consistent<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Answer<T>, CallError> {
+        self.get(path, &[query, &[("consistent", "")]].concat()).await
+    }
+
     /// One key; none if it does not exist.
     pub(super) async fn key(&self, key: &str) -> Result<Option<Pair>, CallError> {
-        let pairs: Answer<Vec<Pair>> = self.get(&format!("kv/{key}"), &[]).await?;
+        let pairs: Answer<Vec<Pair>> = self.get_consistent(&format!("kv/{key}"), &[]).await?;
         Ok(pairs.value.into_iter().flatten().next())
     }
 
