@@ -1,4 +1,4 @@
-//! The testbed that a test runs on, from its environment.
+//! The testbed that the tests of single adapters share.
 
 use std::process::Command;
 use std::sync::OnceLock;
@@ -11,6 +11,8 @@ use verdigris::model::{
 };
 use verdigris::swarm::DockerSwarm;
 
+use crate::support::bed::shared;
+
 /// A testbed that is up.
 pub struct Testbed {
     pub docker_host: String,
@@ -21,17 +23,10 @@ pub struct Testbed {
 }
 
 impl Testbed {
-    /// The one in the environment. Without one the test is left out, and says so.
+    /// The one that the tests of single adapters share; none when they are left out.
     pub fn find() -> Option<Self> {
-        if std::env::var_os("VERDIGRIS_TESTBED").is_none() {
-            eprintln!(
-                "SKIPPED: `VERDIGRIS_TESTBED` is not set; bring a testbed up with `scripts/testbed up`, then `set -a; eval \"$(scripts/testbed env)\"; VERDIGRIS_TESTBED=1`"
-            );
-            return None;
-        }
-        let said = |name: &str| {
-            std::env::var(name).unwrap_or_else(|_| panic!("`{name}` of the testbed is not set"))
-        };
+        let bed = shared()?;
+        let said = |name: &str| bed.env(name).to_owned();
         Some(Self {
             docker_host: said("DOCKER_HOST"),
             images: said("TESTBED_IMAGES"),
