@@ -20,6 +20,7 @@ use crate::config::{Config, Listen};
 use crate::deploy::engine::Engine;
 use crate::deploy::ledger::Ledger;
 use crate::discovery::Reconciler;
+use crate::webhook;
 use adapters::Adapters;
 use daemon::Daemon;
 use metrics::Metrics;
@@ -54,6 +55,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), Se
 
     engine.resume().await.map_err(ServeError::Resume)?;
     tracker.spawn(metrics.count(engine.watch(), shutdown.clone()));
+    tracker.spawn(webhook::tell(config.notify.clone(), engine.clone(), shutdown.clone()));
     let (ready, seen) = watch::channel(false);
     tracker.spawn({
         let (reconciler, shutdown) = (Arc::clone(&reconciler), shutdown.clone());
@@ -83,7 +85,13 @@ async fn listen(config: &Config) -> Result<Vec<(api::Listener, Auth)>, BindError
     let mut listeners = Vec::with_capacity(config.daemon.listen.len());
     for listen in &config.daemon.listen {
         listeners.push(match listen {
-            Listen::Unix(path) => (api::Listener::unix(path).await?, Auth::Socket),
+            Listen::Unix(path) => {
+                // Where this fails, binding fails too and says why.
+                if let Some(parent) = path.parent() {
+                    let _ = tokio::fs::create_dir_all(parent).await;
+                }
+                (api::Listener::unix(path).await?, Auth::Socket)
+            }
             Listen::Tcp(address) => {
                 let auth = Auth::Tokens(config.tokens.clone());
                 (api::Listener::tcp(*address).await?, auth)

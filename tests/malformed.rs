@@ -4,6 +4,8 @@
 //! `NAME.expect` beside a malformed file holds a line `LINE | KEY | PHRASE` for each problem, in the
 //! order in which they are reported. What is not listed must not be reported.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -13,10 +13,10 @@ const PROXIES: &str = "proxies";
 pub fn engine(engine: &config::Engine) -> docker::Settings {
     docker::Settings {
         host: engine.host.clone(),
-        tls: engine.tls.as_ref().map(|tls| docker::TlsFiles {
-            ca: tls.ca.clone(),
-            client: tls.identity.clone(),
-        }),
+        tls: engine
+            .tls
+            .as_ref()
+            .map(|tls| docker::TlsFiles { ca: tls.ca.clone(), client: tls.identity.clone() }),
         docker_config: engine.docker_config.clone(),
     }
 }
@@ -25,7 +25,7 @@ pub fn consul(registry: &config::Consul) -> consul::Settings {
     consul::Settings {
         address: registry.address.clone(),
         token_file: registry.token_file.clone(),
-        ca_file: registry.tls.as_ref().and_then(|tls| tls.ca.clone()),
+        ca: registry.tls.as_ref().and_then(|tls| tls.ca.clone()),
         identity: registry.tls.as_ref().and_then(|tls| tls.identity.clone()),
         prefix: registry.prefix.clone(),
         datacenter: registry.datacenter.clone(),

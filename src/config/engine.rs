@@ -59,10 +59,10 @@ impl Leaf for Host {
 
     fn parse(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix://") {
-            return match path.starts_with('/') {
-                true => Ok(Self(text.to_owned())),
-                false => Err("the path of its socket is not absolute".to_owned()),
-            };
+            if !path.starts_with('/') {
+                return Err("the path of its socket is not absolute".to_owned());
+            }
+            return Ok(Self(text.to_owned()));
         }
         if !(text.starts_with("tcp://") || text.starts_with("ssh://")) {
             return Err("it begins with none of `unix://`, `tcp://` and `ssh://`".to_owned());
@@ -94,24 +94,15 @@ impl EngineRecord {
         let docker_config = docker_config.map(|path| base.resolve(&path.0));
         let tls = record.and_then(|record| record.tls.as_ref());
         let files = tls.map(|tls| tls.value.validate(base, problems));
-        match record.and_then(|record| record.host.as_ref()) {
-            Some(At { value: Host(host), .. }) => {
-                if let Some(tls) = tls
-                    && !host.starts_with("tcp://")
-                {
-                    problems.report(
-                        &tls.place,
-                        "TLS is for `tcp://` only",
-                        "remove it, or change `host`",
-                    );
-                }
-                Engine { host: host.clone(), tls: files, docker_config }
-            }
-            None => {
-                let (host, found) = environment.engine(base, problems);
-                Engine { host, tls: files.or(found), docker_config }
-            }
+        let Some(At { value: Host(host), .. }) = record.and_then(|record| record.host.as_ref())
+        else {
+            let (host, found) = environment.engine(base, problems);
+            return Engine { host, tls: files.or(found), docker_config };
+        };
+        if let Some(tls) = tls.filter(|_| !host.starts_with("tcp://")) {
+            problems.report(&tls.place, "TLS is for `tcp://` only", "remove it, or change `host`");
         }
+        Engine { host: host.clone(), tls: files, docker_config }
     }
 }
 

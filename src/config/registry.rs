@@ -13,6 +13,7 @@ pub const PREFIX: &str = "verdigris";
 
 /// Where instances and colours are recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "one per daemon")]
 pub enum Registry {
     /// In the daemon's state directory.
     Embedded,

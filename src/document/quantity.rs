@@ -57,22 +57,18 @@ fn split_number(text: &str) -> Result<(&str, &str), String> {
     Ok((number, &text[end..]))
 }
 
-/// `number`, a decimal, times `unit`, exactly; fractions below one are cut off.
+/// Digits behind the point that count; the rest is less than a nanosecond of 292 years.
+const FRACTION_DIGITS: usize = 18;
+
+/// `number`, a decimal, times `unit`, exactly; what is less than one is cut off.
 fn scaled(number: &str, unit: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let mut total = u128::from(whole) * u128::from(unit);
-    let mut weight = u128::from(unit);
-    let mut below: u128 = 0;
-    // Each digit weighs a tenth of the one before; carried in units of 10^-18.
-    const PRECISION: u128 = 1_000_000_000_000_000_000;
-    weight *= PRECISION;
-    for digit in fraction.bytes().take(18) {
-        weight /= 10;
-        below += weight * u128::from(digit - b'0');
-    }
-    total += below / PRECISION;
-    u64::try_from(total).ok()
+    let fraction = &fraction[..fraction.len().min(FRACTION_DIGITS)];
+    let parts: u128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let divisor = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
+    let below = parts * u128::from(unit) / divisor;
+    u64::try_from(u128::from(whole) * u128::from(unit) + below).ok()
 }
 
 /// `128M`, `1g`, `512kb`, `1.5GiB`, `1048576`: steps of 1,024, as Docker counts.
@@ -102,4 +98,110 @@ pub(crate) fn parse_cpus(text: &str) -> Result<i64, String> {
     }
     let nano = scaled(number, 1_000_000_000).and_then(|nano| i64::try_from(nano).ok());
     nano.ok_or_else(|| "it is too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn durations_as_compose_writes_them() {
+        for (text, nanoseconds) in [
+            ("0", 0),
+            ("0s", 0),
+            ("500ms", 500_000_000),
+            ("1m30s", 90_000_000_000),
+            ("1.5h", 5_400_000_000_000),
+            (".5s", 500_000_000),
+            ("1h5m30s20ms", 3_930_020_000_000),
+            ("10us", 10_000),
+            ("10µs", 10_000),
+            ("1d", 86_400_000_000_000),
+        ] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_nanos(nanoseconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration() {
+        for text in ["", "5", "s", "5 s", "-5s", "1.2.3s", "5y", "1s1", ".s", "300y", "99999999w"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_count_in_steps_of_1024() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1048576", 1 << 20),
+            ("128M", 128 << 20),
+            ("1g", 1 << 30),
+            ("1.5GiB", 3 << 29),
+            ("512kb", 512 << 10),
+            ("64 m", 64 << 20),
+            ("7b", 7),
+        ] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "M", "-1", "1x", "1ib", "1 000", "99999999999p", "1e3"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn processors_are_exact_where_floats_are_not() {
+        for (text, nano) in [
+            ("0.1", 100_000_000),
+            ("0.7", 700_000_000),
+            ("2", 2_000_000_000),
+            ("1.000000001", 1_000_000_001),
+        ] {
+            assert_eq!(parse_cpus(text), Ok(nano), "{text}");
+        }
+        for text in ["", "1,5", "1e3", "half", "-1", "99999999999999"] {
+            assert!(parse_cpus(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_duration_in_parts_is_their_sum(h in 0..5_000_u64, m in 0..600_u64, s in 0..600_u64, ms in 0..6_000_u64) {
+            let text = format!("{h}h{m}m{s}s{ms}ms");
+            let expected = Duration::from_millis(((h * 60 + m) * 60 + s) * 1_000 + ms);
+            prop_assert_eq!(parse_duration(&text), Ok(expected));
+        }
+
+        #[test]
+        fn what_humantime_prints_without_blanks_is_read_back(nanoseconds in 0..LONGEST / 1_000) {
+            // Days at most: beyond, humantime has months and years, which have no fixed length here.
+            let duration = Duration::from_nanos(nanoseconds % (30 * 24 * 3_600 * 1_000_000_000));
+            let text = humantime::format_duration(duration).to_string();
+            let text = text.replace("days", "d").replace("day", "d").replace(' ', "");
+            prop_assert_eq!(parse_duration(&text), Ok(duration));
+        }
+
+        #[test]
+        fn fractions_scale_exactly(thousandths in 0..10_000_000_u64) {
+            let text = format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000);
+            prop_assert_eq!(parse_cpus(&text), Ok(i64::try_from(thousandths * 1_000_000).unwrap()));
+            prop_assert_eq!(parse_duration(&format!("{text}s")), Ok(Duration::from_millis(thousandths)));
+        }
+
+        #[test]
+        fn units_of_size_are_powers(number in 0..4_096_u64, power in 0..5_u32, letter_case in any::<bool>()) {
+            let unit = ["", "k", "m", "g", "t"][power as usize];
+            let unit = if letter_case { unit.to_uppercase() } else { unit.to_owned() };
+            let expected = number << (10 * power);
+            for suffix in ["", "b", "B"] {
+                prop_assert_eq!(parse_size(&format!("{number}{unit}{suffix}")), Ok(expected));
+            }
+        }
+
+        #[test]
+        fn nothing_makes_them_panic(text in "\\PC{0,24}") {
+            let _ = (parse_duration(&text), parse_size(&text), parse_cpus(&text));
+        }
+    }
 }

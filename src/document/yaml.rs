@@ -79,7 +79,6 @@ impl<'a> Composer<'a, '_> {
             let (event, span) = self.next()?;
             match event {
                 Event::StreamEnd => break,
-                Event::StreamStart | Event::DocumentEnd => {}
                 Event::DocumentStart(..) if root.is_some() => {
                     let place = self.place(span.start);
                     self.problems.report(
@@ -89,7 +88,7 @@ impl<'a> Composer<'a, '_> {
                     );
                     break;
                 }
-                Event::DocumentStart(..) => {}
+                Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
                 event => root = Some(self.node(event, span, 0)?),
             }
         }

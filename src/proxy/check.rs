@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::certificates::Certificates;
 use super::page::Sources;
@@ -60,6 +61,7 @@ fn samples() -> Entries {
     ]
     .into_iter()
     .flatten()
+    .map(|(service, entry)| (service, Arc::new(entry)))
     .collect()
 }
 

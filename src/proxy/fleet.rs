@@ -39,8 +39,10 @@ impl Fleet {
     pub async fn render(&self, name: &str) -> Option<Rendered> {
         let keeper = self.keepers.iter().find(|keeper| keeper.settings().name == name)?;
         let (text, differs, problem) = match keeper.render().await {
-            Ok((rendition, differs)) => (Some(rendition.text), differs, None),
-            Err(error) => (None, true, Some(error.chain())),
+            Ok((rendition, refused, differs)) => {
+                (Some(rendition.text), differs, refused.map(|error| in_full(&error)))
+            }
+            Err(error) => (None, true, Some(in_full(&error))),
         };
         // A file that cannot be read is a problem that `status` tells; here there is none to show.
         let current = install::read(&keeper.settings().output).await.ok().flatten();
@@ -68,15 +70,24 @@ impl Fleet {
     }
 }
 
+/// An error with its details, a line each.
+fn in_full(error: &Error) -> String {
+    let mut lines = vec![error.chain()];
+    lines.extend(error.details());
+    lines.join("\n")
+}
+
 fn status(keeper: &Keeper) -> ProxyStatus {
     let settings = keeper.settings();
     let problems = keeper.report().problems();
+    let notice = keeper.report().last_notice();
+    let problem = (!problems.is_empty()).then(|| problems.join("\n")).or(notice);
     ProxyStatus {
         name: settings.name.clone(),
         kind: settings.kind.to_string(),
         in_sync: problems.is_empty() && keeper.report().agreed(),
         reloads: keeper.report().reloads(),
-        problem: (!problems.is_empty()).then(|| problems.join("\n")),
+        problem,
     }
 }
 

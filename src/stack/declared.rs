@@ -129,17 +129,11 @@ impl Declared<'_> {
         self.root.get(section.key())?.get(key)
     }
 
-    /// The declaration of `key`, its variables replaced.
-    fn read<T: Read>(
-        &self,
-        section: Section,
-        key: &str,
-        problems: &mut Problems,
-    ) -> Option<Option<At<T>>> {
-        let Some(node) = self.find(section, key) else { return Some(None) };
-        let mut node = node.clone();
+    /// The declaration of `key`, its variables replaced; none too when it is wrong.
+    fn read<T: Read>(&self, section: Section, key: &str, problems: &mut Problems) -> Option<At<T>> {
+        let mut node = self.find(section, key)?.clone();
         self.variables.apply(&mut node, problems);
-        Option::read(&node, problems)
+        Option::read(&node, problems)?
     }
 
     /// The name in the Swarm of what a service calls `reference`; a network, secret or config.
@@ -149,7 +143,7 @@ impl Declared<'_> {
         reference: &At<String>,
         problems: &mut Problems,
     ) -> Option<String> {
-        let declared: Option<At<Declaration>> = self.read(section, reference, problems)?;
+        let declared: Option<At<Declaration>> = self.read(section, reference, problems);
         let Some(declared) = declared else { return plain(reference, problems) };
         match (&declared.name, &declared.external) {
             (Some(name), _) | (None, Some(External::Named(name))) => Some(name.0.clone()),
@@ -177,7 +171,7 @@ impl Declared<'_> {
         problems: &mut Problems,
     ) -> Option<DeclaredVolume> {
         let declared: Option<At<VolumeDeclaration>> =
-            self.read(Section::Volumes, reference, problems)?;
+            self.read(Section::Volumes, reference, problems);
         let Some(At { value: declared, .. }) = declared else {
             return Some(DeclaredVolume { name: plain(reference, problems)?, ..<_>::default() });
         };

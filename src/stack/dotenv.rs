@@ -19,7 +19,7 @@ pub(super) fn parse(
     let mut lines = Vec::new();
     let mut cursor = Cursor { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 };
     while let Some(begin) = cursor.next_statement() {
-        let place = Place { line: begin, ..Place::start(file) };
+        let before = cursor;
         match cursor.statement(&known) {
             Ok((name, value)) => {
                 if let Some(value) = &value {
@@ -29,7 +29,9 @@ pub(super) fn parse(
             }
             Err(wrong) => {
                 // The line is not repeated: it may hold a secret.
+                let place = Place { line: begin, ..Place::start(file) };
                 problems.report(&place, wrong.what, wrong.remedy);
+                cursor = before;
                 cursor.skip_line();
             }
         }
@@ -73,6 +75,7 @@ fn wrong(what: impl Into<String>, remedy: &'static str) -> Wrong {
     Wrong { what: what.into(), remedy }
 }
 
+#[derive(Clone, Copy)]
 struct Cursor<'a> {
     rest: &'a str,
     line: u32,
@@ -180,7 +183,88 @@ fn without_comment(line: &str) -> &str {
     hash.map_or(line, |(at, _)| &line[..at])
 }
 
+/// `text` with its variables replaced. An unset one is not named: a password with a `$` in it looks
+/// the same.
 fn replaced(text: &str, variables: &Variables) -> Result<String, Wrong> {
-    interpolate(text, variables)
-        .map_err(|error| wrong(error.to_string(), "set it, or put the value in single quotes"))
+    interpolate(text, variables).map_err(|_| {
+        let what = "a variable in the value is not set, or wrongly written";
+        wrong(what, "set it, or put the value in single quotes if it has none")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Vec<Line>, Problems) {
+        let mut problems = Problems::default();
+        let known = [("HOME".to_owned(), "/root".to_owned())].into_iter().collect();
+        let lines = parse(text, "books.env", &known, &mut problems);
+        (lines, problems)
+    }
+
+    fn value(text: &str) -> String {
+        let (lines, problems) = read(text);
+        assert!(problems.is_empty(), "{text}: {problems}");
+        lines.into_iter().next().and_then(|(_, value)| value).unwrap()
+    }
+
+    #[test]
+    fn values_as_compose_reads_them() {
+        for (text, expected) in [
+            ("A=b", "b"),
+            ("A = b ", "b"),
+            ("export A=b", "b"),
+            ("A=", ""),
+            ("A=b # comment", "b"),
+            ("A=b#c", "b#c"),
+            ("A=#comment", ""),
+            ("A='b # c'  # comment", "b # c"),
+            ("A='$HOME'", "$HOME"),
+            ("A=$HOME/x", "/root/x"),
+            ("A=\"${HOME}\\t\\\"x\\\"\"", "/root\t\"x\""),
+            ("A=\"\\$HOME\"", "$HOME"),
+            ("A=\"two\nlines\"", "two\nlines"),
+            ("A=b=c", "b=c"),
+            ("\u{feff}A=b", "b"),
+            ("A=b\r\n", "b"),
+        ] {
+            assert_eq!(value(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn later_lines_see_earlier_ones() {
+        let (lines, problems) = read("# first\n\nA=1\nB=${A}2\nC\n");
+        assert!(problems.is_empty(), "{problems}");
+        let line = |name: &str, value: Option<&str>| (name.to_owned(), value.map(str::to_owned));
+        assert_eq!(lines, [line("A", Some("1")), line("B", Some("12")), line("C", None)]);
+    }
+
+    #[test]
+    fn wrong_lines_are_told_without_their_values() {
+        let text = "A=\"1\n2\"\nB='sesame\n=sesame\nC=$sesame $ sesame\nD=\"x\" sesame\nE=ok\n";
+        let (lines, problems) = read(text);
+        let told: Vec<_> = problems.iter().map(|it| (it.place.line, it.what.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                (3, "a quote is never closed"),
+                (4, "the line does not begin with a name"),
+                (5, "a variable in the value is not set, or wrongly written"),
+                (6, "something follows the closing quote"),
+            ]
+        );
+        assert_eq!(lines.last().map(|(name, _)| name.as_str()), Some("E"));
+    }
+
+    #[test]
+    fn raw_lines_are_taken_literally() {
+        let mut problems = Problems::default();
+        let lines = parse_raw("# no\nA='$B' # c\nB\n", "books.env", &mut problems);
+        assert_eq!(lines[0], ("A".to_owned(), Some("'$B' # c".to_owned())));
+        assert_eq!(lines[1], ("B".to_owned(), None));
+        parse_raw("two words=1\n", "books.env", &mut problems);
+        assert_eq!(problems.len(), 1);
+    }
 }

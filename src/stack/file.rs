@@ -1,7 +1,9 @@
 //! A stack file as a whole: which services it deploys, and each of them.
 
+use std::io::ErrorKind;
+
 use crate::document::{
-    At, Entry, Node, Problems, Read, Table, Value, is_extension, nearest, parse_yaml,
+    At, Entry, Node, Place, Problems, Read, Table, Value, is_extension, nearest, parse_yaml,
 };
 use crate::model::{Draft, ImageRef, Policy, Publish, ServiceName, Workload};
 
@@ -34,12 +36,19 @@ pub(super) fn drafts(source: &Source, options: &Options, problems: &mut Problems
 fn variables(source: &Source, options: &Options, problems: &mut Problems) -> Variables {
     let mut variables: Variables = options.environment.clone().into_iter().collect();
     let path = source.base.join(".env");
-    if let Ok(text) = std::fs::read_to_string(&path) {
-        let name = path.display().to_string();
-        for (name, value) in dotenv::parse(&text, &name, &variables.clone(), problems) {
-            if let Some(value) = value {
-                variables.add(name, value);
-            }
+    let name = path.display().to_string();
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return variables,
+        Err(error) => {
+            let what = format!("it cannot be read: {error}");
+            problems.report(&Place::start(&name), what, "mend or remove it");
+            return variables;
+        }
+    };
+    for (name, value) in dotenv::parse(&text, &name, &variables.clone(), problems) {
+        if let Some(value) = value {
+            variables.add(name, value);
         }
     }
     variables

@@ -57,7 +57,7 @@ impl Variables {
 pub(crate) enum InterpolateError {
     #[error("the variable `{0}` is not set")]
     Unset(String),
-    #[error("the variable `{name}` is {state}: {message}")]
+    #[error("the variable `{name}` is {state}{}{message}", if message.is_empty() { "" } else { ": " })]
     Required { name: String, state: &'static str, message: String },
     #[error("a `$` begins no variable here")]
     Stray,
@@ -175,8 +175,7 @@ fn substitute(
     let word = || expand(characters.as_str(), variables, depth + 1);
     match (operator, given) {
         (Some('-' | '?'), Some(given)) => Ok(given.to_owned()),
-        (Some('-'), None) => word(),
-        (Some('+'), Some(_)) => word(),
+        (Some('-'), None) | (Some('+'), Some(_)) => word(),
         (Some('+'), None) => Ok(String::new()),
         (Some('?'), None) => Err(InterpolateError::Required {
             name: name.to_owned(),
@@ -184,5 +183,99 @@ fn substitute(
             message: word()?,
         }),
         _ => Err(InterpolateError::Operator(name.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn variables(pairs: &[(&str, &str)]) -> Variables {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn every_form_of_compose() {
+        let known = variables(&[("A", "a"), ("EMPTY", "")]);
+        for (text, expected) in [
+            ("$A", "a"),
+            ("${A}", "a"),
+            ("x${A}y$A.z", "xaya.z"),
+            ("$$A", "$A"),
+            ("$${A}", "${A}"),
+            ("${A:-d}", "a"),
+            ("${B:-d}", "d"),
+            ("${B-d}", "d"),
+            ("${EMPTY:-d}", "d"),
+            ("${EMPTY-d}", ""),
+            ("${EMPTY}", ""),
+            ("${B:-}", ""),
+            ("${A:+x}", "x"),
+            ("${EMPTY:+x}", ""),
+            ("${EMPTY+x}", "x"),
+            ("${B+x}", ""),
+            ("${A:?m}", "a"),
+            ("${EMPTY?m}", ""),
+            ("${B:-${C:-${A}}}", "a"),
+            ("${B:-$$x}", "$x"),
+            ("${B:-a b:c}", "a b:c"),
+        ] {
+            assert_eq!(interpolate(text, &known).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_malformed_is_told() {
+        let known = variables(&[("EMPTY", "")]);
+        let required = |state, message: &str| InterpolateError::Required {
+            name: "EMPTY".to_owned(),
+            state,
+            message: message.to_owned(),
+        };
+        for (text, expected) in [
+            ("$B", InterpolateError::Unset("B".to_owned())),
+            ("${B}", InterpolateError::Unset("B".to_owned())),
+            ("${EMPTY:?say so}", required("empty", "say so")),
+            ("$", InterpolateError::Stray),
+            ("5 $ each", InterpolateError::Stray),
+            ("${A", InterpolateError::Open),
+            ("${}", InterpolateError::Nameless),
+            ("${1A}", InterpolateError::Nameless),
+            ("${EMPTY%x}", InterpolateError::Operator("EMPTY".to_owned())),
+        ] {
+            assert_eq!(interpolate(text, &known), Err(expected), "{text}");
+        }
+        let deep = format!("{}x{}", "${A:-".repeat(40), "}".repeat(40));
+        assert_eq!(interpolate(&deep, &known), Err(InterpolateError::Deep));
+    }
+
+    #[test]
+    fn a_required_variable_without_message_still_reads_well() {
+        let error = interpolate("${A:?}", &Variables::default()).unwrap_err();
+        assert_eq!(error.to_string(), "the variable `A` is not set");
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_is_taken_as_it_is(value in "\\PC{0,40}", around in "[a-z:/]{0,8}") {
+            let known = variables(&[("V", &value)]);
+            for text in ["${V}", "$V", "${V-d}", "${W:-${V}}"] {
+                let found = interpolate(&format!("{around}{text}"), &known);
+                prop_assert_eq!(found, Ok(format!("{around}{value}")));
+            }
+        }
+
+        #[test]
+        fn doubled_dollars_protect_everything(text in "\\PC{0,40}") {
+            let protected = text.replace('$', "$$");
+            prop_assert_eq!(interpolate(&protected, &Variables::default()), Ok(text));
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(text in "[${}:A-C?+-]{0,40}") {
+            let _ = interpolate(&text, &variables(&[("A", "${B}")]));
+        }
     }
 }

@@ -52,3 +52,38 @@ fn until_quote(
     }
     Err(format!("a {quote} is never closed"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn quotes_and_backslashes_protect() {
+        for (line, words) in [
+            ("", vec![]),
+            ("  ", vec![]),
+            ("/books --verbose", vec!["/books", "--verbose"]),
+            ("sh -c 'echo \"$HOME\"'", vec!["sh", "-c", "echo \"$HOME\""]),
+            (r#"a "b \" \\ \n c""#, vec!["a", "b \" \\ \\n c"]),
+            (r"a\ b \'", vec!["a b", "'"]),
+            ("a''b \"\"", vec!["ab", ""]),
+            ("/app #1 # two", vec!["/app", "#1", "#", "two"]),
+        ] {
+            assert_eq!(split(line).unwrap(), words, "{line}");
+        }
+        for line in ["'", "\"", "a\\", "a 'b\" c", "\"a\\"] {
+            assert!(split(line).is_err(), "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn quoted_words_come_back(words in proptest::collection::vec("\\PC{0,12}", 0..6)) {
+            let quoted: Vec<_> =
+                words.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
+            prop_assert_eq!(split(&quoted.join(" ")), Ok(words));
+        }
+    }
+}

@@ -77,3 +77,11 @@ fn variables_replace_parts_of_values() {
     let drafts = load(&source(EXAMPLE), &options).unwrap();
     assert_eq!(drafts[0].image.to_string(), "images.example.com/books-ms:2.0");
 }
+
+#[test]
+fn every_key_arrives() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/malformed/valid/everything.yml");
+    let source = Source::read(path.as_ref()).unwrap();
+    let draft = load_one(&source, &options(&[("TAG", "1.0")])).unwrap_or_else(|e| panic!("{e}"));
+    insta::assert_snapshot!(serde_json::to_string_pretty(&draft).unwrap());
+}

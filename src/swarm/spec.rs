@@ -138,9 +138,10 @@ fn healthcheck(check: &HealthCheck) -> Value {
 }
 
 fn mount(mount: &Mount) -> Value {
-    let driver = mount.driver.as_ref().map(|name| {
-        json!({ "DriverConfig": { "Name": name, "Options": some_map(&mount.driver_options) } })
-    });
+    let driver = mount
+        .driver
+        .as_ref()
+        .map(|name| json!({ "Name": name, "Options": some_map(&mount.driver_options) }));
     json!({
         "Type": match mount.kind {
             MountKind::Bind => "bind",
@@ -150,8 +151,15 @@ fn mount(mount: &Mount) -> Value {
         "Source": mount.source,
         "Target": mount.target,
         "ReadOnly": mount.read_only.then_some(true),
-        "VolumeOptions": driver,
-        "TmpfsOptions": mount.tmpfs_size.map(|bytes| json!({ "SizeBytes": bytes })),
+        "BindOptions": some_object(json!({ "Propagation": mount.propagation })),
+        "VolumeOptions": some_object(json!({
+            "NoCopy": mount.no_copy.then_some(true),
+            "DriverConfig": driver,
+        })),
+        "TmpfsOptions": some_object(json!({
+            "SizeBytes": mount.tmpfs_size,
+            "Mode": mount.tmpfs_mode,
+        })),
     })
 }
 

@@ -62,7 +62,7 @@ record! {
         /// The status that passes; 200 by default.
         status: Option<Status>,
         /// Text that the body must contain.
-        body: Option<String>,
+        body: Option<At<String>>,
         /// Headers to send.
         headers: Option<Pairs>,
         /// Longest time an answer may take, to its last byte.
@@ -116,7 +116,7 @@ impl JsonSchema for GateRecord {
 
 /// A command: a list, a line, or with its environment.
 #[derive(Debug, Clone, JsonSchema)]
-#[schemars(untagged)]
+#[schemars(rename = "Command", untagged)]
 pub(crate) enum CommandRecord {
     /// Program and arguments.
     Line(CommandLine),

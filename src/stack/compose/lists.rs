@@ -88,13 +88,13 @@ impl Read for Pairs {
             Value::Table(entries) => {
                 let pair = |entry: &crate::document::Entry| {
                     let key = At { value: entry.key.clone(), place: entry.place.clone() };
-                    Some(Pair { key, value: single(&entry.value, problems)? })
+                    Some(Pair { key, value: Single::read(&entry.value, problems)?.0 })
                 };
                 entries.iter().filter_map(pair).collect()
             }
             Value::List(items) => {
                 let pair = |item: &Node| {
-                    let text = single(item, problems)?.unwrap_or_default();
+                    let text = Single::read(item, problems)?.0.unwrap_or_default();
                     let (key, value) = match text.split_once('=') {
                         Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
                         None => (text, None),
@@ -119,16 +119,20 @@ impl Read for Pairs {
     }
 }
 
-/// The text of a single value, none of an absent one.
-fn single(node: &Node, problems: &mut Problems) -> Option<Option<String>> {
-    match &node.value {
-        Value::Null => Some(None),
-        Value::Wrong => None,
-        Value::Scalar(Scalar { text, .. }) => Some(Some(text.clone())),
-        Value::List(_) | Value::Table(_) => {
-            let what = format!("found {} where a single value is needed", node.noun());
-            problems.report(&node.place, what, "write a text, in quotes if it has structure");
-            None
+/// The text of a single value; none of an absent one.
+struct Single(Option<String>);
+
+impl Read for Single {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Null => Some(Self(None)),
+            Value::Wrong => None,
+            Value::Scalar(Scalar { text, .. }) => Some(Self(Some(text.clone()))),
+            Value::List(_) | Value::Table(_) => {
+                let what = format!("found {} where a single value is needed", node.noun());
+                problems.report(&node.place, what, "write a text, in quotes if it has structure");
+                None
+            }
         }
     }
 }

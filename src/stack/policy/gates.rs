@@ -123,11 +123,16 @@ fn http(record: &HttpRecord, problems: &mut Problems) -> HttpCheck {
             attempts.value.0
         }
     };
+    if let (Some(method), Some(body)) = (&record.method, &record.body)
+        && method.0 == "HEAD"
+    {
+        problems.report(&body.place, "answers to `HEAD` have no body", "ask by `GET`");
+    }
     HttpCheck {
         method: record.method.as_ref().map_or(METHOD, |method| &method.0).to_owned(),
         path: record.path.0.clone(),
         status: record.status.as_ref().map_or(STATUS, |status| status.0),
-        body: record.body.clone(),
+        body: record.body.as_ref().map(|body| body.value.clone()),
         headers: headers(record.headers.as_ref(), problems),
         max_time: record.max_time.as_ref().map(|period| period.0),
         attempts,
