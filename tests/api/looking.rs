@@ -96,3 +96,16 @@ async fn the_doctor_tells_what_was_found() {
     let (_, findings) = get(&daemon, "/v1/doctor").await;
     assert_eq!(findings[0]["severity"], "bad");
 }
+
+#[tokio::test]
+async fn a_client_can_ask_what_it_may() {
+    let daemon = Daemon::start().await;
+    let (_, caller) = get(&daemon, "/v1/caller").await;
+    assert_eq!(caller["scopes"], serde_json::json!(["read", "deploy", "operate"]));
+    let request = daemon.http_over_tcp().get(daemon.url("/v1/caller"));
+    let books = json(request.bearer_auth("books-token").send().await.unwrap()).await;
+    assert_eq!(books["services"], serde_json::json!(["books-*"]));
+    let request = daemon.http_over_tcp().get(daemon.url("/v1/caller"));
+    let read = json(request.bearer_auth("read-token").send().await.unwrap()).await;
+    assert_eq!(read["scopes"], serde_json::json!(["read"]));
+}

@@ -6,6 +6,7 @@
 mod support;
 
 mod bodies;
+mod dashboard;
 mod deployments;
 mod events;
 mod looking;
