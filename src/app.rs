@@ -3,6 +3,7 @@
 
 mod adapters;
 mod daemon;
+mod examine;
 mod metrics;
 mod settings;
 mod status;
@@ -24,6 +25,7 @@ use daemon::Daemon;
 use metrics::Metrics;
 
 pub use adapters::BuildError;
+pub use examine::{check_templates, examine};
 
 /// Why the daemon does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -81,10 +83,16 @@ async fn listen(config: &Config) -> Result<Vec<(api::Listener, Auth)>, BindError
     let mut listeners = Vec::with_capacity(config.daemon.listen.len());
     for listen in &config.daemon.listen {
         listeners.push(match listen {
-            Listen::Unix(path) => (api::Listener::unix(path).await?, Auth::Socket),
+            Listen::Unix(path) => {
+                // Where this fails, binding fails too and says why.
+                if let Some(parent) = path.parent() {
+                    let _ = tokio::fs::create_dir_all(parent).await;
+                }
+                (api::Listener::unix(path).await?, Auth::Socket)
+            }
             Listen::Tcp(address) => {
-                let tokens = config.tokens.iter().map(settings::token).collect();
-                (api::Listener::tcp(*address).await?, Auth::Tokens(tokens))
+                let auth = Auth::Tokens(config.tokens.clone());
+                (api::Listener::tcp(*address).await?, auth)
             }
         });
     }

@@ -6,6 +6,8 @@
 mod command;
 mod container;
 mod environment;
+#[cfg(test)]
+mod fixture;
 mod http;
 mod junit;
 

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use crate::api::auth::{Pattern, Scope, Token, TokenHash};
 use crate::config;
 use crate::docker;
 use crate::proxy;
@@ -26,7 +25,7 @@ pub fn consul(registry: &config::Consul) -> consul::Settings {
     consul::Settings {
         address: registry.address.clone(),
         token_file: registry.token_file.clone(),
-        ca_file: registry.tls.as_ref().and_then(|tls| tls.ca.clone()),
+        ca: registry.tls.as_ref().and_then(|tls| tls.ca.clone()),
         identity: registry.tls.as_ref().and_then(|tls| tls.identity.clone()),
         prefix: registry.prefix.clone(),
         datacenter: registry.datacenter.clone(),
@@ -57,19 +56,5 @@ pub fn proxy(settings: &config::Proxy, state: &Path) -> proxy::Settings {
         ca: proxy.ca,
         certificates: proxy.certificates,
         user: proxy.user,
-    }
-}
-
-pub fn token(token: &config::Token) -> Token {
-    let scope = |scope: &config::Scope| match scope {
-        config::Scope::Read => Scope::Read,
-        config::Scope::Deploy => Scope::Deploy,
-        config::Scope::Operate => Scope::Operate,
-    };
-    Token {
-        name: token.name.clone(),
-        hash: TokenHash::new(token.hash),
-        scopes: token.scopes.iter().map(scope).collect(),
-        services: token.services.iter().map(Pattern::new).collect(),
     }
 }

@@ -334,3 +334,6 @@ fn message_of(body: &[u8]) -> String {
         Err(_) => String::from_utf8_lossy(&body[..body.len().min(300)]).trim().to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
 
 use super::environment::variables;
 use super::{Bounds, failed, junit};
@@ -35,11 +36,8 @@ pub async fn run(
     })?;
     let path = reports.0.display().to_string();
     let environment = variables(context, &check.env, &path).await?;
-    let mut group = Group::start(check, &environment)?;
-    let ended = bounds.hold(group.listen(output)).await;
-    // What it left running in its group ends with it, whichever way it ended.
-    group.end(ended.is_err()).await;
-    let status = ended?.map_err(|error| {
+    let status = exercise(Group::start(check, &environment)?, output, bounds).await?;
+    let status = status.map_err(|error| {
         let operation = format!("wait for the command `{}`", check.argv[0]);
         PortError::new(Trouble::Other, operation).because(error)
     })?;
@@ -48,6 +46,37 @@ pub async fn run(
         None => Ok(junit),
         Some(reason) => Err(GateError::Failed { reason, junit }),
     }
+}
+
+/// Pass on what it prints until it ends. It is the end of the process that counts, not that of its
+/// output: whoever left its group may hold the pipes for ever.
+async fn exercise(
+    mut group: Group,
+    output: Output<'_>,
+    bounds: &Bounds<'_>,
+) -> Result<io::Result<ExitStatus>, GateError> {
+    let (stdout, stderr) = (group.child.stdout.take(), group.child.stderr.take());
+    let reading = async { tokio::join!(pass_on(stdout, output), pass_on(stderr, output)) };
+    let over = CancellationToken::new();
+    let working = async {
+        let ended = bounds.hold(group.child.wait()).await;
+        // What it left running in its group ends with it, whichever way it ended.
+        group.end(ended.is_err()).await;
+        over.cancel();
+        ended
+    };
+    let last_words = async {
+        over.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    let listening = async {
+        tokio::select! {
+            _ = reading => {}
+            () = last_words => {}
+        }
+    };
+    let (ended, ()) = tokio::join!(working, listening);
+    ended
 }
 
 /// A command and whatever it starts, as a process group of its own.
@@ -84,24 +113,6 @@ impl Group {
             })?;
         let id = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         Ok(Self { child, id })
-    }
-
-    /// Pass on what it prints until it ends. Children that outlive it may hold its pipes, so the end
-    /// of the process counts, not the end of its output.
-    async fn listen(&mut self, output: Output<'_>) -> io::Result<ExitStatus> {
-        let stdout = self.child.stdout.take();
-        let stderr = self.child.stderr.take();
-        let reading = async {
-            tokio::join!(pass_on(stdout, output), pass_on(stderr, output));
-        };
-        let mut reading = std::pin::pin!(reading);
-        let status = tokio::select! {
-            status = self.child.wait() => status?,
-            () = &mut reading => return self.child.wait().await,
-        };
-        self.signal(Signal::KILL);
-        let _ = tokio::time::timeout(GRACE, reading).await;
-        Ok(status)
     }
 
     /// No process of the group is left when this returns; asked politely first when it was cut off.

@@ -1,5 +1,9 @@
 //! A container gate: run the test image to its end on the CI engine.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::environment::variables;
@@ -12,7 +16,7 @@ use crate::model::{ContainerCheck, labels};
 const JUNIT: &str = "/junit";
 
 /// What is printed last may come a moment after the end.
-const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Exit code of a process that was killed, by the engine for want of memory among others.
 const KILLED: i64 = 137;
@@ -102,7 +106,7 @@ fn labels_of(gate: &str, context: &GateContext) -> Value {
 fn specification(
     image: &str,
     check: &ContainerCheck,
-    environment: &std::collections::BTreeMap<String, String>,
+    environment: &BTreeMap<String, String>,
     labels: &Value,
     network_mode: &str,
 ) -> Value {
@@ -200,9 +204,9 @@ async fn ran_out_of_memory(container: &Container) -> bool {
 
 /// Reports that cannot be read are no reason for a verdict; they are mentioned.
 async fn reports(container: &Container, output: Output<'_>) -> Vec<JunitFile> {
-    let wrote = |path: &String| path.starts_with("/junit/") && path.ends_with(".xml");
+    let is_one = |path: &Path| path.starts_with(JUNIT) && junit::is_report(path);
     match container.changed().await {
-        Ok(paths) if !paths.iter().any(wrote) => return Vec::new(),
+        Ok(paths) if !paths.iter().any(|path| is_one(Path::new(path))) => return Vec::new(),
         // Where the engine cannot tell, look.
         Ok(_) | Err(_) => {}
     }

@@ -69,3 +69,68 @@ async fn authorities(doors: &[Door]) -> PortResult<Option<String>> {
     }
     Ok((!all.is_empty()).then_some(all))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::fixture::context;
+    use crate::model::{GatePoint, Instance};
+
+    fn door(proxy: &str, http: &str, https: &str, ca: &Path) -> Door {
+        Door {
+            proxy: proxy.to_owned(),
+            http: http.parse().ok(),
+            https: https.parse().ok(),
+            ca: Some(ca.to_owned()),
+            probe: Some(("x-probe".to_owned(), "secret".to_owned())),
+        }
+    }
+
+    #[tokio::test]
+    async fn after_the_switch_everything_is_told_but_the_proxies_secret() {
+        let directory = tempfile::tempdir().unwrap();
+        let ca = directory.path().join("ca.pem");
+        std::fs::write(&ca, "-----BEGIN CERTIFICATE-----\n").unwrap();
+        let mut context = context(GatePoint::PostIntegration);
+        context.instances = ["10.0.0.2:32768", "10.0.0.3:32769"]
+            .map(|address| Instance {
+                task: address.to_owned(),
+                node: "alpha".to_owned(),
+                address: address.parse().unwrap(),
+            })
+            .into();
+        context.doors = vec![
+            door("nginx", "10.0.1.1:80", "10.0.1.1:443", &ca),
+            door("haproxy", "10.0.1.2:80", "", &ca),
+        ];
+        let own = BTreeMap::from([("TEST_HOST".to_owned(), "other.example.com".to_owned())]);
+        let told = variables(&context, &own, "/junit").await.unwrap();
+        let mut expected = BTreeMap::new();
+        for (name, value) in [
+            ("JUNIT_DIR", "/junit"),
+            ("TEST_ADDRESSES", "10.0.0.2:32768,10.0.0.3:32769"),
+            ("TEST_CA_PEM", "-----BEGIN CERTIFICATE-----\n"),
+            ("TEST_COLOUR", "green"),
+            ("TEST_HOST", "other.example.com"),
+            ("TEST_HTTP", "10.0.1.1:80,10.0.1.2:80"),
+            ("TEST_HTTPS", "10.0.1.1:443"),
+            ("TEST_IMAGE", &context.release.image.reference()),
+            ("TEST_PATH", "/api"),
+            ("TEST_RELEASE", context.release.id.as_str()),
+            ("TEST_SERVICE", "books-ms"),
+            ("TEST_TYPE", "post-integration"),
+            ("TEST_URLS", "http://10.0.0.2:32768/api,http://10.0.0.3:32769/api"),
+        ] {
+            expected.insert(name.to_owned(), value.to_owned());
+        }
+        assert_eq!(told, expected);
+    }
+
+    #[tokio::test]
+    async fn an_authority_that_cannot_be_read_is_named() {
+        let mut context = context(GatePoint::PostIntegration);
+        context.doors = vec![door("nginx", "10.0.1.1:80", "", Path::new("/no/such/ca.pem"))];
+        let error = variables(&context, &BTreeMap::new(), "/junit").await.unwrap_err();
+        assert!(error.to_string().contains("/no/such/ca.pem"), "{error}");
+    }
+}

@@ -47,9 +47,13 @@ pub fn from_directory(directory: &Path) -> io::Result<Vec<JunitFile>> {
     Ok(sorted(files))
 }
 
+/// By its name.
+pub fn is_report(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "xml")
+}
+
 fn read(path: &Path, size: u64, file: &mut dyn Read) -> io::Result<Option<JunitFile>> {
-    let is_xml = path.extension().is_some_and(|extension| extension == "xml");
-    if !is_xml || size > LARGEST {
+    if !is_report(path) || size > LARGEST {
         return Ok(None);
     }
     let mut bytes = Vec::new();
@@ -90,7 +94,11 @@ mod tests {
         put("junit/b.xml", tar::EntryType::Regular, b"<b/>");
         put("junit/unit/a.xml", tar::EntryType::Regular, b"<a/>");
         put("junit/notes.txt", tar::EntryType::Regular, b"no");
-        put("junit/huge.xml", tar::EntryType::Regular, &vec![b' '; (LARGEST + 1) as usize]);
+        put(
+            "junit/huge.xml",
+            tar::EntryType::Regular,
+            &vec![b' '; usize::try_from(LARGEST).unwrap() + 1],
+        );
         let found = from_archive(&archive.into_inner().unwrap()).unwrap();
         let found: Vec<_> = found.iter().map(|f| (f.name.as_str(), f.xml.as_str())).collect();
         assert_eq!(found, [("b.xml", "<b/>"), ("unit-a.xml", "<a/>")]);

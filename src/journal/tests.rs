@@ -2,6 +2,7 @@ mod crash;
 mod keeping;
 mod reading;
 mod state;
+mod versions;
 
 use std::path::Path;
 

@@ -1,7 +1,9 @@
 //! The certificates of a directory, and which of them serves a host.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -31,22 +33,27 @@ pub(crate) struct Certificates {
     pub all: Vec<Certificate>,
     /// What could not be used, one line each.
     pub problems: Vec<String>,
-    /// Changes when a file does.
+    /// Changes when a certificate or a key does.
     pub fingerprint: String,
+    stamps: Option<BTreeMap<PathBuf, Stamp>>,
 }
 
 impl Certificates {
-    /// Read `directory`.
-    pub fn read(directory: &Path) -> std::io::Result<Self> {
-        let mut paths = fs::read_dir(directory)?
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<Result<Vec<PathBuf>, _>>()?;
-        paths.retain(|path| has_extension(path, "pem") || has_extension(path, "crt"));
-        paths.sort();
+    /// Read `directory` anew, if a file there has changed.
+    pub fn look(&mut self, directory: &Path) -> std::io::Result<()> {
+        let stamps = stamps(directory)?;
+        if self.stamps.as_ref() != Some(&stamps) {
+            *self = Self::read(&stamps);
+            self.stamps = Some(stamps);
+        }
+        Ok(())
+    }
+
+    fn read(stamps: &BTreeMap<PathBuf, Stamp>) -> Self {
         let mut found = Self::default();
         let mut hash = Sha256::new();
-        for path in paths {
-            match read_one(&path) {
+        for path in stamps.keys().filter(|path| is(path, "pem") || is(path, "crt")) {
+            match read_one(path) {
                 Ok(Some((certificate, bytes))) => {
                     hash.update(Sha256::digest(&bytes));
                     found.all.push(certificate);
@@ -56,7 +63,12 @@ impl Certificates {
             }
         }
         found.fingerprint = hex::encode(hash.finalize());
-        Ok(found)
+        found
+    }
+
+    /// Every name that there is a certificate for.
+    pub fn names(&self) -> Vec<String> {
+        self.all.iter().flat_map(|certificate| certificate.names.clone()).collect()
     }
 
     /// The certificate for `host`: one that names it, else one whose wildcard covers it; among
@@ -71,7 +83,24 @@ impl Certificates {
     }
 }
 
-fn has_extension(path: &Path, extension: &str) -> bool {
+/// Time of change and length of a file: where both stay, it is not read again.
+type Stamp = (Option<SystemTime>, u64);
+
+fn stamps(directory: &Path) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
+    let mut stamps = BTreeMap::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        // Follows links, as certificates often are.
+        if let Ok(metadata) = fs::metadata(&path)
+            && metadata.is_file()
+        {
+            stamps.insert(path, (metadata.modified().ok(), metadata.len()));
+        }
+    }
+    Ok(stamps)
+}
+
+fn is(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|found| found == extension)
 }
 

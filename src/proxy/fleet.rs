@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
 
 use super::error::{Error, Result};
+use super::install;
 use super::keeper::{Change, Keeper};
 use super::probe;
 use super::settings::Settings;
@@ -37,15 +38,15 @@ impl Fleet {
     /// there is no such proxy.
     pub async fn render(&self, name: &str) -> Option<Rendered> {
         let keeper = self.keepers.iter().find(|keeper| keeper.settings().name == name)?;
-        let proxy = name.to_owned();
-        Some(match keeper.render().await {
-            Ok((rendition, differs)) => {
-                Rendered { proxy, text: Some(rendition.text), differs, problem: None }
+        let (text, differs, problem) = match keeper.render().await {
+            Ok((rendition, refused, differs)) => {
+                (Some(rendition.text), differs, refused.map(|error| in_full(&error)))
             }
-            Err(error) => {
-                Rendered { proxy, text: None, differs: true, problem: Some(error.chain()) }
-            }
-        })
+            Err(error) => (None, true, Some(in_full(&error))),
+        };
+        // A file that cannot be read is a problem that `status` tells; here there is none to show.
+        let current = install::read(&keeper.settings().output).await.ok().flatten();
+        Some(Rendered { proxy: name.to_owned(), text, current, differs, problem })
     }
 
     /// Do `act` on every proxy at once; the first failure, by the order of the configuration, counts.
@@ -69,15 +70,24 @@ impl Fleet {
     }
 }
 
+/// An error with its details, a line each.
+fn in_full(error: &Error) -> String {
+    let mut lines = vec![error.chain()];
+    lines.extend(error.details());
+    lines.join("\n")
+}
+
 fn status(keeper: &Keeper) -> ProxyStatus {
     let settings = keeper.settings();
     let problems = keeper.report().problems();
+    let notice = keeper.report().last_notice();
+    let problem = (!problems.is_empty()).then(|| problems.join("\n")).or(notice);
     ProxyStatus {
         name: settings.name.clone(),
         kind: settings.kind.to_string(),
         in_sync: problems.is_empty() && keeper.report().agreed(),
         reloads: keeper.report().reloads(),
-        problem: (!problems.is_empty()).then(|| problems.join("\n")),
+        problem,
     }
 }
 

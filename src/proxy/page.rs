@@ -323,7 +323,8 @@ fn locations(path: &str) -> Vec<String> {
 /// The lines of `HAProxy`'s map: routes to services, and `=service` to the live backend.
 pub(crate) fn map_lines(entries: &Entries) -> BTreeMap<String, String> {
     let mut lines = BTreeMap::new();
-    for Entry { view, .. } in entries.values() {
+    for entry in entries.values() {
+        let view = &entry.view;
         let path = routing::prefix(&view.rule.path);
         for host in &view.rule.hosts {
             let mut put = |scheme| {

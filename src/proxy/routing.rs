@@ -1,6 +1,7 @@
 //! Which requests belong to which service: pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::model::{Colour, RouteRule, ServiceName, ServiceView};
 
@@ -31,10 +32,17 @@ impl Entry {
             _ => &self.view.rule,
         }
     }
+
+    /// Let `colour` be live, with its rule.
+    pub fn make_live(&mut self, colour: Colour) {
+        self.view.rule = self.rule_of(colour).clone();
+        self.view.live = Some(colour);
+        self.next = None;
+    }
 }
 
-/// All that a keeper holds.
-pub(crate) type Entries = BTreeMap<ServiceName, Entry>;
+/// All that a keeper holds; entries are shared because the whole is copied for each change.
+pub(crate) type Entries = BTreeMap<ServiceName, Arc<Entry>>;
 
 /// A rule cannot be put into force.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

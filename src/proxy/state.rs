@@ -39,10 +39,14 @@ pub(crate) struct Loaded {
 const PROBE_BYTES: usize = 16;
 
 impl State {
-    /// The state of a keeper that has never run. Errors when the system has no randomness.
-    pub fn new() -> std::result::Result<Self, getrandom::Error> {
+    /// The state of a keeper that has never run, with a secret of its own.
+    pub fn new() -> Result<Self> {
         let mut secret = [0; PROBE_BYTES];
-        getrandom::fill(&mut secret)?;
+        getrandom::fill(&mut secret).map_err(|error| Error::File {
+            act: "read",
+            path: "/dev/urandom".into(),
+            source: std::io::Error::other(error),
+        })?;
         Ok(Self {
             probe: hex::encode(secret),
             entries: Entries::new(),

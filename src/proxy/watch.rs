@@ -54,9 +54,8 @@ impl Watch {
     }
 
     /// Forget what is watched, so that directories that were made anew are watched again.
-    pub fn renew(&mut self, files: &[PathBuf]) {
+    pub fn forget(&mut self) {
         self.follow(&[]);
-        self.follow(files);
     }
 
     /// Wait for the next hint.

@@ -1,41 +1,277 @@
-//! Stage, flip, restore, retire, refresh.
+//! Stage, flip, restore, retire, refresh, restart.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rstest::rstest;
-use verdigris::deploy::ports::Proxies;
-use verdigris::model::Colour;
+use verdigris::deploy::ports::{Answers, Proxies};
+use verdigris::model::Colour::{Blue, Green};
 use verdigris::proxy::Kind;
 
 use crate::backend::Instance;
 use crate::client::{Load, get};
-use crate::world::{HOST, World, deploy, name, view, world};
+use crate::world::{HOST, World, body, deploy, name, reloads, view, within, world};
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn blue_then_green_under_load(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+async fn deployments_under_load_lose_nothing(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
     let world = world!(kind);
     let fleet = world.fleet().await;
     assert_eq!(fleet.status()[0].problem, None);
-    let blue = Instance::start("blue-1").await;
-    let green = Instance::start("green-1").await;
-    deploy(&fleet, &view("books", HOST, None), Colour::Blue, &[blue.backend()]).await;
-    assert_eq!(get(world.http(), HOST, "/").await.unwrap().body, "blue-1");
-    let load = Load::start(world.http(), HOST, 4, 4);
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    fleet
-        .stage(&view("books", HOST, Some(Colour::Blue)), Colour::Green, &[green.backend()])
-        .await
-        .unwrap();
-    assert_eq!(get(world.http(), HOST, "/").await.unwrap().body, "blue-1");
-    let started = std::time::Instant::now();
-    fleet.flip(&name("books"), Colour::Green, 2).await.unwrap();
-    eprintln!("{kind} flip {:?}", started.elapsed());
-    assert_eq!(get(world.http(), HOST, "/").await.unwrap().body, "green-1");
-    fleet.drained(&name("books"), Colour::Blue).await.unwrap();
-    blue.kill();
-    fleet.retire(&name("books"), Colour::Blue).await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    let mut live = Instance::start("release-0").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[live.backend()]).await;
+    let load = Load::start(world.http(), HOST, 3, 3);
+    let before = reloads(&fleet);
+    let mut colour = Blue;
+    for release in 1..=6 {
+        let next = Instance::start(&format!("release-{release}")).await;
+        let view = view("books", HOST, Some(colour));
+        fleet.stage(&view, colour.other(), &[next.backend()]).await.unwrap();
+        assert_eq!(body(&world).await, live.name, "staging has no public effect");
+        fleet.flip(&name("books"), colour.other(), release).await.unwrap();
+        assert_eq!(body(&world).await, next.name);
+        within(10, fleet.drained(&name("books"), colour)).await.unwrap();
+        live.kill();
+        fleet.retire(&name("books"), colour).await.unwrap();
+        (live, colour) = (next, colour.other());
+    }
     let outcome = load.stop().await;
-    assert!(outcome.sent > 100, "{outcome:?}");
+    assert!(outcome.sent > 200, "{}", outcome.sent);
     assert_eq!(outcome.lost, Vec::<String>::new(), "of {}", outcome.sent);
-    eprintln!("{kind} reloads {:?}", fleet.status());
+    let expected = if kind == Kind::Nginx { 6 } else { 0 };
+    assert_eq!(reloads(&fleet) - before, expected);
+    assert!(fleet.status()[0].in_sync, "{:?}", fleet.status());
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_that_stay_cost_no_reload(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.stage(&view("books", HOST, Some(Blue)), Green, &[green.backend()]).await.unwrap();
+    let before = reloads(&fleet);
+    for _ in 0..3 {
+        for (colour, instance) in [(Green, &green), (Blue, &blue)] {
+            let view = view("books", HOST, Some(colour.other()));
+            deploy(&fleet, &view, colour, &[instance.backend()]).await;
+            assert_eq!(body(&world).await, instance.name);
+            fleet.retire(&name("books"), colour.other()).await.unwrap();
+        }
+    }
+    assert_eq!(reloads(&fleet), before);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_leaves_files_byte_for_byte(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+    #[values(false, true)] flipped: bool,
+    #[values(false, true)] retained: bool,
+) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    let old = Instance::start("old").await;
+    deploy(&fleet, &view("books", HOST, None), Green, &[old.backend()]).await;
+    deploy(&fleet, &view("books", HOST, Some(Green)), Blue, &[blue.backend()]).await;
+    if !retained {
+        fleet.retire(&name("books"), Green).await.unwrap();
+    }
+    fleet.refresh(&name("books"), Blue, &[blue.backend()]).await.unwrap();
+    let snapshot = fleet.snapshot(&name("books")).await.unwrap();
+    let files = world.files();
+    let load = Load::start(world.http(), HOST, 2, 2);
+    fleet.stage(&view("books", HOST, Some(Blue)), Green, &[green.backend()]).await.unwrap();
+    assert_ne!(world.files(), files);
+    if flipped {
+        fleet.flip(&name("books"), Green, 7).await.unwrap();
+        assert_eq!(body(&world).await, "green");
+    }
+    let before = reloads(&fleet);
+    fleet.restore(&name("books"), &snapshot).await.unwrap();
+    assert_eq!(body(&world).await, "blue");
+    assert_eq!(world.files(), files);
+    assert_eq!(fleet.snapshot(&name("books")).await.unwrap(), snapshot);
+    assert_eq!(reloads(&fleet), before, "a revert reloads nothing");
+    fleet.restore(&name("books"), &snapshot).await.unwrap();
+    assert_eq!(world.files(), files, "again changes nothing");
+    assert_eq!(load.stop().await.lost, Vec::<String>::new());
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_release_is_reverted_to_nothing(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+    #[values(false, true)] flipped: bool,
+) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    let (files, snapshot) = (world.files(), fleet.snapshot(&name("books")).await.unwrap());
+    assert_eq!(snapshot, BTreeMap::from([(format!("edge-{kind}"), None)]));
+    fleet.stage(&view("books", HOST, None), Blue, &[blue.backend()]).await.unwrap();
+    assert_eq!(get(world.http(), HOST, "/").await.unwrap().status, 503);
+    if flipped {
+        fleet.flip(&name("books"), Blue, 1).await.unwrap();
+        assert_eq!(body(&world).await, "blue");
+    }
+    fleet.restore(&name("books"), &snapshot).await.unwrap();
+    assert_eq!(world.files(), files);
+    let status = get(world.http(), HOST, "/").await.unwrap().status;
+    assert!([503, 421].contains(&status), "{status}");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_restarts_comes_back_right(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+    #[values(false, true)] settled: bool,
+) {
+    let mut world = world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    if settled {
+        fleet.retire(&name("books"), Blue).await.unwrap();
+    }
+    world.stop_proxy();
+    world.start_proxy();
+    assert_eq!(body(&world).await, "green");
+    let next = Instance::start("next").await;
+    deploy(&fleet, &view("books", HOST, Some(Green)), Blue, &[next.backend()]).await;
+    assert_eq!(body(&world).await, "next");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keeper_that_restarts_knows_what_it_did(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let world = world!(kind);
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    let fleet = world.fleet().await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.stage(&view("books", HOST, Some(Blue)), Green, &[green.backend()]).await.unwrap();
+    let snapshot = fleet.snapshot(&name("books")).await.unwrap();
+    let secret = fleet.doors()[0].probe.clone();
+    drop(fleet);
+    let fleet = world.fleet().await;
+    assert_eq!(fleet.snapshot(&name("books")).await.unwrap(), snapshot);
+    assert_eq!(fleet.doors()[0].probe, secret);
+    assert_eq!(reloads(&fleet), 0);
+    fleet.flip(&name("books"), Green, 2).await.unwrap();
+    // Before anything was settled.
+    drop(fleet);
+    let fleet = world.fleet().await;
+    assert_eq!(body(&world).await, "green");
+    let view = fleet.snapshot(&name("books")).await.unwrap()[&world.settings.name].clone();
+    assert_eq!(view.unwrap().live, Some(Green));
+    assert_eq!(reloads(&fleet), 0);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_that_are_replaced_are_served(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let (one, two) = (Instance::start("one").await, Instance::start("two").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[one.backend(), two.backend()]).await;
+    let load = Load::start(world.http(), HOST, 2, 2);
+    let three = Instance::start("three").await;
+    one.kill();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    fleet.refresh(&name("books"), Blue, &[two.backend(), three.backend()]).await.unwrap();
+    two.kill();
+    assert_eq!(body(&world).await, "three");
+    // An empty answer takes nobody's last instance away.
+    fleet.refresh(&name("books"), Blue, &[]).await.unwrap();
+    assert_eq!(body(&world).await, "three");
+    let problem = fleet.status()[0].problem.clone().unwrap();
+    assert!(problem.contains("`books` has no instance any more as blue"), "{problem}");
+    fleet.refresh(&name("books"), Blue, &[three.backend()]).await.unwrap();
+    assert_eq!(fleet.status()[0].problem, None);
+    assert_eq!(load.stop().await.lost, Vec::<String>::new());
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn many_instances_find_room(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let mut instances = Vec::new();
+    for index in 0..9 {
+        instances.push(Instance::start(&format!("many-{index}")).await);
+    }
+    let backends: Vec<_> = instances.iter().map(Instance::backend).collect();
+    deploy(&fleet, &view("books", HOST, None), Blue, &backends[..1]).await;
+    fleet.refresh(&name("books"), Blue, &backends).await.unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..60 {
+        seen.insert(body(&world).await);
+    }
+    assert_eq!(seen.len(), 9, "{seen:?}");
+    let before = reloads(&fleet);
+    fleet.refresh(&name("books"), Blue, &backends[7..]).await.unwrap();
+    if kind == Kind::Haproxy {
+        assert_eq!(reloads(&fleet), before, "fewer instances cost no reload");
+    }
+    for instance in &instances[..7] {
+        instance.kill();
+    }
+    for _ in 0..10 {
+        assert!(["many-7", "many-8"].contains(&body(&world).await.as_str()));
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn drained_waits_for_the_last_request(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    let address = world.http();
+    let slow = tokio::spawn(async move { get(address, HOST, "/slow/1500").await });
+    while blue.active() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    let books = name("books");
+    let early = tokio::time::timeout(Duration::from_millis(700), fleet.drained(&books, Blue));
+    assert!(early.await.is_err(), "a request is under way");
+    assert_eq!(blue.active(), 1);
+    within(10, fleet.drained(&books, Blue)).await.unwrap();
+    assert_eq!(blue.active(), 0);
+    assert_eq!(slow.await.unwrap().unwrap().body, "blue");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_counted_by_colour(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    let books = name("books");
+    let before = fleet.answers(&books, Green).await.unwrap();
+    for status in [200, 200, 404, 500, 503] {
+        green.answer(status);
+        assert_eq!(get(world.http(), HOST, "/").await.unwrap().status, status);
+    }
+    let count = async || {
+        let now = fleet.answers(&books, Green).await.unwrap();
+        Answers { total: now.total - before.total, errors: now.errors - before.errors }
+    };
+    // nginx's datagrams may take a moment.
+    for _ in 0..100 {
+        if count().await.total == 5 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(count().await, Answers { total: 5, errors: 2 });
 }

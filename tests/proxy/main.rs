@@ -6,4 +6,6 @@
 mod backend;
 mod basics;
 mod client;
+mod failures;
+mod public;
 mod world;

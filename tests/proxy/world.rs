@@ -1,11 +1,13 @@
 //! A real proxy in a temporary directory, and a fleet of one over it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -23,6 +25,16 @@ pub struct World {
     proxy: Option<Child>,
 }
 
+/// Files by path; a failed comparison shows their names and lengths, not their bytes.
+#[derive(Default, Clone, PartialEq, Eq)]
+pub struct Files(BTreeMap<String, Vec<u8>>);
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.iter().map(|(path, bytes)| (path, bytes.len()))).finish()
+    }
+}
+
 /// Skips loudly where the proxy is not installed.
 macro_rules! world {
     ($kind:expr) => {
@@ -37,9 +49,19 @@ macro_rules! world {
 }
 pub(crate) use world;
 
-/// A port that nobody listens on.
+/// A port that nobody listens on. Not one that the kernel gives away: those are also what clients
+/// connect from, and one of theirs could take it before the proxy does.
 pub fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 200).unwrap() * 100;
+    for _ in 0..20_000 {
+        let port = 10_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("no port is free");
 }
 
 pub fn name(text: &str) -> ServiceName {
@@ -48,6 +70,9 @@ pub fn name(text: &str) -> ServiceName {
 
 impl World {
     pub fn new(kind: Kind) -> Option<Self> {
+        // What keepers log is shown with a failed test.
+        let ours = tracing_subscriber::EnvFilter::new("verdigris=debug");
+        let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter(ours).try_init();
         let program = program(kind)?;
         let directory = tempfile::tempdir().unwrap();
         // The proxies' workers run as somebody else.
@@ -171,6 +196,13 @@ impl World {
         }
     }
 
+    /// Wait until the proxy has ended by itself.
+    pub fn await_end(&mut self) {
+        if let Some(mut child) = self.proxy.take() {
+            child.wait().unwrap();
+        }
+    }
+
     /// The master's process id.
     pub fn pid(&self) -> u32 {
         self.proxy.as_ref().unwrap().id()
@@ -187,11 +219,11 @@ impl World {
     }
 
     /// Everything that the proxy reads, byte for byte.
-    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
-        let mut found = BTreeMap::new();
+    pub fn files(&self) -> Files {
+        let mut found = Files::default();
         let mut add = |path: &Path| {
             if let Ok(bytes) = fs::read(path) {
-                found.insert(path.display().to_string(), bytes);
+                found.0.insert(path.display().to_string(), bytes);
             }
         };
         add(&self.settings.output);
@@ -229,6 +261,7 @@ fn program(kind: Kind) -> Option<PathBuf> {
 fn certificates(directory: &Path) {
     let authority_key = rcgen::KeyPair::generate().unwrap();
     let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "test authority");
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let ca = authority.self_signed(&authority_key).unwrap();
     fs::write(directory.join("ca.pem"), ca.pem()).unwrap();
@@ -255,4 +288,19 @@ pub fn view(service: &str, host: &str, live: Option<Colour>) -> ServiceView {
 pub async fn deploy(fleet: &Fleet, view: &ServiceView, colour: Colour, backends: &[Backend]) {
     fleet.stage(view, colour, backends).await.unwrap();
     fleet.flip(&view.service, colour, view.generation + 1).await.unwrap();
+}
+
+/// Reloads of the only proxy so far.
+pub fn reloads(fleet: &Fleet) -> u64 {
+    fleet.status()[0].reloads
+}
+
+/// What a new client is answered below `/`.
+pub async fn body(world: &World) -> String {
+    crate::client::get(world.http(), HOST, "/").await.unwrap().body
+}
+
+/// The result of `future`, which must come within so many seconds.
+pub async fn within<T>(seconds: u64, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(seconds), future).await.expect("takes too long")
 }

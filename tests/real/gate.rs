@@ -28,10 +28,10 @@ impl Bench {
     }
 
     fn gate(&self, script: &str) -> Gate {
-        self.gate_of(self.testbed.busybox(), script)
+        Self::gate_of(self.testbed.busybox(), script)
     }
 
-    fn gate_of(&self, image: ImageRef, script: &str) -> Gate {
+    fn gate_of(image: ImageRef, script: &str) -> Gate {
         let check = ContainerCheck {
             image,
             entrypoint: Some(["/bin/busybox", "sh", "-c"].map(str::to_owned).into()),
@@ -119,11 +119,11 @@ async fn a_container_that_fails_says_so_and_hands_over_its_junit() {
 async fn an_endless_container_is_killed_at_its_timeout_or_when_stopped() {
     let Some(bench) = Bench::find() else { return };
     let mut gate = bench.gate("echo begun; while true; do sleep 1; done");
-    gate.timeout = Duration::from_millis(1500);
+    gate.timeout = Duration::from_secs(3);
     let begun = Instant::now();
     let error = bench.run(&gate, &CancellationToken::new()).await.unwrap_err();
     assert!(matches!(error, GateError::TimedOut(limit) if limit == gate.timeout), "{error:?}");
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(10));
     assert_eq!(bench.lines(), ["begun"]);
     assert_eq!(bench.left_behind(), "");
 
@@ -134,7 +134,7 @@ async fn an_endless_container_is_killed_at_its_timeout_or_when_stopped() {
         stop.cancel();
     });
     assert!(ended.is_err());
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(begun.elapsed() < Duration::from_secs(15));
     assert_eq!(bench.left_behind(), "");
 }
 
@@ -142,7 +142,7 @@ async fn an_endless_container_is_killed_at_its_timeout_or_when_stopped() {
 async fn an_image_that_cannot_be_had_is_told_apart_from_a_failed_test() {
     let Some(bench) = Bench::find() else { return };
     let missing = format!("{}/verdigris-test-nothing:1", bench.testbed.images);
-    let gate = bench.gate_of(missing.parse().unwrap(), "");
+    let gate = Bench::gate_of(missing.parse().unwrap(), "");
     let error = bench.run(&gate, &CancellationToken::new()).await.unwrap_err();
     let GateError::NotRun(error) = error else { panic!("{error:?}") };
     assert_eq!(error.trouble, Trouble::NotFound);

@@ -1,8 +1,11 @@
-//! Tests on real parts: they need a testbed (`scripts/testbed up`) and its environment
-//! (`set -a; eval "$(scripts/testbed env)"; VERDIGRIS_TESTBED=1`), and say so when they have none.
+//! Tests on real parts: a real Swarm, nginx, HAProxy, Consul and registry of images, and the real
+//! daemon. They bring testbeds up by themselves and take them down; where that is not possible they
+//! say so and are left out (`VERDIGRIS_REAL=1` makes that a failure, `VERDIGRIS_REAL=0` a wish).
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod gate;
+mod releases;
+mod support;
 mod swarm;
 mod testbed;

@@ -1,13 +1,17 @@
-//! The testbed that a test runs on, from its environment.
+//! The testbed that the tests of single adapters share.
 
 use std::process::Command;
 use std::sync::OnceLock;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use verdigris::docker::{Client, Settings};
 use verdigris::model::{
     DeploymentId, Draft, Gates, ImageRef, PinnedImage, Policy, Publish, Release, Retain, Workload,
 };
 use verdigris::swarm::DockerSwarm;
+
+use crate::support::bed::shared;
 
 /// A testbed that is up.
 pub struct Testbed {
@@ -19,17 +23,10 @@ pub struct Testbed {
 }
 
 impl Testbed {
-    /// The one in the environment. Without one the test is left out, and says so.
+    /// The one that the tests of single adapters share; none when they are left out.
     pub fn find() -> Option<Self> {
-        if std::env::var_os("VERDIGRIS_TESTBED").is_none() {
-            eprintln!(
-                "SKIPPED: `VERDIGRIS_TESTBED` is not set; bring a testbed up with `scripts/testbed up`, then `set -a; eval \"$(scripts/testbed env)\"; VERDIGRIS_TESTBED=1`"
-            );
-            return None;
-        }
-        let said = |name: &str| {
-            std::env::var(name).unwrap_or_else(|_| panic!("`{name}` of the testbed is not set"))
-        };
+        let bed = shared()?;
+        let said = |name: &str| bed.env(name).to_owned();
         Some(Self {
             docker_host: said("DOCKER_HOST"),
             images: said("TESTBED_IMAGES"),
@@ -53,6 +50,21 @@ impl Testbed {
 
     pub fn swarm(&self) -> DockerSwarm {
         DockerSwarm::new(self.client())
+    }
+
+    /// A Docker configuration directory with a login to the private registry.
+    pub fn login(&self, password: &str) -> tempfile::TempDir {
+        let auth = STANDARD.encode(format!("{}:{password}", self.private_user));
+        let config = format!(r#"{{"auths":{{"{}":{{"auth":"{auth}"}}}}}}"#, self.private_images);
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("config.json"), config).unwrap();
+        directory
+    }
+
+    /// The Swarm, with the credentials in `login`.
+    pub fn swarm_with(&self, login: &tempfile::TempDir) -> DockerSwarm {
+        let settings = Settings { docker_config: Some(login.path().to_owned()), ..self.settings() };
+        DockerSwarm::new(Client::new(&settings).unwrap())
     }
 
     /// Run `docker`, as a person would, and return what it prints.

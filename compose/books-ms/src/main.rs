@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use books_ms::say;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -67,7 +68,7 @@ async fn serve(port: u16) -> anyhow::Result<()> {
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-    println!("books-ms {identity} listens on {address}");
+    say(format_args!("books-ms {identity} listens on {}", listener.local_addr()?));
 
     let stop = terminated()?;
     let state = Arc::new(AppState::new(identity, fault));
@@ -86,7 +87,7 @@ async fn serve_until(
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let stop = async move {
         stop.await;
-        println!("books-ms stops: finishing what is in flight");
+        say("books-ms stops: finishing what is in flight");
         // Without a receiver the server has ended already.
         let _ = stopping.send(());
     };
@@ -101,7 +102,7 @@ async fn serve_until(
     tokio::select! {
         outcome = server => outcome.context("the server failed"),
         () = overdue => {
-            println!("books-ms stops: cut off what did not finish in {} s", GRACE.as_secs());
+            say(format_args!("books-ms stops: cut off what did not finish in {} s", GRACE.as_secs()));
             Ok(())
         }
     }

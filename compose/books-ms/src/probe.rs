@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use books_ms::say;
 
 /// A check that takes longer is a failed one.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -17,7 +18,7 @@ pub fn healthy(port: u16) -> anyhow::Result<()> {
     if !status.starts_with("HTTP/1.1 200 ") {
         bail!("/health answers `{status}`");
     }
-    println!("healthy");
+    say("healthy");
     Ok(())
 }
 

@@ -24,7 +24,8 @@ start_engines() {
 
 # Not by `ip netns exec`: it hides the mounts of cgroup v1, and dockerd then refuses to start.
 # /run, /etc and /opt are the engine's own copies, for it writes to all three (sockets,
-# /etc/docker/key.json, /opt/containerd).
+# /etc/docker/key.json, /opt/containerd). TESTBED_ENGINE_PATH is a directory of another engine's
+# binaries (dockerd, containerd, runc and their helpers), to try a version that is not installed.
 start_engine() {
   local node=$1 home
   home=$(engine_dir "$node")
@@ -42,7 +43,8 @@ start_engine() {
         mount -t overlay overlay -o "lowerdir=/$copy,upperdir=/run/$copy,workdir=/run/$copy-work" "/$copy"
       done
       hostname "$1"
-      exec dockerd --config-file "$2"' dockerd "node$node" "$home/daemon.json"
+      PATH=${3:+$3:}$PATH exec dockerd --config-file "$2"' \
+    dockerd "node$node" "$home/daemon.json" "$(cat "$dir/engine-path")"
 }
 
 write_engine_configuration() {

@@ -119,6 +119,7 @@ verb_up() {
   make_network
   save_world
   make_certificates
+  printf '%s' "${TESTBED_ENGINE_PATH:-}" >"$dir/engine-path"
   (umask 077 && openssl rand -hex 32 >"$dir/token")
   start_engines
   start_registry open
@@ -153,7 +154,7 @@ give_up() {
 everything_runs() {
   local node
   for node in $(seq "$nodes"); do engine_answers "$node" || return 1; done
-  service_answers registry && service_answers private-registry && service_answers consul &&
+  swarm_is_whole && service_answers registry && service_answers private-registry && service_answers consul &&
     proxy_runs nginx && proxy_runs haproxy
 }
 

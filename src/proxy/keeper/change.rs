@@ -1,8 +1,12 @@
 //! Changes of what a keeper holds: pure.
 
+use std::sync::Arc;
+
 use crate::model::{Backend, Colour, RouteRule, ServiceName, ServiceView};
 use crate::proxy::error::{Error, Result};
 use crate::proxy::routing::{self, Entries, Entry, NextRule};
+
+use super::plan::Need;
 
 /// A change that is not a flip.
 #[derive(Debug, Clone)]
@@ -15,17 +19,6 @@ pub(crate) enum Change {
     Retire { service: ServiceName, colour: Colour },
     /// Replace the instances of a colour.
     Refresh { service: ServiceName, colour: Colour, backends: Vec<Backend> },
-}
-
-/// How far a change must have come before it is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Need {
-    /// The files say it, and what the public sees is running.
-    Live,
-    /// All of it is running.
-    All,
-    /// All of it is running, and nothing that somebody else made the proxy read.
-    Reload,
 }
 
 impl Change {
@@ -61,7 +54,7 @@ impl Change {
                 if let Some(entry) = entries.get_mut(service)
                     && entry.view.live != Some(*colour)
                 {
-                    entry.view.backends.remove(colour);
+                    Arc::make_mut(entry).view.backends.remove(colour);
                 }
                 Ok(None)
             }
@@ -83,7 +76,8 @@ fn stage(
     if backends.is_empty() {
         return Err(Error::Empty { service, colour });
     }
-    let entry = entries.entry(service).or_insert_with(|| Entry { view: view.clone(), next: None });
+    let new = || Arc::new(Entry { view: view.clone(), next: None });
+    let entry = Arc::make_mut(entries.entry(service).or_insert_with(new));
     adopt(entry, view);
     take_rule(entry, &view.rule, colour);
     put(&mut entry.view, colour, backends);
@@ -136,7 +130,7 @@ fn restore(entries: &mut Entries, service: &ServiceName, before: Option<&Service
     {
         put(&mut view, live, now.view.of(live));
     }
-    entries.insert(service.clone(), Entry { view, next: None });
+    entries.insert(service.clone(), Arc::new(Entry { view, next: None }));
 }
 
 fn refresh(
@@ -153,7 +147,7 @@ fn refresh(
             "`{service}` has no instance any more as {colour}, its live colour: the last ones known are kept"
         )));
     }
-    put(&mut entry.view, colour, backends);
+    put(&mut Arc::make_mut(entry).view, colour, backends);
     Ok(None)
 }
 
@@ -188,11 +182,15 @@ mod tests {
         Change::Stage { view, colour, backends: vec![backend(address)] }
     }
 
+    fn go_live(entries: &mut Entries) {
+        Arc::make_mut(entries.get_mut(&name("books")).unwrap()).make_live(Colour::Blue);
+    }
+
     #[test]
     fn a_new_rule_waits_for_the_flip_when_somebody_is_served() {
         let mut entries = Entries::new();
         stage(view(None), Colour::Blue, "10.0.0.1:80").apply(&mut entries).unwrap();
-        entries.get_mut(&name("books")).unwrap().view.live = Some(Colour::Blue);
+        go_live(&mut entries);
         let mut moved = view(Some(Colour::Blue));
         moved.rule.path = "/new".to_owned();
         stage(moved, Colour::Green, "10.0.0.2:80").apply(&mut entries).unwrap();
@@ -205,7 +203,7 @@ mod tests {
     fn a_live_colour_never_loses_its_last_instance() {
         let mut entries = Entries::new();
         stage(view(None), Colour::Blue, "10.0.0.1:80").apply(&mut entries).unwrap();
-        entries.get_mut(&name("books")).unwrap().view.live = Some(Colour::Blue);
+        go_live(&mut entries);
         let before = entries.clone();
         let change =
             Change::Refresh { service: name("books"), colour: Colour::Blue, backends: Vec::new() };
@@ -219,7 +217,7 @@ mod tests {
     fn a_restore_keeps_live_instances_that_were_replaced_meanwhile() {
         let mut entries = Entries::new();
         stage(view(None), Colour::Blue, "10.0.0.1:80").apply(&mut entries).unwrap();
-        entries.get_mut(&name("books")).unwrap().view.live = Some(Colour::Blue);
+        go_live(&mut entries);
         let before = entries[&name("books")].view.clone();
         stage(view(Some(Colour::Blue)), Colour::Green, "10.0.0.2:80").apply(&mut entries).unwrap();
         let refresh = Change::Refresh {

@@ -70,14 +70,17 @@ impl Driver {
         }
     }
 
-    /// The live colours that the proxy's files say, where they say any.
+    /// Take over the live colours that the proxy's files say, where they say any: a keeper that was
+    /// killed during a flip may not have noted it.
     pub fn observe(&self, entries: &mut Entries, map: Option<&str>) {
         for (service, entry) in entries.iter_mut() {
             let live = match self {
                 Self::Nginx { proxy, .. } => proxy.flags().live(service),
                 Self::Haproxy { .. } => map.and_then(|map| live_in(map, service)),
             };
-            entry.view.live = live.or(entry.view.live);
+            if let Some(live) = live.filter(|live| entry.view.live != Some(*live)) {
+                Arc::make_mut(entry).make_live(live);
+            }
         }
     }
 
@@ -100,26 +103,18 @@ impl Driver {
         }
     }
 
-    /// Move the public requests of one service to `to`. `after` are all entries as they will be, for
-    /// where its rule changes with it (`whole`).
-    pub async fn flip(
-        &self,
-        service: &ServiceName,
-        to: Colour,
-        after: &Entries,
-        whole: bool,
-    ) -> Result<()> {
+    /// Move the public requests of one service to `to`, and nothing else.
+    pub async fn flip(&self, service: &ServiceName, to: Colour) -> Result<()> {
         match self {
             Self::Nginx { proxy, .. } => proxy.flip(service, to).await,
-            Self::Haproxy { proxy, .. } if whole => proxy.route(&map_lines(after)).await,
             Self::Haproxy { proxy, .. } => {
                 proxy.flip(&format!("={service}"), &backend_name(service, to)).await
             }
         }
     }
 
-    /// Make the public requests follow `after`, in which a service has no live colour or is gone.
-    pub async fn withdraw(&self, after: &Entries) -> Result<()> {
+    /// Make all public requests follow `after`, in one act per proxy.
+    pub async fn route(&self, after: &Entries) -> Result<()> {
         match self {
             Self::Nginx { proxy, .. } => proxy.agree(after).await,
             Self::Haproxy { proxy, .. } => proxy.route(&map_lines(after)).await,

@@ -7,19 +7,37 @@ use std::sync::{Mutex, PoisonError};
 /// Problems by subject, and figures.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
+    proxy: String,
     problems: Mutex<BTreeMap<String, String>>,
+    notice: Mutex<Option<String>>,
     reloads: AtomicU64,
     agreed: AtomicBool,
 }
 
 impl Report {
+    /// A report on `proxy` with nothing to say yet.
+    pub fn new(proxy: &str) -> Self {
+        Self { proxy: proxy.to_owned(), ..Self::default() }
+    }
+
+    /// Note something worth knowing that is no problem any more; shown until the next one.
+    pub fn notice(&self, notice: String) {
+        tracing::warn!(proxy = self.proxy, notice);
+        *self.notice.lock().unwrap_or_else(PoisonError::into_inner) = Some(notice);
+    }
+
+    /// The last thing noted.
+    pub fn last_notice(&self) -> Option<String> {
+        self.notice.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Set or clear the problem of a subject; what is new is logged.
     pub fn set(&self, subject: &str, problem: Option<String>) {
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         match problem {
             Some(problem) => {
                 if problems.get(subject) != Some(&problem) {
-                    tracing::warn!(subject, problem, "proxy");
+                    tracing::warn!(proxy = self.proxy, subject, problem);
                 }
                 problems.insert(subject.to_owned(), problem);
             }

@@ -11,7 +11,7 @@ pub struct Settings {
     /// File with the ACL token, if Consul wants one. Read again when the token is refused.
     pub token_file: Option<PathBuf>,
     /// PEM file of the authority that the certificate is checked against; none: the system's.
-    pub ca_file: Option<PathBuf>,
+    pub ca: Option<PathBuf>,
     /// PEM files with our certificate and its key, if Consul wants one.
     pub identity: Option<(PathBuf, PathBuf)>,
     /// Everything is kept under this key: `verdigris`.
@@ -27,7 +27,7 @@ impl Settings {
         Self {
             address,
             token_file: None,
-            ca_file: None,
+            ca: None,
             identity: None,
             prefix: "verdigris".to_owned(),
             datacenter: None,

@@ -45,7 +45,8 @@ async fn run(cli: &Cli) -> anyhow::Result<Report> {
     }
     let report = load.finish().await;
     if !cli.quiet {
-        print!("{report}");
+        // Nobody listening is no reason to fail.
+        let _ = write!(std::io::stdout(), "{report}");
     }
     if let Some(file) = &cli.report {
         write(file, &report).with_context(|| format!("cannot write `{}`", file.display()))?;

@@ -7,14 +7,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::config::Kind;
 use crate::histogram::Histogram;
 use crate::loss::{Loss, Reason};
-use crate::report::{Counts, KindReport, Latency, LostRequest, Report, Seen};
+use crate::report::{Answer, Counts, KindReport, Latency, LostRequest, Report, Seen};
 
 /// So many lost requests are told one by one; the rest are only counted.
 const TOLD: usize = 1000;
+/// So many answers are kept one by one, which is some hundred megabytes.
+const KEPT: usize = 1_000_000;
 
 /// Shared by all clients.
 pub(crate) struct Recorder {
     targets: Vec<String>,
+    keep: Vec<Kind>,
     started: Instant,
     started_wall: SystemTime,
     tally: Mutex<Tally>,
@@ -26,6 +29,7 @@ struct Tally {
     targets: BTreeMap<usize, Counts>,
     seen: BTreeMap<(usize, Kind, Identity), Span>,
     losses: Vec<LostRequest>,
+    answers: Vec<Answer>,
 }
 
 #[derive(Default)]
@@ -61,9 +65,9 @@ struct Span {
 
 impl Recorder {
     /// Time begins now.
-    pub(crate) fn new(targets: Vec<String>) -> Self {
+    pub(crate) fn new(targets: Vec<String>, keep: Vec<Kind>) -> Self {
         let (started, started_wall) = (Instant::now(), SystemTime::now());
-        Self { targets, started, started_wall, tally: Mutex::default() }
+        Self { targets, keep, started, started_wall, tally: Mutex::default() }
     }
 
     pub(crate) fn started(&self) -> Instant {
@@ -80,6 +84,15 @@ impl Recorder {
         let mut tally = self.tally();
         tally.count(target, kind, false, answer.retried);
         tally.kinds.entry(kind).or_default().latency.record(took);
+        if self.keep.contains(&kind) && tally.answers.len() < KEPT {
+            tally.answers.push(Answer {
+                target: self.targets[target].clone(),
+                kind,
+                colour: answer.identity.colour.clone(),
+                begun_us: self.since_start(begun),
+                answer_us: self.since_start(answer.head),
+            });
+        }
         let span = tally.seen.entry((target, kind, answer.identity)).or_insert(Span {
             answers: 0,
             begun: (begun, begun),
@@ -114,7 +127,13 @@ impl Recorder {
         }
     }
 
-    /// Everything until now.
+    /// Everything, with the kept answers: for once, at the end.
+    pub(crate) fn final_report(&self) -> Report {
+        let answers = std::mem::take(&mut self.tally().answers);
+        Report { answers, ..self.report() }
+    }
+
+    /// Everything until now, without the kept answers.
     pub(crate) fn report(&self) -> Report {
         let now = Instant::now();
         let tally = self.tally();
@@ -137,6 +156,7 @@ impl Recorder {
                 .collect(),
             seen: tally.seen.iter().map(|(key, span)| self.seen(key, span)).collect(),
             losses: tally.losses.clone(),
+            answers: Vec::new(),
         }
     }
 

@@ -135,7 +135,7 @@ fn unusable_files_are_told_before_anything_is_connected() {
         let path = file.display().to_string();
         let wrong = [
             Settings { token_file: Some(file.clone()), ..settings.clone() },
-            Settings { ca_file: Some(file.clone()), ..settings.clone() },
+            Settings { ca: Some(file.clone()), ..settings.clone() },
             Settings { identity: Some((file.clone(), file.clone())), ..settings.clone() },
         ];
         for settings in wrong {
@@ -153,11 +153,11 @@ fn unusable_files_are_told_before_anything_is_connected() {
 #[tokio::test]
 async fn a_certificate_of_an_unknown_authority_is_refused() {
     let Some(agent) = shared(Kind::Tls).await else { return };
-    let settings = Settings { ca_file: None, ..agent.settings() };
+    let settings = Settings { ca: None, ..agent.settings() };
     let error = Consul::new(&settings).unwrap().read(&service()).await.unwrap_err();
     assert_eq!(error.trouble, Trouble::Unreachable);
     assert!(error.chain().contains("certificate"), "{}", error.chain());
-    assert!(error.remedy.unwrap().contains("ca_file"));
+    assert!(error.remedy.unwrap().contains("`ca`"));
 }
 
 #[tokio::test]

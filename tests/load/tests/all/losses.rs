@@ -24,18 +24,26 @@ fn config(address: SocketAddr, kinds: &[Kind]) -> Config {
     }
 }
 
-/// Makes the load until the report satisfies the condition, at most for ten seconds.
-async fn until(config: Config, satisfied: impl Fn(&Report) -> bool) -> Report {
-    let load = Load::start(config).unwrap();
+/// Awaits a report that satisfies the condition, at most for ten seconds.
+async fn await_report(load: &Load, satisfied: impl Fn(&Report) -> bool) -> Report {
     let waiting = async {
-        while !satisfied(&load.report()) {
+        loop {
+            let report = load.report();
+            if satisfied(&report) {
+                return report;
+            }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     let in_time = tokio::time::timeout(Duration::from_secs(10), waiting).await;
-    let report = load.finish().await;
-    assert!(in_time.is_ok(), "awaited in vain: {report:#?}");
-    report
+    in_time.unwrap_or_else(|_| panic!("awaited in vain: {:#?}", load.report()))
+}
+
+/// Makes the load until the report satisfies the condition.
+async fn until(config: Config, satisfied: impl Fn(&Report) -> bool) -> Report {
+    let load = Load::start(config).unwrap();
+    await_report(&load, satisfied).await;
+    load.finish().await
 }
 
 async fn until_sent(config: Config, count: u64) -> Report {
@@ -45,7 +53,9 @@ async fn until_sent(config: Config, count: u64) -> Report {
 /// Every request of the kind is lost for the reason.
 async fn assert_lost(act: Act, kind: Kind, reason: Reason) {
     let server = Scripted::start(act).await;
-    let report = until_sent(config(server.address, &[kind]), 5).await;
+    let load = Load::start(config(server.address, &[kind])).unwrap();
+    // Before it is stopped: a stream that is being read then is left, not lost.
+    let report = await_report(&load, |report| report.total.sent >= 5).await;
     let of_kind = report.kind(kind);
     assert_eq!(of_kind.counts.lost, of_kind.counts.sent, "{report:#?}");
     assert_eq!(of_kind.reasons.keys().collect::<Vec<_>>(), [&reason], "{report:#?}");

@@ -15,6 +15,8 @@ mod tls;
 
 use std::process::ExitCode;
 
+use books_ms::say;
+
 use crate::settings::{Settings, SettingsError};
 
 #[tokio::main(flavor = "current_thread")]
@@ -33,9 +35,9 @@ async fn main() -> ExitCode {
 async fn run() -> anyhow::Result<bool> {
     let settings = Settings::from_environment(|name| std::env::var(name).ok())
         .map_err(|SettingsError(problem)| anyhow::anyhow!(problem))?;
-    println!("{} tests of books-ms", settings.kind);
+    say(format_args!("{} tests of books-ms", settings.kind));
     if settings.mode.hangs(settings.kind) {
-        println!("hanging, as told");
+        say("hanging, as told");
         std::future::pending::<()>().await;
     }
     let mut cases = suites::run(&settings).await;

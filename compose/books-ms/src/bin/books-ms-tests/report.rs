@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
+use books_ms::say;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::case::Case;
@@ -13,12 +14,12 @@ pub fn print(cases: &[Case]) {
     for case in cases {
         let took = case.took.as_millis();
         match &case.failure {
-            None => println!("ok      {} ({took} ms)", case.name),
-            Some(failure) => println!("FAILED  {} ({took} ms): {failure}", case.name),
+            None => say(format_args!("ok      {} ({took} ms)", case.name)),
+            Some(failure) => say(format_args!("FAILED  {} ({took} ms): {failure}", case.name)),
         }
     }
     let failed = cases.iter().filter(|case| !case.passed()).count();
-    println!("{} tests, {failed} failed", cases.len());
+    say(format_args!("{} tests, {failed} failed", cases.len()));
 }
 
 /// Writes `books-ms-tests-<type>.xml` into the directory, making it if need be.
@@ -32,7 +33,7 @@ pub fn write_junit(directory: &Path, kind: TestType, cases: &[Case]) -> anyhow::
     std::fs::create_dir_all(directory)
         .with_context(|| format!("cannot make `{}`", directory.display()))?;
     std::fs::write(&file, text).with_context(|| format!("cannot write `{}`", file.display()))?;
-    println!("wrote {}", file.display());
+    say(format_args!("wrote {}", file.display()));
     Ok(())
 }
 

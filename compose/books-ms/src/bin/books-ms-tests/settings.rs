@@ -40,18 +40,18 @@ impl Settings {
     /// Reads every variable by `get`.
     pub fn from_environment(get: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let get = |name: &str| get(name).filter(|value| !value.is_empty());
-        let say = |name: &str, problem: String| SettingsError(format!("`{name}`: {problem}"));
+        let wrong = |name: &str, problem: String| SettingsError(format!("`{name}`: {problem}"));
         let list = |name: &str, port| {
-            addresses(&get(name).unwrap_or_default(), port).map_err(|problem| say(name, problem))
+            addresses(&get(name).unwrap_or_default(), port).map_err(|problem| wrong(name, problem))
         };
         let kind = get("TEST_TYPE")
-            .ok_or_else(|| say("TEST_TYPE", "must say which gate this is".to_owned()))?
+            .ok_or_else(|| wrong("TEST_TYPE", "must say which gate this is".to_owned()))?
             .parse()
-            .map_err(|problem| say("TEST_TYPE", problem))?;
+            .map_err(|problem| wrong("TEST_TYPE", problem))?;
         let mode: Mode = get("TESTS_MODE")
             .unwrap_or_default()
             .parse()
-            .map_err(|problem| say("TESTS_MODE", problem))?;
+            .map_err(|problem| wrong("TESTS_MODE", problem))?;
         let junit = get("JUNIT_DIR").unwrap_or_else(|| "/junit".to_owned());
         Ok(Self {
             kind,

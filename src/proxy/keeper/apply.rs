@@ -1,0 +1,156 @@
+//! Doing what was planned: check, install, reload, and everything back where that fails.
+
+use tokio::time::Instant;
+
+use super::driver::Driver;
+use super::machine::Machine;
+use super::plan::{Need, Plan};
+use crate::proxy::error::{Error, Result};
+use crate::proxy::install::{self, Staged};
+use crate::proxy::probe;
+use crate::proxy::render::Rendition;
+use crate::proxy::state::{Loaded, fingerprint};
+
+/// The files that a proxy reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Files {
+    /// The configuration; none when there is no such file.
+    pub config: Option<String>,
+    /// The map (`HAProxy`).
+    pub map: Option<String>,
+}
+
+impl Machine {
+    /// Do it. Where that fails, everything is as before.
+    pub async fn execute(&mut self, plan: Plan) -> Result<()> {
+        let before = self.files.clone();
+        if let Err(error) = self.bring(&plan).await {
+            self.put_back(before, &plan).await;
+            return Err(error);
+        }
+        self.state.template = Some(plan.template.source().clone());
+        self.state.written = self.files.config.as_deref().map(fingerprint);
+        self.templates.put_in_force(plan.template);
+        self.state.entries = plan.entries;
+        self.store.save(&self.state).await
+    }
+
+    async fn bring(&mut self, plan: &Plan) -> Result<()> {
+        // The configuration names the map, so the checker wants it to be there.
+        if let Some(map) = &plan.rendition.map {
+            self.write_map(map).await?;
+        }
+        if self.files.config.as_ref() != Some(&plan.rendition.text) {
+            let staged = Staged::write(&self.settings.output, &plan.rendition.text).await?;
+            staged.check(&self.settings.check).await?.install().await?;
+            self.files.config = Some(plan.rendition.text.clone());
+        }
+        self.run(plan).await
+    }
+
+    /// Let the proxy's checker look at `rendition` without putting it in place.
+    pub async fn try_check(&self, rendition: &Rendition) -> Result<()> {
+        let staged = Staged::write(&self.settings.output, &rendition.text).await?;
+        staged.check(&self.settings.check).await?.discard().await;
+        Ok(())
+    }
+
+    /// Make the map file hold `text`.
+    pub async fn write_map(&mut self, text: &str) -> Result<()> {
+        if let Some(path) = &self.settings.map
+            && self.files.map.as_deref() != Some(text)
+        {
+            install::replace(path, text).await?;
+            self.files.map = Some(text.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Make the running proxy follow the files.
+    async fn run(&mut self, plan: &Plan) -> Result<()> {
+        if let Err(error) = &plan.told {
+            return self.run_later(plan, error.to_string()).await;
+        }
+        self.report.set("running", None);
+        if plan.reload {
+            self.reload(plan).await?;
+        } else if plan.is_loaded() {
+            self.note_loaded(plan);
+        }
+        match self.driver.agree(&plan.entries).await {
+            // A template of one's own may need a reload where ours would not.
+            Err(Error::Missing { .. }) if !plan.reload => {
+                self.reload(plan).await?;
+                self.driver.agree(&plan.entries).await
+            }
+            agreed => agreed,
+        }
+    }
+
+    /// The proxy does not run: nothing new can be proved, but its files say how to come back.
+    async fn run_later(&mut self, plan: &Plan, why: String) -> Result<()> {
+        self.report.set("running", Some(why.clone()));
+        match (plan.need, &*self.driver) {
+            (Need::All, _) if !plan.entries_kept(self) => Err(Error::NotRunning { why }),
+            (_, Driver::Nginx { .. }) => self.driver.agree(&plan.entries).await,
+            (_, Driver::Haproxy { .. }) => Ok(()),
+        }
+    }
+
+    async fn reload(&mut self, plan: &Plan) -> Result<()> {
+        self.last_reload = Some(Instant::now());
+        self.report.reloaded();
+        // New flags must be there before what tests them; old ones may go after.
+        if let Driver::Nginx { proxy, .. } = &*self.driver {
+            proxy.raise(&plan.entries).await?;
+        }
+        self.driver.reload(&plan.rendition.generation, &plan.rendition.text).await?;
+        self.last_reload = Some(Instant::now());
+        self.note_loaded(plan);
+        Ok(())
+    }
+
+    fn note_loaded(&mut self, plan: &Plan) {
+        let generation = plan.rendition.generation.clone();
+        self.state.loaded = Some(Loaded { generation, entries: plan.entries.clone() });
+    }
+
+    /// The files as they were, and the running proxy too where it had taken over already.
+    async fn put_back(&mut self, before: Files, plan: &Plan) {
+        let mended = self.try_put_back(before, plan).await;
+        let problem = mended.err().map(|error| {
+            let why = error.chain();
+            tracing::error!(proxy = self.settings.name, why, "cannot put the last good files back");
+            format!("the last good configuration could not be put back: {why}")
+        });
+        self.report.set("last good", problem);
+    }
+
+    async fn try_put_back(&mut self, before: Files, plan: &Plan) -> Result<()> {
+        if let Some(map) = &before.map {
+            self.write_map(map).await?;
+        }
+        if self.files.config != before.config {
+            match &before.config {
+                Some(text) => install::replace(&self.settings.output, text).await?,
+                None => install::remove(&self.settings.output).await?,
+            }
+            self.files.config.clone_from(&before.config);
+        }
+        let (Ok(Some(told)), Some(text)) = (&plan.told, &before.config) else {
+            return Ok(());
+        };
+        if probe::generation(self.settings.status).await?.as_ref() != Some(told) {
+            self.report.reloaded();
+            self.driver.reload(told, text).await?;
+        }
+        self.driver.agree(&self.state.entries).await
+    }
+}
+
+impl Plan {
+    /// No service is new or changed: what runs is only to follow the template.
+    fn entries_kept(&self, machine: &Machine) -> bool {
+        self.entries == machine.state.entries
+    }
+}

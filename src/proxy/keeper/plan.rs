@@ -1,0 +1,149 @@
+//! What has to be done for a set of entries: decided, not done.
+
+use std::sync::Arc;
+
+use super::driver::addresses;
+use super::machine::Machine;
+use super::templates::Which;
+use crate::model::{Colour, ServiceName};
+use crate::proxy::error::{Error, Result};
+use crate::proxy::probe;
+use crate::proxy::render::{self, Rendition};
+use crate::proxy::routing::{Entries, Entry};
+use crate::proxy::settings::Kind;
+use crate::proxy::state::Loaded;
+use crate::proxy::template::Template;
+
+/// How far a change must have come before it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Need {
+    /// The files say it, and what the public sees is running. What is already in force is kept so,
+    /// whatever was saved as a template meanwhile.
+    Live,
+    /// All of it is running, by the template on disk.
+    All,
+}
+
+impl Need {
+    fn template(self) -> Which {
+        match self {
+            Self::Live => Which::InForce,
+            Self::All => Which::Saved,
+        }
+    }
+}
+
+/// What is to be done for a set of entries.
+pub(crate) struct Plan {
+    pub entries: Entries,
+    pub template: Arc<Template>,
+    pub rendition: Rendition,
+    /// The proxy must read its files again.
+    pub reload: bool,
+    pub need: Need,
+    /// The generation that the running proxy tells; an error when it does not run.
+    pub told: Result<Option<String>>,
+}
+
+impl Plan {
+    /// What the running proxy has read is what this plan renders.
+    pub fn is_loaded(&self) -> bool {
+        matches!(&self.told, Ok(Some(told)) if *told == self.rendition.generation)
+    }
+}
+
+impl Machine {
+    /// What has to be done for `entries`. `force` asks for a reload in any case.
+    pub async fn plan(&mut self, entries: Entries, need: Need, force: bool) -> Result<Plan> {
+        self.templates.look(&self.settings);
+        let template = self.templates.get(need.template())?;
+        let rendition = self.render(&template, &entries)?;
+        let told = probe::generation(self.settings.status).await;
+        let reload = match &told {
+            Err(_) => false,
+            Ok(_) if force => true,
+            Ok(None) => true,
+            Ok(Some(told)) if *told == rendition.generation => false,
+            Ok(Some(told)) => !self.suffices(&template, &entries, need, told)?,
+        };
+        Ok(Plan { entries, template, rendition, reload, need, told })
+    }
+
+    /// What is known to be running: what was read last, if the proxy still tells its generation.
+    fn loaded(&self, told: &str) -> Option<&Loaded> {
+        self.state.loaded.as_ref().filter(|loaded| loaded.generation == told)
+    }
+
+    /// Whether what runs does for `entries`, though it is not what they render to.
+    fn suffices(
+        &self,
+        template: &Template,
+        entries: &Entries,
+        need: Need,
+        told: &str,
+    ) -> Result<bool> {
+        let Some(loaded) = self.loaded(told) else {
+            return Ok(false);
+        };
+        match (need, self.settings.kind) {
+            (Need::Live, kind) => Ok(serves(kind, &loaded.entries, entries)),
+            (Need::All, Kind::Nginx) => Ok(false),
+            (Need::All, Kind::Haproxy) => self.holds(template, &loaded.entries, entries, told),
+        }
+    }
+
+    /// Whether the running proxy has read all that `entries` need: backends that are not wanted any
+    /// more, and more server slots than needed, are in nobody's way.
+    fn holds(
+        &self,
+        template: &Template,
+        loaded: &Entries,
+        entries: &Entries,
+        told: &str,
+    ) -> Result<bool> {
+        let mut all = entries.clone();
+        for (service, entry) in loaded {
+            all.entry(service.clone()).or_insert_with(|| entry.clone());
+        }
+        let slots = |entry: &Entry| {
+            let had = loaded.get(&entry.view.service).map_or(0, |entry| render::slots(entry));
+            render::slots(entry).max(had)
+        };
+        let generation = render::generation(template, &self.sources(), &all, &slots);
+        Ok(generation.map_err(Error::Template)? == told)
+    }
+
+    /// Whether what a flip of `service` to `to` needs is running.
+    pub async fn is_ready(&self, service: &ServiceName, to: Colour) -> Result<bool> {
+        let entry = self.entry(service)?;
+        if addresses(entry, to).is_empty() {
+            return Err(Error::Empty { service: service.clone(), colour: to });
+        }
+        let told = probe::generation(self.settings.status).await?;
+        let loaded = told.as_deref().and_then(|told| self.loaded(told));
+        let has = loaded.and_then(|loaded| loaded.entries.get(service));
+        Ok(has.is_some_and(|has| has_colour(self.settings.kind, has, entry, to)))
+    }
+}
+
+/// Whether the public is served by a proxy that has `loaded` as it would be by one that has `entries`.
+fn serves(kind: Kind, loaded: &Entries, entries: &Entries) -> bool {
+    entries.iter().all(|(service, entry)| {
+        let Some(live) = entry.view.live else {
+            return true;
+        };
+        loaded.get(service).is_some_and(|has| has_colour(kind, has, entry, live))
+    })
+}
+
+/// Whether a proxy that has read `has` can serve `colour` of `entry`: nginx by the very same
+/// addresses and rule, `HAProxy` by enough slots, as the rest is set at run time.
+fn has_colour(kind: Kind, has: &Entry, entry: &Entry, colour: Colour) -> bool {
+    match kind {
+        Kind::Nginx => {
+            addresses(has, colour) == addresses(entry, colour)
+                && has.rule_of(colour) == entry.rule_of(colour)
+        }
+        Kind::Haproxy => render::slots(has) >= entry.view.of(colour).len(),
+    }
+}

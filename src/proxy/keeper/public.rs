@@ -1,0 +1,103 @@
+//! Moving the public requests of one service: the flip, and the way back.
+
+use std::sync::Arc;
+
+use super::driver::addresses;
+use super::machine::Machine;
+use super::proof::{self, Claim};
+use crate::model::{Colour, ServiceName, ServiceView};
+use crate::proxy::error::{Error, Result};
+use crate::proxy::probe;
+use crate::proxy::render;
+use crate::proxy::routing::Entry;
+
+impl Machine {
+    /// Move the public requests of `service` to `to` and prove it; where that fails they are moved
+    /// back. The configuration file follows later: flags or map say what counts.
+    pub async fn flip(&mut self, service: &ServiceName, to: Colour, generation: u64) -> Result<()> {
+        let old = self.entry(service)?.clone();
+        let mut new = old.clone();
+        new.make_live(to);
+        new.view.generation = generation;
+        let claim = self.claim(&new, to);
+        let moved = match self.move_public(service, new).await {
+            Ok(()) => proof::prove(&self.prober, &claim, proof::FLIPPED).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = moved {
+            let why = error.chain();
+            tracing::warn!(proxy = self.settings.name, %service, why, "not proved: moving back");
+            self.move_public(service, old).await?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Put the public requests of `service` to where `before` has them, at once, and prove it where
+    /// somebody is served. Everything else is left to a plan.
+    pub async fn flip_back(
+        &mut self,
+        service: &ServiceName,
+        before: Option<&ServiceView>,
+    ) -> Result<()> {
+        let Some(now) = self.state.entries.get(service) else {
+            return Ok(());
+        };
+        let live = before.and_then(|view| view.live);
+        if now.view.live == live {
+            return Ok(());
+        }
+        let mut target = Entry::clone(now);
+        if let Some(before) = before {
+            target.view.rule = before.rule.clone();
+            target.view.generation = before.generation;
+        }
+        target.view.live = live;
+        target.next = None;
+        let claim = live.map(|live| self.claim(&target, live));
+        self.move_public(service, target).await?;
+        match claim {
+            Some(claim) if self.is_running().await => {
+                proof::prove(&self.prober, &claim, proof::FLIPPED).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// That requests of the public are answered by instances of `colour`.
+    fn claim(&self, entry: &Entry, colour: Colour) -> Claim {
+        Claim {
+            targets: proof::targets(&self.settings, &entry.view.rule),
+            colour: None,
+            accept: addresses(entry, colour),
+        }
+    }
+
+    /// The act itself: files first, so that a proxy that restarts comes back with the right colour,
+    /// then what runs.
+    async fn move_public(&mut self, service: &ServiceName, new: Entry) -> Result<()> {
+        let old = self.state.entries.get(service);
+        let same_rule = old.is_some_and(|old| old.view.rule == new.view.rule);
+        let live = new.view.live;
+        let mut after = self.state.entries.clone();
+        after.insert(service.clone(), Arc::new(new));
+        if self.settings.map.is_some() {
+            self.write_map(&render::map_text(&after)).await?;
+        }
+        let moved = match live {
+            Some(to) if same_rule => self.driver.flip(service, to).await,
+            _ => self.driver.route(&after).await,
+        };
+        match moved {
+            // Nobody runs who could be told; the files are right.
+            Err(Error::NotRunning { .. } | Error::Socket { .. }) if !self.is_running().await => {}
+            moved => moved?,
+        }
+        self.state.entries = after;
+        Ok(())
+    }
+
+    async fn is_running(&self) -> bool {
+        probe::generation(self.settings.status).await.is_ok()
+    }
+}

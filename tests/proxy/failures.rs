@@ -1,0 +1,427 @@
+//! What goes wrong, and that nothing else does.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rstest::rstest;
+use rustix::process::{Pid, Signal, kill_process};
+use verdigris::deploy::ports::{Proxies, Trouble};
+use verdigris::model::Colour::{Blue, Green};
+use verdigris::proxy::{Fleet, Kind};
+
+use crate::backend::Instance;
+use crate::client::{Load, get};
+use crate::world::{HOST, World, body, deploy, free_port, name, reloads, view, within, world};
+
+/// A world whose template is a copy of the one built in.
+fn with_template(kind: Kind) -> Option<(World, PathBuf, String)> {
+    let mut world = World::new(kind)?;
+    let built_in = match kind {
+        Kind::Nginx => include_str!("../../templates/nginx.conf.tera"),
+        Kind::Haproxy => include_str!("../../templates/haproxy.cfg.tera"),
+    };
+    let directory = world.path("templates");
+    fs::create_dir(&directory).unwrap();
+    let path = directory.join("proxy.tera");
+    fs::write(&path, built_in).unwrap();
+    world.settings.template = Some(path.clone());
+    Some((world, path, built_in.to_owned()))
+}
+
+macro_rules! with_template {
+    ($kind:expr) => {
+        match with_template($kind) {
+            Some(world) => world,
+            None => {
+                eprintln!("SKIPPED: {} is not installed", $kind);
+                return;
+            }
+        }
+    };
+}
+
+async fn problem(fleet: &Fleet, wanted: &str) -> String {
+    for _ in 0..1200 {
+        if let Some(problem) = fleet.status()[0].problem.clone()
+            && problem.contains(wanted)
+        {
+            return problem;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("no problem with `{wanted}`: {:?}", fleet.status()[0].problem);
+}
+
+async fn well(fleet: &Fleet) {
+    for _ in 0..1200 {
+        if fleet.status()[0].in_sync {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("still a problem: {:?}", fleet.status()[0].problem);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saved_template_is_live_at_once(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let (world, path, text) = with_template!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let (from, to) = match kind {
+        Kind::Nginx => (
+            "return 200 \"{{ generation }}\\n\";",
+            "return 200 \"{{ generation }}\\n\";\n        }\n        location = /new {\n            return 204;",
+        ),
+        Kind::Haproxy => (
+            "    http-request return status 404\n",
+            "    http-request return status 204 if { path /new }\n    http-request return status 404\n",
+        ),
+    };
+    assert!(text.contains(from));
+    let mut took = Vec::new();
+    for (text, expected) in [(text.replace(from, to), 204), (text.clone(), 404)] {
+        let saved = Instant::now();
+        fs::write(&path, text).unwrap();
+        loop {
+            let answer = get(world.settings.status, "x", "/new").await;
+            if answer.is_ok_and(|answer| answer.status == expected) {
+                break;
+            }
+            assert!(saved.elapsed() < Duration::from_secs(10));
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        took.push(saved.elapsed());
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+    eprintln!("{kind}: saved to live {took:?}");
+    // 300 ms on a quiet machine; this one may be busy.
+    assert!(took.iter().all(|took| *took < Duration::from_secs(2)), "{took:?}");
+    assert_eq!(body(&world).await, "blue");
+    well(&fleet).await;
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_faulty_template_changes_nothing(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let (world, path, text) = with_template!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let (files, before) = (world.files(), reloads(&fleet));
+    let snapshot = fleet.snapshot(&name("books")).await.unwrap();
+    for (bad, place) in [
+        (format!("# first line\n{{{{ nonsense.here }}}}\n{text}"), ":2:4"),
+        (format!("{text}{{% if %}}"), ":"),
+        (format!("{text}\nthis is no directive at all"), "the proxy's checker refuses"),
+    ] {
+        fs::write(&path, &bad).unwrap();
+        let problem = problem(&fleet, place).await;
+        assert!(!place.starts_with(':') || problem.contains(path.to_str().unwrap()), "{problem}");
+        assert_eq!((world.files(), reloads(&fleet)), (files.clone(), before));
+        let rendered = fleet.render(&world.settings.name).await.unwrap();
+        assert!(rendered.problem.unwrap().contains(place));
+        let view = view("books", HOST, Some(Blue));
+        let error = fleet.stage(&view, Green, &[green.backend()]).await.unwrap_err();
+        assert_eq!(error.trouble, Trouble::Invalid, "{}", error.chain());
+        assert!(!error.details.is_empty());
+        assert_eq!(world.files(), files);
+        fleet.restore(&name("books"), &snapshot).await.unwrap();
+        assert_eq!((world.files(), body(&world).await), (files.clone(), "blue".to_owned()));
+        fs::write(&path, &text).unwrap();
+        well(&fleet).await;
+    }
+    assert_eq!(fleet.render("nobody").await, None);
+    let rendered = fleet.render(&world.settings.name).await.unwrap();
+    assert_eq!((rendered.problem, rendered.differs), (None, false));
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revert_does_not_need_the_saved_template(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let (world, path, text) = with_template!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let (files, snapshot) = (world.files(), fleet.snapshot(&name("books")).await.unwrap());
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    fs::write(&path, format!("{text}\nthis is no directive at all")).unwrap();
+    problem(&fleet, "checker refuses").await;
+    drop(fleet);
+    let fleet = world.fleet().await;
+    problem(&fleet, "checker refuses").await;
+    fleet.restore(&name("books"), &snapshot).await.unwrap();
+    assert_eq!((world.files(), body(&world).await), (files, "blue".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn included_files_are_part_of_the_template() {
+    let (world, path, text) = with_template!(Kind::Nginx);
+    let include = "{% include \"parts/extra.tera\" %}";
+    let text = text.replace(
+        "        location / {\n            return 404;",
+        &format!("        {include}\n        location / {{\n            return 404;"),
+    );
+    assert!(text.contains(include));
+    fs::write(&path, text).unwrap();
+    let fleet = world.fleet().await;
+    let missing = problem(&fleet, "parts/extra.tera").await;
+    assert!(missing.contains(&format!("{}:", path.display())), "{missing}");
+    let part = world.path("templates/parts/extra.tera");
+    fs::create_dir(part.parent().unwrap()).unwrap();
+    fs::write(&part, "location = /extra {\n    return 299;\n}\n").unwrap();
+    // Its directory is new: it is found within a look.
+    within(10, well(&fleet)).await;
+    assert_eq!(get(world.settings.status, "x", "/extra").await.unwrap().status, 299);
+    fs::write(&part, "location = /extra {\n    return {{ 1 / }};\n}\n").unwrap();
+    let faulty = problem(&fleet, "extra.tera:2:").await;
+    assert!(faulty.contains(part.to_str().unwrap()), "{faulty}");
+    assert_eq!(get(world.settings.status, "x", "/extra").await.unwrap().status, 299);
+    fs::write(&part, "location = /extra {\n    return 298;\n}\n").unwrap();
+    within(3, well(&fleet)).await;
+    assert_eq!(get(world.settings.status, "x", "/extra").await.unwrap().status, 298);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_fails_though_the_check_passed(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let (world, path, text) = with_template!(kind);
+    // The second service brings a listener on a port that is taken, and the checker binds nothing.
+    let taken = TcpListener::bind(free_port()).unwrap();
+    let address = taken.local_addr().unwrap();
+    let (before, listener) = match kind {
+        Kind::Nginx => ("    # ---- private", format!("server {{ listen {address}; }}")),
+        Kind::Haproxy => ("    http-request return status 404\n", format!("bind {address}")),
+    };
+    let bad = format!("{{% if services | length > 1 %}}{listener}{{% endif %}}\n{before}");
+    assert!(text.contains(before));
+    fs::write(&path, text.replace(before, &bad)).unwrap();
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let snapshot = fleet.snapshot(&name("other")).await.unwrap();
+    let files = world.files();
+    let load = Load::start(world.http(), HOST, 2, 2);
+    let view = view("other", "other.example.com", None);
+    let error = fleet.stage(&view, Blue, &[green.backend()]).await.unwrap_err();
+    let expected = match kind {
+        Kind::Nginx => "did not take the configuration over",
+        Kind::Haproxy => "it is taken",
+    };
+    assert!(error.chain().contains(expected), "{}", error.chain());
+    assert_eq!(world.files(), files);
+    fleet.restore(&name("other"), &snapshot).await.unwrap();
+    assert_eq!((world.files(), body(&world).await), (files, "blue".to_owned()));
+    assert!(fleet.status()[0].in_sync, "{:?}", fleet.status());
+    assert_eq!(load.stop().await.lost, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn haproxy_is_not_reloaded_onto_a_taken_port() {
+    let (world, path, text) = with_template!(Kind::Haproxy);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let files = world.files();
+    let load = Load::start(world.http(), HOST, 2, 2);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let bind = "    bind {{ proxy.status }}\n";
+    fs::write(&path, text.replace(bind, &format!("{bind}    bind {address}\n"))).unwrap();
+    let taken_problem = problem(&fleet, "it is taken").await;
+    assert!(taken_problem.contains(&address.to_string()), "{taken_problem}");
+    assert_eq!(world.files(), files);
+    // What cannot be seen beforehand shows in the generation.
+    let hidden = world.path("missing/x.sock");
+    fs::write(&path, text.replace(bind, &format!("{bind}    bind {}\n", hidden.display())))
+        .unwrap();
+    problem(&fleet, "did not take the configuration over").await;
+    assert_eq!(world.files(), files);
+    assert_eq!(body(&world).await, "blue");
+    fs::write(&path, &text).unwrap();
+    within(20, well(&fleet)).await;
+    let outcome = load.stop().await;
+    // A reload that fails pauses HAProxy's listeners for two seconds, which nobody may lose by.
+    assert_eq!(outcome.lost, Vec::<String>::new(), "of {}", outcome.sent);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_does_not_run(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let mut world = world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let (files, snapshot) = (world.files(), fleet.snapshot(&name("books")).await.unwrap());
+    world.stop_proxy();
+    let staged = fleet.stage(&view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    let error = staged.unwrap_err();
+    assert_eq!(error.trouble, Trouble::Unreachable);
+    assert!(error.remedy.is_some());
+    assert_eq!(world.files(), files);
+    fleet.restore(&name("books"), &snapshot).await.unwrap();
+    assert_eq!(world.files(), files);
+    assert!(!fleet.status()[0].in_sync);
+    world.start_proxy();
+    assert_eq!(body(&world).await, "blue");
+    within(10, well(&fleet)).await;
+    // It stops after the flip: the way back is in the files.
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    world.stop_proxy();
+    fleet.restore(&name("books"), &snapshot).await.unwrap();
+    assert_eq!(world.files(), files);
+    world.start_proxy();
+    assert_eq!(body(&world).await, "blue");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_nobody_reaches_is_not_staged(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    let mut nobody = blue.backend();
+    nobody.address = free_port();
+    let load = Load::start(world.http(), HOST, 1, 1);
+    let staged = fleet.stage(&view("books", HOST, Some(Blue)), Green, &[nobody]).await;
+    let error = staged.unwrap_err();
+    assert!(error.chain().contains("from the proxy itself"), "{}", error.chain());
+    // Even when it is flipped to, the public comes back.
+    let flipped = fleet.flip(&name("books"), Green, 3).await.unwrap_err();
+    assert!(flipped.chain().contains("not proved"), "{}", flipped.chain());
+    assert_eq!(body(&world).await, "blue");
+    drop(load);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hand_edit_is_put_right(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let mut world = world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let files = world.files();
+    let output = world.settings.output.clone();
+    let edit = |output: &PathBuf| {
+        let text = fs::read_to_string(output).unwrap();
+        fs::write(output, text.replace("421", "418").replace("503", "418")).unwrap();
+    };
+    edit(&output);
+    world.stop_proxy();
+    world.start_proxy();
+    problem(&fleet, "was changed by somebody else").await;
+    assert_eq!(world.files(), files);
+    assert_eq!(get(world.http(), "unknown.example.com", "/").await.unwrap().status, 421);
+    // The same while no keeper runs.
+    drop(fleet);
+    edit(&output);
+    world.stop_proxy();
+    world.start_proxy();
+    assert_eq!(get(world.http(), "unknown.example.com", "/").await.unwrap().status, 418);
+    let fleet = world.fleet().await;
+    problem(&fleet, "was changed by somebody else").await;
+    assert_eq!(world.files(), files);
+    assert_eq!(get(world.http(), "unknown.example.com", "/").await.unwrap().status, 421);
+    assert_eq!(reloads(&fleet), 1);
+    assert!(fleet.status()[0].in_sync);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flags_that_are_lost_come_back() {
+    let world = world!(Kind::Nginx);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    fleet.retire(&name("books"), Blue).await.unwrap();
+    let files = world.files();
+    fs::remove_file(world.path("flags/books.green")).unwrap();
+    fs::write(world.path("flags/books.blue"), "").unwrap();
+    within(10, async {
+        while world.files() != files {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert_eq!(body(&world).await, "green");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_killed_is_no_problem(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let mut world = world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    let master = world.pid();
+    let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap();
+    let worker = children.split_whitespace().next().unwrap().parse().unwrap();
+    kill_process(Pid::from_raw(worker).unwrap(), Signal::KILL).unwrap();
+    if kind == Kind::Haproxy {
+        // The master ends with its worker, and a service manager starts it again.
+        world.await_end();
+        world.start_proxy();
+    }
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    assert_eq!(body(&world).await, "green");
+    well(&fleet).await;
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_at_once_share_reloads_and_not_their_faults(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+    #[values(false, true)] one_is_bad: bool,
+) {
+    let (world, path, text) = with_template!(kind);
+    if one_is_bad {
+        // What only the checker can see, and only of one service.
+        let end = "{% for service in services %}{% if service.name == \"svc-7\" %}\nnonsense{% endif %}{% endfor %}";
+        fs::write(&path, format!("{text}{end}\n")).unwrap();
+    }
+    let fleet = world.fleet().await;
+    let mut instances = Vec::new();
+    for index in 0..20 {
+        instances.push(Instance::start(&format!("one-{index}")).await);
+    }
+    let before = reloads(&fleet);
+    let deployments = instances.iter().enumerate().map(|(index, instance)| {
+        let fleet = fleet.clone();
+        async move {
+            let host = format!("svc-{index}.example.com");
+            let view = view(&format!("svc-{index}"), &host, None);
+            fleet.stage(&view, Blue, &[instance.backend()]).await?;
+            fleet.flip(&view.service, Blue, 2).await
+        }
+    });
+    let outcomes = within(60, futures_util::future::join_all(deployments)).await;
+    for (index, outcome) in outcomes.into_iter().enumerate() {
+        let bad = one_is_bad && index == 7;
+        assert_eq!(outcome.is_err(), bad, "{index}: {:?}", outcome.map_err(|e| e.chain()));
+        if !bad {
+            let host = format!("svc-{index}.example.com");
+            let answer = get(world.http(), &host, "/").await.unwrap();
+            assert_eq!(answer.body, format!("one-{index}"));
+        }
+    }
+    let count = reloads(&fleet) - before;
+    assert!(count <= if one_is_bad { 8 } else { 4 }, "{count} reloads");
+}
