@@ -20,6 +20,7 @@ use crate::config::{Config, Listen};
 use crate::deploy::engine::Engine;
 use crate::deploy::ledger::Ledger;
 use crate::discovery::Reconciler;
+use crate::webhook;
 use adapters::Adapters;
 use daemon::Daemon;
 use metrics::Metrics;
@@ -54,6 +55,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), Se
 
     engine.resume().await.map_err(ServeError::Resume)?;
     tracker.spawn(metrics.count(engine.watch(), shutdown.clone()));
+    tracker.spawn(webhook::tell(config.notify.clone(), engine.clone(), shutdown.clone()));
     let (ready, seen) = watch::channel(false);
     tracker.spawn({
         let (reconciler, shutdown) = (Arc::clone(&reconciler), shutdown.clone());

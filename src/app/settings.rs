@@ -13,10 +13,10 @@ const PROXIES: &str = "proxies";
 pub fn engine(engine: &config::Engine) -> docker::Settings {
     docker::Settings {
         host: engine.host.clone(),
-        tls: engine.tls.as_ref().map(|tls| docker::TlsFiles {
-            ca: tls.ca.clone(),
-            client: tls.identity.clone(),
-        }),
+        tls: engine
+            .tls
+            .as_ref()
+            .map(|tls| docker::TlsFiles { ca: tls.ca.clone(), client: tls.identity.clone() }),
         docker_config: engine.docker_config.clone(),
     }
 }

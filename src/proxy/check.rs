@@ -1,8 +1,8 @@
 //! Looks at templates without a proxy: they parse, and render for services of every kind.
 
-use std::sync::Arc;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::certificates::Certificates;
 use super::page::Sources;

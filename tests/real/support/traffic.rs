@@ -40,8 +40,13 @@ impl Traffic {
             group(Kind::Slow, 1, 1.0),
             group(Kind::Stream, 1, 1.0),
         ];
-        let config =
-            Config { targets, groups, delay: Duration::from_secs(1), length: STREAM, ..Config::default() };
+        let config = Config {
+            targets,
+            groups,
+            delay: Duration::from_secs(1),
+            length: STREAM,
+            ..Config::default()
+        };
         let strict_may_lose = world.proxy != Proxy::Haproxy;
         Self { load: Load::start(config).unwrap(), strict_may_lose }
     }
