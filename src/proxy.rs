@@ -11,11 +11,13 @@
 
 mod certificates;
 mod command;
+mod doctor;
 mod error;
 mod fleet;
 mod haproxy;
 mod install;
 mod keeper;
+mod logs;
 mod nginx;
 mod page;
 mod probe;
@@ -29,4 +31,5 @@ mod watch;
 
 pub use error::Error;
 pub use fleet::Fleet;
+pub use render::{Rendition, preview};
 pub use settings::{Kind, Settings};

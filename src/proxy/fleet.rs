@@ -5,11 +5,12 @@ use std::future::Future;
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
 
+use super::doctor;
 use super::error::{Error, Result};
 use super::keeper::{Change, Keeper};
 use super::probe;
 use super::settings::Settings;
-use crate::deploy::control::Rendered;
+use crate::deploy::control::{Finding, Rendered};
 use crate::deploy::ports::{Answers, Door, PortResult, Proxies, ProxyViews};
 use crate::model::{Backend, Colour, ProxyStatus, ServiceName, ServiceView};
 
@@ -38,17 +39,22 @@ impl Fleet {
     pub async fn render(&self, name: &str) -> Option<Rendered> {
         let keeper = self.keepers.iter().find(|keeper| keeper.settings().name == name)?;
         let proxy = name.to_owned();
-        Some(match keeper.render().await {
-            Ok((rendition, refused, differs)) => Rendered {
+        Some(match keeper.render(false).await {
+            Ok(rendered) => Rendered {
                 proxy,
-                text: Some(rendition.text),
-                differs,
-                problem: refused.map(|error| in_full(&error)),
+                text: Some(rendered.rendition.text),
+                differs: rendered.differs,
+                problem: rendered.refused.map(|error| in_full(&error)),
             },
             Err(error) => {
                 Rendered { proxy, text: None, differs: true, problem: Some(in_full(&error)) }
             }
         })
+    }
+
+    /// What an operator should know: is everything there that deployments need?
+    pub async fn findings(&self) -> Vec<Finding> {
+        join_all(self.keepers.iter().map(doctor::findings)).await.concat()
     }
 
     /// Do `act` on every proxy at once; the first failure, by the order of the configuration, counts.
