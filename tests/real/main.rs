@@ -4,7 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod failures;
 mod gate;
+mod interruptions;
 mod releases;
 mod support;
 mod swarm;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -144,13 +145,13 @@ impl Drop for Lease {
 struct Pool {
     permits: Arc<Semaphore>,
     free: Mutex<Vec<Arc<Bed>>>,
-    made: Mutex<usize>,
+    made: AtomicUsize,
 }
 
 static POOL: LazyLock<Pool> = LazyLock::new(|| Pool {
     permits: Arc::new(Semaphore::new(BEDS)),
     free: Mutex::default(),
-    made: Mutex::new(0),
+    made: AtomicUsize::new(0),
 });
 
 /// Waits for a testbed, and has it as if new. None when tests on real parts are left out.
@@ -166,9 +167,8 @@ pub async fn lease() -> Option<Lease> {
             bed
         }
         None => {
-            let mut made = POOL.made.lock().unwrap();
-            *made += 1;
-            Arc::new(Bed::up(&made.to_string()))
+            let number = POOL.made.fetch_add(1, Ordering::Relaxed) + 1;
+            Arc::new(Bed::up(&number.to_string()))
         }
     };
     Some(Lease { bed: Some(bed), _permit: permit })
