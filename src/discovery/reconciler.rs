@@ -16,7 +16,7 @@ use crate::deploy::engine::Engine;
 use crate::deploy::health::serving;
 use crate::deploy::history::{self, Committed};
 use crate::deploy::ledger::{self, Ledger};
-use crate::deploy::ports::{PortResult, ProxyViews, SwarmSnapshot, World};
+use crate::deploy::ports::{PortResult, ProxyViews, SwarmSnapshot, Trouble, World};
 use crate::model::{
     Colour, Registration, ReleaseId, ServiceName, ServiceRecord, ServiceView, Standing,
 };
@@ -199,7 +199,11 @@ impl Reconciler {
         let mut seen = Seen::default();
         for (colour, snapshot) in colours {
             let Some(port) = snapshot.port() else { continue };
-            let tasks = self.world.swarm.tasks(&snapshot.name, port).await?;
+            let tasks = match self.world.swarm.tasks(&snapshot.name, port).await {
+                // It was removed since it was listed.
+                Err(error) if error.trouble == Trouble::NotFound => continue,
+                tasks => tasks?,
+            };
             let entry = |instance| Registration {
                 instance,
                 colour: *colour,
