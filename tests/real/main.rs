@@ -4,10 +4,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod crash;
 mod failures;
 mod gate;
 mod interruptions;
+mod outages;
 mod releases;
+mod retention;
 mod support;
 mod swarm;
 mod testbed;
+mod turns;

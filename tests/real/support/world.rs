@@ -273,11 +273,58 @@ impl World {
         events
     }
 
+    /// Moves the state to a file system of its own that can be filled; the daemon must not run.
+    pub fn on_a_small_disk(&self) -> SmallDisk {
+        SmallDisk::under(&self.state())
+    }
+
     /// Kills the daemon and starts it again on the same state.
     pub async fn restart(&mut self, environment: &[(&str, &str)]) {
         self.daemon.kill();
         self.daemon = Daemon::start(&self.home, environment).await;
     }
+}
+
+/// A file system of a few megabytes in the place of a directory, with the same content.
+pub struct SmallDisk {
+    place: PathBuf,
+    mark: PathBuf,
+}
+
+impl SmallDisk {
+    fn under(place: &Path) -> Self {
+        let aside = place.with_extension("aside");
+        std::fs::rename(place, &aside).unwrap();
+        std::fs::create_dir(place).unwrap();
+        // The caretaker finds it by this link if this process ends before it can unmount.
+        let mark = run::directory().join("mounts").join(std::process::id().to_string());
+        std::os::unix::fs::symlink(place, &mark).unwrap();
+        shell(r#"mount -t tmpfs -o size=12m tmpfs "$1" && cp -a "$2"/. "$1""#, place, &aside);
+        Self { place: place.to_owned(), mark }
+    }
+
+    /// Leaves not a byte.
+    pub fn fill(&self) {
+        shell(r#"cat /dev/zero >"$1/filler" 2>/dev/null || true"#, &self.place, &self.place);
+    }
+
+    /// Undoes [`Self::fill`].
+    pub fn free(&self) {
+        std::fs::remove_file(self.place.join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        shell(r#"umount -l "$1""#, &self.place, &self.place);
+        std::fs::remove_file(&self.mark).unwrap();
+    }
+}
+
+fn shell(script: &str, first: &Path, second: &Path) {
+    let mut command = std::process::Command::new("sh");
+    let status = command.args(["-c", script, "sh"]).args([first, second]).status().unwrap();
+    assert!(status.success(), "{script}: {status}");
 }
 
 /// A directory in the run's.
