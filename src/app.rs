@@ -3,6 +3,7 @@
 
 mod adapters;
 mod daemon;
+mod examine;
 mod metrics;
 mod settings;
 mod status;
@@ -19,11 +20,13 @@ use crate::config::{Config, Listen};
 use crate::deploy::engine::Engine;
 use crate::deploy::ledger::Ledger;
 use crate::discovery::Reconciler;
+use crate::webhook;
 use adapters::Adapters;
 use daemon::Daemon;
 use metrics::Metrics;
 
 pub use adapters::BuildError;
+pub use examine::{check_templates, examine};
 
 /// Why the daemon does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +57,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), Se
 
     engine.resume().await.map_err(ServeError::Resume)?;
     tracker.spawn(metrics.count(engine.watch(), shutdown.clone()));
+    tracker.spawn(webhook::tell(config.notify.clone(), engine.clone(), shutdown.clone()));
     let (ready, seen) = watch::channel(false);
     tracker.spawn({
         let (reconciler, shutdown) = (Arc::clone(&reconciler), shutdown.clone());
@@ -91,8 +95,8 @@ async fn listen(config: &Config) -> Result<Vec<(api::Listener, Auth)>, BindError
                 (api::Listener::unix(path).await?, Auth::Socket)
             }
             Listen::Tcp(address) => {
-                let tokens = config.tokens.iter().map(settings::token).collect();
-                (api::Listener::tcp(*address).await?, Auth::Tokens(tokens))
+                let auth = Auth::Tokens(config.tokens.clone());
+                (api::Listener::tcp(*address).await?, auth)
             }
         });
     }

@@ -1,54 +1,9 @@
 //! The command line: one file per verb, each one call to the daemon.
 
-mod abort;
-mod aftermath;
-mod approve;
-mod clean;
-mod colour;
-mod context;
-mod deploy;
-mod display;
-mod error;
-mod follow;
-mod history;
-mod instances;
-mod junit;
-mod reference;
-mod reject;
-mod retry;
-mod rollback;
-mod screen;
-mod serve;
-mod show;
-mod signals;
-mod status;
-mod story;
-mod submission;
-mod table;
-mod waiting;
-mod who;
-mod words;
-
-use std::process;
-
-use clap::{CommandFactory, Parser, Subcommand};
-
-use crate::model::ExitCode;
-use context::{Context, Globals};
-use error::CliError;
-
-/// Blue-green deployments for Docker Swarm, with service discovery.
-#[derive(Debug, Parser)]
-#[command(name = "verdigris", version, propagate_version = true, max_term_width = 100)]
-#[command(after_long_help = EXIT_CODES)]
-struct Cli {
-    #[command(flatten)]
-    globals: Globals,
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-const EXIT_CODES: &str = "\
+/// The exit codes, for `--help`.
+macro_rules! exit_codes {
+    () => {
+        "\
 Exit codes:
   0   committed, or that very release is live already
   1   internal error
@@ -63,12 +18,72 @@ Exit codes:
   32  approval rejected or expired; reverted
   40  the deadline passed; reverted
   41  daemon, Swarm or registry unreachable
-  50  aborted; reverted";
+  50  aborted; reverted"
+    };
+}
+use exit_codes;
+
+mod abort;
+mod aftermath;
+mod approve;
+mod check;
+mod clean;
+mod colour;
+mod completions;
+mod context;
+mod deploy;
+mod display;
+mod doctor;
+mod error;
+mod follow;
+mod history;
+mod instances;
+mod junit;
+mod logs;
+mod plan;
+mod reference;
+mod reject;
+mod render;
+mod retry;
+mod rollback;
+mod screen;
+mod serve;
+mod show;
+mod signals;
+mod stack_file;
+mod status;
+mod story;
+mod submission;
+mod table;
+mod waiting;
+mod watch;
+mod who;
+mod words;
+
+use std::process;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::model::ExitCode;
+use context::{Context, Globals};
+use error::CliError;
+
+/// Blue-green deployments for Docker Swarm, with service discovery.
+#[derive(Debug, Parser)]
+#[command(name = "verdigris", version, propagate_version = true, max_term_width = 100)]
+#[command(after_long_help = exit_codes!())]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    verb: Verb,
+}
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     Serve(serve::Serve),
     Deploy(deploy::Deploy),
+    Plan(plan::PlanOf),
     Rollback(rollback::Rollback),
     Abort(abort::Abort),
     Approve(approve::Approve),
@@ -80,6 +95,12 @@ enum Verb {
     Instances(instances::Instances),
     History(history::History),
     Show(show::Show),
+    Logs(logs::Logs),
+    Watch(watch::Watch),
+    Render(render::Render),
+    Check(check::Check),
+    Doctor(doctor::Doctor),
+    Completions(completions::Completions),
 }
 
 impl Verb {
@@ -87,6 +108,7 @@ impl Verb {
         match self {
             Self::Serve(verb) => verb.run().await,
             Self::Deploy(verb) => verb.run(context).await,
+            Self::Plan(verb) => verb.run(context).await,
             Self::Rollback(verb) => verb.run(context).await,
             Self::Abort(verb) => verb.run(context).await,
             Self::Approve(verb) => verb.run(context).await,
@@ -97,6 +119,12 @@ impl Verb {
             Self::Instances(verb) => verb.run(context).await,
             Self::History(verb) => verb.run(context).await,
             Self::Show(verb) => verb.run(context).await,
+            Self::Logs(verb) => verb.run(context).await,
+            Self::Watch(verb) => verb.run(context).await,
+            Self::Render(verb) => verb.run(context).await,
+            Self::Check(verb) => verb.run(context),
+            Self::Doctor(verb) => verb.run(context).await,
+            Self::Completions(verb) => verb.run(),
         }
     }
 

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::api::{Because, Live, PastRelease};
 use crate::deploy::control::{Finding, Refusal, Rendered, Submitted};
 use crate::model::{
-    DeploymentId, DeploymentView, Plan, Registration, Request, ServiceName, Status,
+    DeploymentId, DeploymentView, Event, Plan, Registration, Request, ServiceName, Status,
 };
 
 pub use address::{DaemonAddress, ParseAddressError};
@@ -64,12 +64,17 @@ impl Client {
         service: Option<&ServiceName>,
         limit: usize,
     ) -> Result<Vec<DeploymentView>, ClientError> {
-        self.get("/v1/deployments", &(Named::of(service), [("limit", limit)])).await
+        self.get("/v1/deployments", &Newest { service, limit }).await
     }
 
     /// One deployment.
     pub async fn deployment(&self, id: DeploymentId) -> Result<DeploymentView, ClientError> {
         self.get(&format!("/v1/deployments/{id}"), &()).await
+    }
+
+    /// Everything that happened in a deployment so far.
+    pub async fn events(&self, id: DeploymentId) -> Result<Vec<Event>, ClientError> {
+        self.get(&format!("/v1/deployments/{id}/log"), &()).await
     }
 
     /// Stop a deployment that has not committed, and revert it.
@@ -205,6 +210,14 @@ impl Client {
         let between = status.is_server_error();
         ClientError::Unexpected { address: self.address.clone(), what, between }
     }
+}
+
+/// Which deployments are listed.
+#[derive(Serialize)]
+struct Newest<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a ServiceName>,
+    limit: usize,
 }
 
 /// `?service=…` or nothing.

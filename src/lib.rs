@@ -18,3 +18,4 @@ pub mod registry;
 pub mod sqlite;
 pub mod stack;
 pub mod swarm;
+pub mod webhook;

@@ -10,6 +10,7 @@
 //! - `keeper`: the task that owns one proxy; `fleet`: all of them, behind the port
 
 mod certificates;
+mod check;
 mod command;
 mod error;
 mod fleet;
@@ -27,6 +28,7 @@ mod tcp;
 mod template;
 mod watch;
 
+pub use check::{check, check_template};
 pub use error::Error;
 pub use fleet::Fleet;
 pub use settings::{Kind, Settings};

@@ -1,7 +1,5 @@
 //! Reads bodies, queries and paths so that a mistake is answered with what and where.
 
-use std::collections::BTreeSet;
-
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
@@ -12,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::problem::Problem;
+use crate::document::nearest;
 use crate::model::{self, Draft};
 
 /// A JSON body. A key that is not understood is an error, as everywhere in Verdigris.
@@ -114,18 +113,9 @@ fn collect_strays(given: &Value, understood: &Value, path: &str, strays: &mut Ve
     }
 }
 
-/// Above this likeness a known key is offered for an unknown one; 0.7 catches a letter or two.
-const ALIKE: f64 = 0.7;
-
 fn describe<'a>(path: &str, key: &str, known: impl Iterator<Item = &'a String>) -> String {
-    let known: BTreeSet<&String> = known.collect();
-    let nearest = known
-        .into_iter()
-        .map(|name| (strsim::jaro_winkler(key, name), name))
-        .filter(|(likeness, _)| *likeness > ALIKE)
-        .max_by(|(left, _), (right, _)| left.total_cmp(right));
-    match nearest {
-        Some((_, name)) => format!("`{path}` is not known; did you mean `{name}`?"),
+    match nearest(key, known.map(String::as_str)) {
+        Some(name) => format!("`{path}` is not known; did you mean `{name}`?"),
         None => format!("`{path}` is not known"),
     }
 }

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Api;
 use super::audit::{self, Change};
-use super::auth::{Caller, Scope};
+use super::auth::Caller;
 use super::body::{Asked, Body, Named, Shape};
 use super::problem::Problem;
+use crate::config::Scope;
 use crate::deploy::control::{Refusal, Submitted};
 use crate::model::{DeploymentId, DeploymentView, Kind, OnDisconnect, Plan, Request, ServiceName};
 

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{self, KeepAlive, Sse};
@@ -13,10 +14,11 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Api;
-use super::auth::{Caller, Scope};
+use super::auth::Caller;
 use super::body::{Asked, Named};
 use super::deployments::readable;
 use super::problem::Problem;
+use crate::config::Scope;
 use crate::deploy::control::{Control, Refusal};
 use crate::model::{DeploymentId, Event, Happening};
 
@@ -68,6 +70,24 @@ pub(crate) async fn follow(
         sse::Event::default().id(event.seq.to_string()).data(json(&event))
     });
     Ok(answer(events, api.shutdown))
+}
+
+/// Everything that happened in a deployment so far.
+#[utoipa::path(
+    get, path = "/v1/deployments/{id}/log",
+    params(("id" = String, Path, description = "Its id")),
+    responses(
+        (status = 200, body = Vec<Event>),
+        (status = "4XX", description = "Refused", body = Refusal),
+    )
+)]
+pub(crate) async fn log(
+    State(api): State<Api>,
+    caller: Caller,
+    Named(id): Named<DeploymentId>,
+) -> Result<Json<Vec<Event>>, Problem> {
+    readable(&api, &caller, id).await?;
+    Ok(Json(api.control.events(id).await?))
 }
 
 /// Everything that happens in any deployment from now on.
@@ -126,11 +146,14 @@ fn answer(
 }
 
 /// `events` up to and with the deployment's end.
-fn until_end(events: impl Stream<Item = Event>) -> impl Stream<Item = Event> {
-    events.scan(false, |ended, event| {
-        let over = *ended;
-        *ended = matches!(event.what, Happening::Ended { .. });
-        std::future::ready((!over).then_some(event))
+fn until_end(
+    events: impl Stream<Item = Event> + Send + 'static,
+) -> impl Stream<Item = Event> + Send + 'static {
+    stream::unfold(Some(events.boxed()), |events| async {
+        let mut events = events?;
+        let event = events.next().await?;
+        let over = matches!(event.what, Happening::Ended { .. });
+        Some((event, (!over).then_some(events)))
     })
 }
 

@@ -8,8 +8,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::Api;
-use super::auth::{Caller, Scope};
+use super::auth::Caller;
 use super::problem::Problem;
+use crate::config::Scope;
 use crate::deploy::control::{Refusal, RefusalKind};
 
 /// Paths that stand outside of `/v1`. The first two say nothing worth hiding.

@@ -5,9 +5,10 @@ use axum::extract::State;
 use serde::Deserialize;
 
 use super::Api;
-use super::auth::{Caller, Scope};
+use super::auth::Caller;
 use super::body::{Asked, Named};
 use super::problem::Problem;
+use crate::config::Scope;
 use crate::deploy::control::{Finding, Refusal, Rendered};
 use crate::model::{ServiceName, Status};
 

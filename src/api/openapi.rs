@@ -43,6 +43,7 @@ fn paths() -> OpenApiRouter<Api> {
         .routes(routes!(deployments::reject))
         .routes(routes!(deployments::retry))
         .routes(routes!(events::follow))
+        .routes(routes!(events::log))
         .routes(routes!(events::watch))
         .routes(routes!(inspect::status))
         .routes(routes!(inspect::render))

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Api;
-use super::auth::{Caller, Scope};
+use super::auth::Caller;
 use super::body::Named;
 use super::deployments::MANY;
 use super::problem::Problem;
+use crate::config::Scope;
 use crate::deploy::control::{Refusal, RefusalKind};
 use crate::model::{
     Colour, DeploymentId, DeploymentView, Outcome, Registration, ReleaseId, ServiceName,

@@ -65,7 +65,8 @@ impl RegistryKind {
                 Ok(Self::Embedded(Arc::new(registry)))
             }
             RegistryConfig::Consul(consul) => {
-                let registry = Consul::new(&settings::consul(consul)).map_err(BuildError::Registry)?;
+                let registry =
+                    Consul::new(&settings::consul(consul)).map_err(BuildError::Registry)?;
                 Ok(Self::Consul(Arc::new(registry)))
             }
         }

@@ -89,6 +89,10 @@ impl Control for Daemon {
         self.engine.history(service, limit).await
     }
 
+    async fn events(&self, id: DeploymentId) -> Result<Vec<Event>, Refusal> {
+        self.engine.events(id).await
+    }
+
     async fn follow(
         &self,
         id: DeploymentId,

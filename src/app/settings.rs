@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use crate::api::auth::{Pattern, Scope, Token, TokenHash};
 use crate::config;
 use crate::docker;
 use crate::proxy;
@@ -14,10 +13,10 @@ const PROXIES: &str = "proxies";
 pub fn engine(engine: &config::Engine) -> docker::Settings {
     docker::Settings {
         host: engine.host.clone(),
-        tls: engine.tls.as_ref().map(|tls| docker::TlsFiles {
-            ca: tls.ca.clone(),
-            client: tls.identity.clone(),
-        }),
+        tls: engine
+            .tls
+            .as_ref()
+            .map(|tls| docker::TlsFiles { ca: tls.ca.clone(), client: tls.identity.clone() }),
         docker_config: engine.docker_config.clone(),
     }
 }
@@ -57,19 +56,5 @@ pub fn proxy(settings: &config::Proxy, state: &Path) -> proxy::Settings {
         ca: proxy.ca,
         certificates: proxy.certificates,
         user: proxy.user,
-    }
-}
-
-pub fn token(token: &config::Token) -> Token {
-    let scope = |scope: &config::Scope| match scope {
-        config::Scope::Read => Scope::Read,
-        config::Scope::Deploy => Scope::Deploy,
-        config::Scope::Operate => Scope::Operate,
-    };
-    Token {
-        name: token.name.clone(),
-        hash: TokenHash::new(token.hash),
-        scopes: token.scopes.iter().map(scope).collect(),
-        services: token.services.iter().map(Pattern::new).collect(),
     }
 }

@@ -2,7 +2,9 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use crate::app::ServeError;
 use crate::client::ClientError;
+use crate::document::LoadError;
 use crate::model::{DeploymentId, ExitCode, ServiceName};
 
 /// Why a command did not do what it was asked for.
@@ -10,6 +12,8 @@ use crate::model::{DeploymentId, ExitCode, ServiceName};
 pub(super) enum CliError {
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
     #[error("cannot read token file `{}`", path.display())]
     TokenFile {
         path: PathBuf,
@@ -42,6 +46,14 @@ pub(super) enum CliError {
         #[source]
         source: io::Error,
     },
+    #[error("proxy `{proxy}` would not take this: {problem}")]
+    Rendering { proxy: String, problem: String },
+    #[error("{0} of these would make deployments fail")]
+    Unwell(usize),
+    #[error("there is nothing to check here")]
+    NothingToCheck,
+    #[error("{0} of {1} files are wrong")]
+    Wrong(usize, usize),
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
     #[error("cannot start")]
@@ -50,10 +62,8 @@ pub(super) enum CliError {
     Output(#[source] io::Error),
     #[error("cannot write the answer as JSON")]
     Json(#[source] serde_json::Error),
-    #[error(transparent)]
-    Config(#[from] crate::config::LoadError),
-    #[error("the daemon stopped")]
-    Daemon(#[source] anyhow::Error),
+    #[error("the daemon cannot serve")]
+    Serve(#[from] ServeError),
 }
 
 impl CliError {
@@ -62,7 +72,8 @@ impl CliError {
         match self {
             Self::Client(error) => error.exit_code(),
             Self::OutOfSight { source, .. } => source.exit_code(),
-            Self::TokenFile { .. }
+            Self::Load(_)
+            | Self::TokenFile { .. }
             | Self::Token { .. }
             | Self::NoReference(_)
             | Self::Ambiguous { .. }
@@ -70,13 +81,16 @@ impl CliError {
             | Self::NothingUnderWay(_)
             | Self::NeverDeployed(_)
             | Self::NothingLive(_)
-            | Self::Config(_)
+            | Self::NothingToCheck
+            | Self::Wrong(..)
             | Self::Junit { .. } => ExitCode::Invalid,
-            Self::Signals(_)
-            | Self::Runtime(_)
-            | Self::Output(_)
-            | Self::Json(_)
-            | Self::Daemon(_) => ExitCode::Internal,
+            Self::Rendering { .. } => ExitCode::Proxy,
+            Self::Unwell(_) => ExitCode::Unreachable,
+            Self::Signals(_) | Self::Runtime(_) | Self::Output(_) | Self::Json(_) => {
+                ExitCode::Internal
+            }
+            Self::Serve(ServeError::Resume(_)) => ExitCode::Unreachable,
+            Self::Serve(_) => ExitCode::Invalid,
         }
     }
 
@@ -99,6 +113,11 @@ impl CliError {
             Self::NothingUnderWay(_) => "`verdigris history` shows what ended, with its id",
             Self::NeverDeployed(_) => "`verdigris status` lists the services",
             Self::NothingLive(_) => "`verdigris status` shows where its first deployment stands",
+            Self::Rendering { .. } => {
+                "correct the template; until then the last good one stays in force"
+            }
+            Self::NothingToCheck => "name stack files, configurations or templates",
+            Self::Unwell(_) => "do what stands beside each",
             Self::Junit { .. } => "name a file in a directory that exists and is writable",
             _ => return None,
         };

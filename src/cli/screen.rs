@@ -5,6 +5,7 @@ use console::Style;
 
 use super::clean::clean;
 use super::error::CliError;
+use crate::document::LoadError;
 use crate::model::Colour;
 
 /// Where output goes, and what can be shown there.
@@ -113,7 +114,14 @@ impl Screen {
         if matches!(error, CliError::Output(source) if source.kind() == io::ErrorKind::BrokenPipe) {
             return;
         }
-        self.labelled("error", Tone::Bad, &error.chain());
+        match error {
+            CliError::Load(LoadError::Invalid(problems)) => {
+                for problem in problems {
+                    self.labelled("error", Tone::Bad, &problem.to_string());
+                }
+            }
+            _ => self.labelled("error", Tone::Bad, &error.chain()),
+        }
         for line in error.details() {
             self.aside(&format!("  {line}"));
         }

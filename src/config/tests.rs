@@ -78,3 +78,70 @@ fn an_empty_file_has_every_default() {
     let socket = PathBuf::from(LISTEN.strip_prefix("unix:").unwrap());
     assert_eq!(config.daemon.listen, [Listen::Unix(socket)]);
 }
+
+/// What the reader answers to a key that nobody knows: all that it knows.
+fn known_keys(section: &str) -> Vec<String> {
+    let problems = read(&format!("{section}\nqqqq = 1\n")).unwrap_err();
+    let answer = problems.iter().find(|problem| problem.what.contains("qqqq")).unwrap();
+    let list = answer.remedy.strip_prefix("known here: ").unwrap_or_else(|| panic!("{answer}"));
+    list.split(", ").map(|key| key.trim_matches('`').to_owned()).collect()
+}
+
+#[test]
+fn every_key_is_documented_and_in_the_example() {
+    let documentation = include_str!("../config.rs");
+    let example = include_str!("../../compose/verdigris.toml");
+    let sections = ["[daemon]", "[swarm]", "[registry]", "[[proxy]]", "[[notify]]", "[[token]]"];
+    for section in sections {
+        for key in known_keys(section) {
+            assert!(documentation.contains(&format!("`{key}`")), "{section} {key}: documentation");
+            assert!(example.contains(&format!("{key} = ")), "{section} {key}: example");
+        }
+    }
+}
+
+#[test]
+fn what_is_left_open_about_engines_is_taken_from_the_environment() {
+    let set = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let path = Path::new("/etc/verdigris/verdigris.toml");
+    let tls = [
+        ("DOCKER_HOST", "tcp://10.0.0.1:2376"),
+        ("DOCKER_TLS_VERIFY", "1"),
+        ("DOCKER_CERT_PATH", "/certs"),
+    ];
+    let config = parse(path, "", set(&tls)).unwrap();
+    assert_eq!(config.swarm.host, "tcp://10.0.0.1:2376");
+    assert_eq!(config.swarm.tls.unwrap().ca, Some("/certs/ca.pem".into()));
+    let config = parse(path, "[swarm]\nhost = \"unix:///a\"", set(&tls)).unwrap();
+    assert_eq!((config.swarm.host.as_str(), config.swarm.tls), ("unix:///a", None));
+    let problems = parse(path, "", set(&[("DOCKER_HOST", "10.0.0.1")])).unwrap_err();
+    assert!(problems.to_string().contains("`DOCKER_HOST`"), "{problems}");
+}
+
+#[test]
+fn paths_begin_in_the_directory_of_the_file() {
+    let config = config("[daemon]\nstate = \"state\"\nlisten = [\"unix:run/v.sock\"]\n");
+    assert_eq!(config.daemon.state, PathBuf::from("/etc/verdigris/state"));
+    assert_eq!(config.daemon.listen, [Listen::Unix("/etc/verdigris/run/v.sock".into())]);
+}
+
+#[test]
+fn secrets_are_not_repeated() {
+    let text = r#"
+[swarm]
+host = "ssh://me:sesame@10.0.0.1"
+[[notify]]
+url = "ftp://example.com/sesame"
+[[token]]
+name = "jenkins"
+hash = "sesame"
+scopes = ["deploy"]
+"#;
+    let problems = read(text).unwrap_err();
+    assert_eq!(problems.len(), 3, "{problems}");
+    assert!(!problems.to_string().contains("sesame"), "{problems}");
+    let config = config("[[notify]]\nurl = \"https://example.com/sesame\"\n");
+    assert!(!format!("{config:?}").contains("sesame"));
+}

@@ -127,6 +127,9 @@ pub struct Rendered {
     pub proxy: String,
     /// The text; none when the template fails.
     pub text: Option<String>,
+    /// What is in force; none when there is no file yet.
+    #[serde(default)]
+    pub current: Option<String>,
     /// It differs from what is in force.
     pub differs: bool,
     /// Why it would not go live: template error with file, line and column, or the checker's words.
@@ -163,6 +166,9 @@ pub trait Control: Send + Sync {
         service: Option<&ServiceName>,
         limit: usize,
     ) -> Result<Vec<DeploymentView>, Refusal>;
+
+    /// Everything that happened in a deployment so far.
+    async fn events(&self, id: DeploymentId) -> Result<Vec<Event>, Refusal>;
 
     /// Everything that happened in a deployment after event `after`, then what happens, until its end.
     async fn follow(

@@ -350,6 +350,16 @@ impl Engine {
         lock(&self.inner.active).values().map(|active| active.request.service().clone()).collect()
     }
 
+    /// Everything that happened so far.
+    pub async fn events(&self, id: DeploymentId) -> Result<Vec<Event>, Refusal> {
+        let feed = lock(&self.inner.active).get(&id).map(|active| Arc::clone(&active.feed));
+        if let Some(feed) = feed {
+            return Ok(feed.so_far());
+        }
+        self.deployment(id).await?;
+        self.inner.world.log.events(id).await.map_err(|e| unavailable(&e))
+    }
+
     /// Everything after event `after`, then what happens, until the end.
     pub async fn follow(
         &self,

@@ -73,6 +73,12 @@ impl Feed {
         self.count.send_modify(|count| count.closed = true);
     }
 
+    /// All events so far.
+    #[must_use]
+    pub fn so_far(&self) -> Vec<Event> {
+        self.lock().clone()
+    }
+
     /// All events after `after`, then what comes, until the feed is closed.
     #[must_use]
     pub fn follow(self: &Arc<Self>, after: Option<u64>) -> BoxStream<'static, Event> {

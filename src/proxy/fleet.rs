@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
 
 use super::error::{Error, Result};
+use super::install;
 use super::keeper::{Change, Keeper};
 use super::probe;
 use super::settings::Settings;
@@ -37,18 +38,15 @@ impl Fleet {
     /// there is no such proxy.
     pub async fn render(&self, name: &str) -> Option<Rendered> {
         let keeper = self.keepers.iter().find(|keeper| keeper.settings().name == name)?;
-        let proxy = name.to_owned();
-        Some(match keeper.render().await {
-            Ok((rendition, refused, differs)) => Rendered {
-                proxy,
-                text: Some(rendition.text),
-                differs,
-                problem: refused.map(|error| in_full(&error)),
-            },
-            Err(error) => {
-                Rendered { proxy, text: None, differs: true, problem: Some(in_full(&error)) }
+        let (text, differs, problem) = match keeper.render().await {
+            Ok((rendition, refused, differs)) => {
+                (Some(rendition.text), differs, refused.map(|error| in_full(&error)))
             }
-        })
+            Err(error) => (None, true, Some(in_full(&error))),
+        };
+        // A file that cannot be read is a problem that `status` tells; here there is none to show.
+        let current = install::read(&keeper.settings().output).await.ok().flatten();
+        Some(Rendered { proxy: name.to_owned(), text, current, differs, problem })
     }
 
     /// Do `act` on every proxy at once; the first failure, by the order of the configuration, counts.

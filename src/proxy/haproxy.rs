@@ -48,33 +48,46 @@ impl Haproxy {
     }
 
     /// Order a reload and wait until every new connection is answered by a process that read
-    /// `generation`.
+    /// `generation`, which stands in `text`.
     pub async fn reload(&self, generation: &str, text: &str) -> Result<()> {
         let before = self.sockets.processes().await?;
         if let Some(pid) = before.first().and_then(|process| process.pid) {
             listeners::free(text, pid)?;
         }
-        let failed = self.sockets.failed_reloads().await?;
+        let master = self.sockets.master().await?;
         let deadline = Instant::now() + RELOAD_LIMIT;
-        loop {
-            self.order().await?;
-            let until = (Instant::now() + ORDER_AGAIN).min(deadline);
-            if self.replaced(&before, generation, failed, until).await? {
-                return Ok(());
-            }
+        self.order().await?;
+        let mut ordered = Instant::now();
+        while !self.is_replaced(&before, generation).await {
             if Instant::now() >= deadline {
-                let told = probe::generation(self.settings.status).await?;
-                return Err(Error::NotTaken {
-                    why: match told {
-                        Some(told) if told != generation => {
-                            format!("it tells generation {told} instead of {generation}")
-                        }
-                        _ => "its old process still accepts connections".to_owned(),
-                    },
-                    words: Vec::new(),
-                });
+                return Err(self.not_taken(generation).await);
             }
+            // The master's socket is away while it starts itself anew; then it has heard the order.
+            let now = self.sockets.master().await.unwrap_or_default();
+            if let (Some(before), Some(now)) = (master, now) {
+                if now.failed > before.failed {
+                    return Err(self.not_taken(generation).await);
+                }
+                if now.reloads == before.reloads && ordered.elapsed() > ORDER_AGAIN {
+                    tracing::info!(proxy = self.settings.name, "reload was lost: ordered again");
+                    self.order().await?;
+                    ordered = Instant::now();
+                }
+            }
+            sleep(LOOK_EVERY).await;
         }
+        Ok(())
+    }
+
+    async fn not_taken(&self, generation: &str) -> Error {
+        let why = match probe::generation(self.settings.status).await {
+            Ok(Some(told)) if told == generation => {
+                "its old process still accepts connections".to_owned()
+            }
+            Ok(Some(told)) => format!("it tells generation {told} instead of {generation}"),
+            _ => "it tells no generation".to_owned(),
+        };
+        Error::NotTaken { why, words: Vec::new() }
     }
 
     async fn order(&self) -> Result<()> {
@@ -85,36 +98,8 @@ impl Haproxy {
         if said.success {
             return Ok(());
         }
-        Err(Error::NotTaken { why: format!("`{}` failed", argv.join(" ")), words: said.lines })
-    }
-
-    /// Whether, before `until`, the generation is told and no process of `before` accepts any more.
-    async fn replaced(
-        &self,
-        before: &[Process],
-        wanted: &str,
-        failed: Option<u64>,
-        until: Instant,
-    ) -> Result<bool> {
-        loop {
-            if self.is_replaced(before, wanted).await {
-                return Ok(true);
-            }
-            // The master's socket is away for moments while it starts itself anew.
-            let now = self.sockets.failed_reloads().await.ok().flatten();
-            if let (Some(before), Some(now)) = (failed, now)
-                && now > before
-            {
-                return Err(Error::NotTaken {
-                    why: "its master process counts the reload as failed".to_owned(),
-                    words: Vec::new(),
-                });
-            }
-            if Instant::now() >= until {
-                return Ok(false);
-            }
-            sleep(LOOK_EVERY).await;
-        }
+        let why = format!("`{}` failed", argv.join(" "));
+        Err(Error::NotTaken { why, words: said.lines })
     }
 
     async fn is_replaced(&self, before: &[Process], wanted: &str) -> bool {

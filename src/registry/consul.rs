@@ -10,6 +10,15 @@
 //! could not take over. They carry no health check for the same reason: an instance is registered
 //! while the daemon observes it healthy where it runs, and a check run by some agent would judge from
 //! another place.
+//!
+//! With ACLs the token needs, for the prefix `verdigris`:
+//!
+//! ```hcl
+//! key_prefix "verdigris/" { policy = "write" }
+//! node "verdigris"        { policy = "write" }
+//! service_prefix ""       { policy = "write" }
+//! session_prefix ""       { policy = "write" } # for leases only
+//! ```
 
 mod client;
 mod diff;
@@ -17,6 +26,7 @@ mod doctor;
 mod error;
 mod image;
 mod layout;
+mod lease;
 mod settings;
 mod token;
 mod txn;
@@ -34,7 +44,10 @@ use diff::Diff;
 use error::CallError;
 use image::{Held, Image, Listed, Member, Pair};
 use layout::Layout;
+use lease::Fences;
+use txn::Operation;
 
+pub use lease::{Lease, Session};
 pub use settings::{Settings, SettingsError};
 
 /// How often a write starts over when somebody else changes the same keys at the same time. The
@@ -45,12 +58,17 @@ const ATTEMPTS: usize = 4;
 pub struct Consul {
     client: Client,
     layout: Layout,
+    fences: Fences,
 }
 
 impl Consul {
     /// By these settings. Reads the files that they name; does not connect.
     pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        Ok(Self { client: Client::new(settings)?, layout: Layout::new(&settings.prefix)? })
+        Ok(Self {
+            client: Client::new(settings)?,
+            layout: Layout::new(&settings.prefix)?,
+            fences: Fences::default(),
+        })
     }
 
     fn failed(&self, error: CallError, operation: String) -> PortError {
@@ -63,7 +81,7 @@ impl Consul {
         let (colour, route) = (self.layout.colour(service), self.layout.route(service));
         let health = format!("health/service/{service}");
         let (members, colour, route) = tokio::try_join!(
-            self.client.get::<Vec<Member>>(&health, &[]),
+            self.client.get_consistent::<Vec<Member>>(&health, &[]),
             self.client.key(&colour),
             self.client.key(&route),
         )?;
@@ -84,8 +102,8 @@ impl Consul {
         let node = format!("catalog/node/{}", self.layout.node());
         let keys = format!("kv/{}", self.layout.services());
         let (listed, keys, ()) = tokio::try_join!(
-            self.client.get::<Option<Listed>>(&node, &[]),
-            self.client.get::<Vec<Pair>>(&keys, &[("recurse", "")]),
+            self.client.get_consistent::<Option<Listed>>(&node, &[]),
+            self.client.get_consistent::<Vec<Pair>>(&keys, &[("recurse", "")]),
             self.may_list(),
         )?;
         let entries = listed.value.flatten().map(|listed| listed.services);
@@ -93,21 +111,31 @@ impl Consul {
         Ok(image::by_service(&self.layout, entries, keys.value.unwrap_or_default()))
     }
 
-    async fn make_equal(
-        &self,
-        service: &ServiceName,
-        wanted: &Image,
-    ) -> Result<Result<(), CallError>, CallError> {
-        let mut stale = None;
-        for _ in 0..ATTEMPTS {
+    /// Write what differs. Somebody else's change of a key meanwhile makes it start over.
+    async fn make_equal(&self, service: &ServiceName, wanted: &Image) -> Result<(), CallError> {
+        let fence = self.fences.of(&self.layout, service);
+        let mut attempt = 1;
+        loop {
             let held = self.held(service).await?;
             let diff = Diff::between(&held.image, wanted);
-            match txn::commit(&self.client, &self.layout, &diff, &held.indices).await {
-                Err(error) if error.is_stale() => stale = Some(error),
-                other => return other.map(Ok),
+            let done = self.commit(&diff, &held, fence.as_ref()).await;
+            match done {
+                Err(error) if error.is_stale() && attempt < ATTEMPTS => attempt += 1,
+                done => return done,
             }
         }
-        Ok(stale.map_or(Ok(()), Err))
+    }
+
+    async fn commit(
+        &self,
+        diff: &Diff,
+        held: &Held,
+        fence: Option<&Operation>,
+    ) -> Result<(), CallError> {
+        for transaction in txn::transactions(&self.layout, diff, &held.indices, fence) {
+            txn::run(&self.client, &transaction).await?;
+        }
+        Ok(())
     }
 }
 
@@ -147,13 +175,8 @@ impl Registry for Consul {
         let operation = format!("write service `{service}` to Consul");
         let wanted = Image::encode(&self.layout, service, record)
             .map_err(|error| PortError::new(Trouble::Invalid, &operation).because(error))?;
-        match self.make_equal(service, &wanted).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(stale)) => Err(PortError::new(Trouble::Conflict, operation)
-                .because(stale)
-                .remedy("somebody else keeps changing the same keys: run one daemon per prefix")),
-            Err(error) => Err(self.failed(error, operation)),
-        }
+        let written = self.make_equal(service, &wanted).await;
+        written.map_err(|error| self.failed(error, operation))
     }
 
     async fn changes(&self) -> PortResult<BoxStream<'static, ()>> {

@@ -137,6 +137,9 @@ async fn answer(
         tokio::spawn(echo(request, active));
         let builder = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
         let builder = builder.header(header::CONNECTION, "upgrade");
+        // The answer to the key of RFC 6455's example, which the test sends.
+        let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+        let builder = builder.header(header::SEC_WEBSOCKET_ACCEPT, accept);
         builder.header(header::UPGRADE, "websocket").body(whole(""))
     } else if path.contains("/slow/") {
         tokio::time::sleep(Duration::from_millis(millis())).await;

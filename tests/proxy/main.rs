@@ -7,4 +7,5 @@ mod backend;
 mod basics;
 mod client;
 mod failures;
+mod public;
 mod world;

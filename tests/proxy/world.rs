@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -48,9 +49,19 @@ macro_rules! world {
 }
 pub(crate) use world;
 
-/// A port that nobody listens on.
+/// A port that nobody listens on. Not one that the kernel gives away: those are also what clients
+/// connect from, and one of theirs could take it before the proxy does.
 pub fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 200).unwrap() * 100;
+    for _ in 0..20_000 {
+        let port = 10_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("no port is free");
 }
 
 pub fn name(text: &str) -> ServiceName {
@@ -59,6 +70,9 @@ pub fn name(text: &str) -> ServiceName {
 
 impl World {
     pub fn new(kind: Kind) -> Option<Self> {
+        // What keepers log is shown with a failed test.
+        let ours = tracing_subscriber::EnvFilter::new("verdigris=debug");
+        let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter(ours).try_init();
         let program = program(kind)?;
         let directory = tempfile::tempdir().unwrap();
         // The proxies' workers run as somebody else.
@@ -247,6 +261,7 @@ fn program(kind: Kind) -> Option<PathBuf> {
 fn certificates(directory: &Path) {
     let authority_key = rcgen::KeyPair::generate().unwrap();
     let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "test authority");
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let ca = authority.self_signed(&authority_key).unwrap();
     fs::write(directory.join("ca.pem"), ca.pem()).unwrap();

@@ -127,7 +127,9 @@ fn reverted(ended: &Ended, before: &Picture, after: &Picture) -> Result<(), Stri
 }
 
 fn next_release(world: &World, point: usize) -> Request {
-    request(&quick(world, if point % 4 < 2 { "3.0" } else { "1.0" }).set("POINT", &point.to_string()))
+    request(
+        &quick(world, if point % 4 < 2 { "3.0" } else { "1.0" }).set("POINT", &point.to_string()),
+    )
 }
 
 fn broken_release(world: &World, point: usize) -> Request {

@@ -103,9 +103,7 @@ const BEFORE_THE_SWITCH: &[Case] = &[
     },
     Case {
         name: "the pre-integration gate hangs",
-        breaks: |stack, world| {
-            stack.gate("pre_integration", &[container_for(world, "hang", "2s")])
-        },
+        breaks: |stack, world| stack.gate("pre_integration", &[container_for(world, "hang", "2s")]),
         exit: 11,
         step: Step::PreIntegration,
         tells: &["gate `container-1`", "not passed after 2s"],
@@ -130,7 +128,8 @@ const AFTER_THE_SWITCH: &[Case] = &[
     Case {
         name: "wrong answers",
         breaks: |stack, _| {
-            let gate = json!({ "http": { "path": "/api/v1/books", "body": "Harper Lee of Nowhere" } });
+            let gate =
+                json!({ "http": { "path": "/api/v1/books", "body": "Harper Lee of Nowhere" } });
             stack.gate("post_integration", &[gate])
         },
         exit: 12,
@@ -178,9 +177,7 @@ const WITH_ERRORS: &[Case] = &[
     },
     Case {
         name: "an instance dies while it bakes",
-        breaks: |stack, _| {
-            stack.fault("exit-after=3").asking("bake", json!({ "for": "20s" }))
-        },
+        breaks: |stack, _| stack.fault("exit-after=3").asking("bake", json!({ "for": "20s" })),
         exit: 12,
         step: Step::Bake,
         tells: &["books-ms-green", "lost the catalogue while serving"],
@@ -260,9 +257,7 @@ async fn with_errors_in_public_with_the_embedded_registry() {
 async fn a_private_registry_of_images_is_used_with_its_credentials() {
     let login = tempfile::tempdir().unwrap();
     let line = format!("docker_config = \"{}\"\n", login.path().display());
-    let change = |config: String| {
-        config.replace("[swarm]\n", &format!("[swarm]\n{line}"))
-    };
+    let change = |config: String| config.replace("[swarm]\n", &format!("[swarm]\n{line}"));
     let Some(world) = World::with(Registry::Embedded, Proxy::Nginx, change).await else { return };
     let registry = world.bed.env("TESTBED_PRIVATE_IMAGES");
     let stack = Stack::new("books-ms", &format!("{registry}/books-ms:1.0"));
@@ -278,7 +273,10 @@ async fn a_first_release_that_fails_leaves_nothing() {
     for (fault, exit) in [("never-healthy", 10), ("right-only-direct", 12)] {
         let ended = world.deploy(&world.books("1.0").fault(fault)).await;
         assert_eq!(ended.exit(), exit, "{}", ended.story());
-        world.settles_as(&before).await.unwrap_or_else(|difference| panic!("{fault}: {difference}"));
+        world
+            .settles_as(&before)
+            .await
+            .unwrap_or_else(|difference| panic!("{fault}: {difference}"));
     }
 }
 

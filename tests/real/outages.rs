@@ -169,9 +169,9 @@ async fn instances_killed_one_by_one_are_replaced() {
             let running = now.parts("running ").count();
             let back = running == 3 && now.part(&format!("running {victim}")).is_none();
             let entries = now.parts("catalog books-ms ").count();
-            let new = now.parts("catalog books-ms ").any(|(id, _)| {
-                !before.parts("catalog books-ms ").any(|(old, _)| old == id)
-            });
+            let new = now
+                .parts("catalog books-ms ")
+                .any(|(id, _)| !before.parts("catalog books-ms ").any(|(old, _)| old == id));
             if back && entries == 3 && new {
                 break;
             }

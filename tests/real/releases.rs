@@ -115,7 +115,9 @@ fn entries(world: &World, picture: &Picture) -> Vec<(&'static str, &'static str,
 
 fn bare_colour(world: &World, picture: &Picture) -> String {
     match world.registry {
-        Registry::Consul => picture.part("key verdigris/services/books-ms/colour").unwrap().to_owned(),
+        Registry::Consul => {
+            picture.part("key verdigris/services/books-ms/colour").unwrap().to_owned()
+        }
         Registry::Embedded => {
             let row = picture.part("row services books-ms").unwrap();
             row.lines().next().unwrap().to_owned()

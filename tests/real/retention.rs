@@ -7,7 +7,8 @@ use crate::support::world::rollback;
 use crate::support::{Proxy, Registry, Traffic, World};
 
 fn replicas(picture: &crate::support::Picture, colour: &str) -> Option<u64> {
-    let spec: Value = serde_json::from_str(picture.part(&format!("service books-ms-{colour}"))?).unwrap();
+    let spec: Value =
+        serde_json::from_str(picture.part(&format!("service books-ms-{colour}"))?).unwrap();
     Some(spec["Mode"]["Replicated"]["Replicas"].as_u64().unwrap_or(0))
 }
 

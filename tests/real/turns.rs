@@ -78,7 +78,8 @@ async fn twenty_services_at_once_all_commit_with_few_reloads() {
         .collect();
     let begun = Instant::now();
     let before = reloads(&world).await;
-    let ended = futures_util::future::join_all(stacks.iter().map(|stack| world.deploy(stack))).await;
+    let ended =
+        futures_util::future::join_all(stacks.iter().map(|stack| world.deploy(stack))).await;
     for ended in ended {
         ended.committed();
     }

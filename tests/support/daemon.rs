@@ -10,9 +10,10 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use verdigris::api::auth::{Auth, Pattern, Scope, Token, TokenHash};
+use verdigris::api::auth::{Auth, hash};
 use verdigris::api::{Listener, Surroundings, router, serve};
 use verdigris::client::{Client, DaemonAddress};
+use verdigris::config::{Scope, Token};
 
 use super::fake::{Fake, Shared};
 
@@ -111,9 +112,9 @@ fn metrics() -> Registry {
 fn tokens() -> Vec<Token> {
     let token = |text: &str, scopes: &[Scope], services: &[&str]| Token {
         name: text.trim_end_matches("-token").to_owned(),
-        hash: TokenHash::of(text),
-        scopes: scopes.iter().copied().collect(),
-        services: services.iter().map(|text| Pattern::new(*text)).collect(),
+        hash: hash(text),
+        scopes: scopes.to_vec(),
+        services: services.iter().map(|text| (*text).to_owned()).collect(),
     };
     vec![
         token(READ, &[Scope::Read], &[]),

@@ -276,6 +276,11 @@ impl Control for Shared {
         Ok(views.take(limit).collect())
     }
 
+    async fn events(&self, id: DeploymentId) -> Result<Vec<Event>, Refusal> {
+        self.0.known(id)?;
+        Ok(self.0.state().deployments[&id].events.clone())
+    }
+
     async fn follow(
         &self,
         id: DeploymentId,

@@ -1,17 +1,22 @@
 //! The master socket and the runtime socket.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::proxy::error::{Error, Result};
 use crate::proxy::settings::Settings;
 
 /// One command; a thousand services' servers are listed within 20 ms.
 const LIMIT: Duration = Duration::from_secs(3);
+
+/// How long nobody may listen, and from one try to the next.
+const PATIENCE: Duration = Duration::from_millis(800);
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Longest answer: a hundred thousand servers.
 const MOST_BYTES: u64 = 32 << 20;
@@ -26,6 +31,15 @@ pub(crate) struct Process {
     pub pid: Option<i32>,
     /// It was replaced and finishes what it has.
     pub old: bool,
+}
+
+/// What the master process counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Master {
+    /// Reloads that it has begun.
+    pub reloads: u64,
+    /// Those of them that failed.
+    pub failed: u64,
 }
 
 /// How commands get to the processes.
@@ -66,15 +80,12 @@ impl Sockets {
         Err(Error::NotRunning { why: "its master process has no worker".to_owned() })
     }
 
-    /// How many reloads the master counts as failed; none when there is no master socket.
-    pub async fn failed_reloads(&self) -> Result<Option<u64>> {
-        let Some(master) = &self.master else {
-            return Ok(None);
-        };
-        let listed = exchange(master, "show proc").await?;
-        let count = listed.split("[failed:").nth(1);
-        let count = count.and_then(|rest| rest.split(']').next());
-        Ok(count.and_then(|count| count.trim().parse().ok()))
+    /// What the master process counts; none when there is no master socket.
+    pub async fn master(&self) -> Result<Option<Master>> {
+        match &self.master {
+            Some(master) => Ok(parse_master(&exchange(master, "show proc").await?)),
+            None => Ok(None),
+        }
     }
 
     /// Ask the master to read its configuration again.
@@ -150,9 +161,20 @@ pub(crate) fn refused(command: &str, answer: &str) -> Error {
 
 async fn exchange(path: &Path, command: &str) -> Result<String> {
     let failed = |source| Error::Socket { path: path.to_owned(), source };
-    let exchanged = timeout(LIMIT, talk(path, command)).await;
-    let exchanged = exchanged.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-    exchanged.map_err(failed)
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let exchanged = timeout(LIMIT, talk(path, command)).await;
+        let exchanged = exchanged.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
+        match exchanged {
+            Err(error) if is_away(&error) && Instant::now() < deadline => sleep(AGAIN).await,
+            exchanged => return exchanged.map_err(failed),
+        }
+    }
+}
+
+/// Nobody listens: the socket of a master that starts itself anew is away for moments.
+fn is_away(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound)
 }
 
 async fn talk(path: &Path, command: &str) -> std::io::Result<String> {
@@ -164,6 +186,15 @@ async fn talk(path: &Path, command: &str) -> std::io::Result<String> {
     let mut answer = Vec::new();
     stream.take(MOST_BYTES).read_to_end(&mut answer).await?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// The line `<pid> master <reloads> [failed: <failed>] …` of `show proc`.
+fn parse_master(listed: &str) -> Option<Master> {
+    let fields = |line: &'_ str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let line =
+        listed.lines().map(fields).find(|line| line.get(1).is_some_and(|t| t == "master"))?;
+    let failed = line.get(4).and_then(|failed| failed.trim_end_matches(']').parse().ok());
+    Some(Master { reloads: line.get(2)?.parse().ok()?, failed: failed.unwrap_or(0) })
 }
 
 /// The lines of `show proc`: `<pid> worker …`, those after `# old workers` replaced.
@@ -197,6 +228,7 @@ mod tests {
             1233  worker  3  0d00h00m43s  2.6.12\n\
             # programs\n";
         let process = |pid, old| Process { pid: Some(pid), old };
+        assert_eq!(parse_master(listed), Some(Master { reloads: 5, failed: 0 }));
         assert_eq!(parse_processes(listed), [process(1271, false), process(1233, true)]);
     }
 }

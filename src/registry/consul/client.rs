@@ -85,9 +85,20 @@ impl Client {
         self.token.file()
     }
 
+    /// As [`Client::get`], and surely of what is so now. By default a server that has just become the
+    /// leader answers before it has caught up with what it knows: after a restart it would say that
+    /// there is nothing at all.
+    pub(super) async fn get_consistent<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Answer<T>, CallError> {
+        self.get(path, &[query, &[("consistent", "")]].concat()).await
+    }
+
     /// One key; none if it does not exist.
     pub(super) async fn key(&self, key: &str) -> Result<Option<Pair>, CallError> {
-        let pairs: Answer<Vec<Pair>> = self.get(&format!("kv/{key}"), &[]).await?;
+        let pairs: Answer<Vec<Pair>> = self.get_consistent(&format!("kv/{key}"), &[]).await?;
         Ok(pairs.value.into_iter().flatten().next())
     }
 
@@ -116,10 +127,15 @@ impl Client {
         self.understand(&raw)
     }
 
-    pub(super) async fn put(&self, path: &str, body: &impl Serialize) -> Result<(), CallError> {
+    pub(super) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Answer<T>, CallError> {
         let body = serde_json::to_vec(body).map_err(|error| CallError::Request(error.into()))?;
-        let method = Method::PUT;
-        self.call(&Call { method, path, body: Some(body.into()), ..Call::GET }).await.map(drop)
+        let (method, body) = (Method::PUT, Some(body.into()));
+        let raw = self.call(&Call { method, path, body, ..Call::GET }).await?;
+        self.understand(&raw)
     }
 
     fn understand<T: DeserializeOwned>(&self, raw: &Raw) -> Result<Answer<T>, CallError> {

@@ -58,7 +58,7 @@ impl Consul {
         let objections = match txn::run(&self.client, &trial).await {
             Err(CallError::RolledBack(objections)) => objections,
             Err(error) => return Err(error),
-            Ok(()) => Vec::new(),
+            Ok(_) => Vec::new(),
         };
         let denied = objections.iter().filter(|objection| objection.is_denied());
         let missing: Vec<_> = denied

@@ -43,6 +43,16 @@ impl CallError {
             if !objections.is_empty() && objections.iter().all(Objection::is_stale))
     }
 
+    /// Another daemon has taken the service over.
+    pub(super) fn is_fenced(&self) -> bool {
+        matches!(self, Self::RolledBack(objections) if objections.iter().any(Objection::is_fence))
+    }
+
+    /// Another session has the lock.
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self, Self::RolledBack(objections) if objections.iter().any(Objection::is_held))
+    }
+
     /// The token is missing, unknown, or without the right.
     pub(super) fn is_denied(&self) -> bool {
         match self {
@@ -61,7 +71,9 @@ impl CallError {
                 Trouble::Unreachable
             }
             Self::Refused { .. } | Self::Nonsense { .. } | Self::Request(_) => Trouble::Invalid,
-            Self::RolledBack(_) if self.is_stale() => Trouble::Conflict,
+            Self::RolledBack(_) if self.is_stale() || self.is_fenced() || self.is_held() => {
+                Trouble::Conflict
+            }
             Self::RolledBack(_) => Trouble::Other,
         }
     }
@@ -69,6 +81,12 @@ impl CallError {
     pub(super) fn remedy(&self, client: &Client, layout: &Layout) -> Option<String> {
         Some(match self {
             _ if self.is_denied() => Self::denied(client, layout),
+            _ if self.is_stale() => "somebody else keeps changing the same keys: run one daemon per \
+                                     prefix"
+                .to_owned(),
+            _ if self.is_fenced() => "the lease on the service is lost: another daemon has it, or \
+                                      Consul was away for too long"
+                .to_owned(),
             Self::Reach { source, .. } if is_tls(source) => {
                 "check the files in `[registry]`: `ca` is the authority of Consul's certificate, `cert` \
                  and `key` are ours, if Consul wants one"

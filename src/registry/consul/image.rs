@@ -62,6 +62,9 @@ pub(super) struct Pair {
     #[serde(default, deserialize_with = "bytes")]
     pub(super) value: Vec<u8>,
     pub(super) modify_index: u64,
+    /// Who has locked it.
+    #[serde(default)]
+    pub(super) session: Option<String>,
 }
 
 fn or_null<'de, D, T>(deserializer: D) -> Result<T, D::Error>

@@ -57,6 +57,11 @@ impl Layout {
         format!("{}{service}/route", self.services)
     }
 
+    /// The key that a lease locks.
+    pub(super) fn lock(&self, service: &ServiceName) -> String {
+        format!("{}/locks/{service}", self.prefix)
+    }
+
     /// What `key` is, if it is one of ours.
     pub(super) fn leaf(&self, key: &str) -> Option<(ServiceName, Leaf)> {
         let (service, leaf) = key.strip_prefix(&self.services)?.split_once('/')?;

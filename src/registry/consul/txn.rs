@@ -6,10 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::client::Client;
+use super::client::{Answer, Client};
 use super::diff::Diff;
 use super::error::CallError;
-use super::image::Entry;
+use super::image::{Entry, Pair};
 use super::layout::Layout;
 
 /// Most operations in one transaction that every version of Consul takes.
@@ -57,6 +57,8 @@ pub(super) struct KeyOperation {
     key: String,
     value: String,
     index: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
 }
 
 impl Operation {
@@ -101,52 +103,87 @@ impl Operation {
         Self::key("check-index", key, &[], index)
     }
 
+    /// Fails, and the transaction with it, unless `session` has locked the key.
+    pub(super) fn check_lock(key: &str, session: &str) -> Self {
+        Self::locking("check-session", key, &[], session)
+    }
+
+    /// Lock the key for `session`; fails if another one has.
+    pub(super) fn lock(key: &str, value: &[u8], session: &str) -> Self {
+        Self::locking("lock", key, value, session)
+    }
+
+    /// Unlock it; fails unless `session` has locked it.
+    pub(super) fn unlock(key: &str, session: &str) -> Self {
+        Self::locking("unlock", key, &[], session)
+    }
+
+    /// Whatever its index.
+    pub(super) fn delete(key: &str) -> Self {
+        Self::key("delete", key, &[], 0)
+    }
+
     fn key(verb: &'static str, key: &str, value: &[u8], index: u64) -> Self {
-        Self::Key(KeyOperation { verb, key: key.to_owned(), value: STANDARD.encode(value), index })
+        let (key, value) = (key.to_owned(), STANDARD.encode(value));
+        Self::Key(KeyOperation { verb, key, value, index, session: None })
+    }
+
+    fn locking(verb: &'static str, key: &str, value: &[u8], session: &str) -> Self {
+        let (key, value) = (key.to_owned(), STANDARD.encode(value));
+        Self::Key(KeyOperation { verb, key, value, index: 0, session: Some(session.to_owned()) })
     }
 }
 
 /// The transactions that do `diff`: one, unless the service is larger than a transaction may be. Then
-/// instances are put before the route is published, and removed after.
+/// instances are put before the route is published, and removed after. Each begins with `fence`, if
+/// there is one.
 pub(super) fn transactions(
     layout: &Layout,
     diff: &Diff,
     indices: &BTreeMap<String, u64>,
+    fence: Option<&Operation>,
 ) -> Vec<Vec<Operation>> {
+    let largest = LARGEST - usize::from(fence.is_some());
     let index = |key: &String| indices.get(key).copied().unwrap_or(0);
     let put = |entry: &Entry| Operation::put(layout, entry.clone());
-    let puts: Vec<_> = diff.put.iter().map(put).collect();
-    let set = diff.set.iter().map(|(key, value)| Operation::set(key, value, index(key)));
-    let unset = diff.unset.iter().map(|key| Operation::unset(key, index(key)));
+    let set = |(key, value): (&String, &Vec<u8>)| Operation::set(key, value, index(key));
+    let unset = |key: &String| Operation::unset(key, index(key));
     let remove = |entry: &Entry| Operation::remove(layout, entry.clone());
-    let mut rest: Vec<_> = set.chain(unset).collect();
-    rest.extend(diff.remove.iter().map(remove));
 
+    let puts: Vec<_> = diff.put.iter().map(put).collect();
+    let keys = diff.set.iter().map(set).chain(diff.unset.iter().map(unset));
+    let mut rest: Vec<_> = keys.chain(diff.remove.iter().map(remove)).collect();
     let mut transactions: Vec<Vec<Operation>> =
-        puts.chunks(LARGEST - 1).map(|puts| [&[Operation::node(layout)], puts].concat()).collect();
+        puts.chunks(largest - 1).map(|puts| [&[Operation::node(layout)], puts].concat()).collect();
     match transactions.last_mut() {
-        Some(last) if last.len() + rest.len() <= LARGEST => last.append(&mut rest),
-        _ => transactions.extend(rest.chunks(LARGEST).map(<[_]>::to_vec)),
+        Some(last) if last.len() + rest.len() <= largest => last.append(&mut rest),
+        _ => transactions.extend(rest.chunks(largest).map(<[_]>::to_vec)),
+    }
+    if let Some(fence) = fence {
+        for transaction in &mut transactions {
+            transaction.insert(0, fence.clone());
+        }
     }
     transactions
 }
 
-/// Do `diff`, unless a key has changed since it was at its index.
-pub(super) async fn commit(
-    client: &Client,
-    layout: &Layout,
-    diff: &Diff,
-    indices: &BTreeMap<String, u64>,
-) -> Result<(), CallError> {
-    for transaction in transactions(layout, diff, indices) {
-        run(client, &transaction).await?;
-    }
-    Ok(())
+/// Do all of `operations`, or none. Answers the keys that were written.
+pub(super) async fn run(client: &Client, operations: &[Operation]) -> Result<Vec<Pair>, CallError> {
+    let done: Answer<Done> = client.put("txn", &operations).await?;
+    let results = done.value.and_then(|done| done.results).unwrap_or_default();
+    Ok(results.into_iter().filter_map(|result| result.key).collect())
 }
 
-/// Do all of `operations`, or none.
-pub(super) async fn run(client: &Client, operations: &[Operation]) -> Result<(), CallError> {
-    client.put("txn", &operations).await.map(drop)
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Done {
+    results: Option<Vec<DoneOperation>>,
+}
+
+#[derive(Deserialize)]
+struct DoneOperation {
+    #[serde(rename = "KV")]
+    key: Option<Pair>,
 }
 
 /// Why Consul did not do an operation.
@@ -162,6 +199,16 @@ pub(super) struct Objection {
 impl Objection {
     pub(super) fn is_stale(&self) -> bool {
         self.what.contains("index is stale")
+    }
+
+    /// The fence did not hold: a session has lost its lock.
+    pub(super) fn is_fence(&self) -> bool {
+        self.what.contains("session check") || self.what.contains("check session")
+    }
+
+    /// Another session has the lock.
+    pub(super) fn is_held(&self) -> bool {
+        self.what.contains("lock is already held")
     }
 
     pub(super) fn is_denied(&self) -> bool {

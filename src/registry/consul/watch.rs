@@ -78,8 +78,27 @@ async fn follow(
             // Full: the hint that stands there will do.
             let _ = hints.try_send(());
         }
-        // An index that goes backwards tells of a restored or replaced Consul: begin anew.
-        index = if next < index { 0 } else { next };
+        index = from(index, next);
         pace.await;
+    }
+}
+
+/// Where to go on from after an answer at `next`. An index that goes backwards tells of a restored or
+/// replaced Consul: begin anew. One of 0 would not wait at all, and must never be asked for else.
+fn from(index: u64, next: u64) -> u64 {
+    if next < index { 0 } else { next.max(1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::from;
+
+    #[test]
+    fn an_index_only_grows_or_begins_anew() {
+        assert_eq!(from(5, 5), 5);
+        assert_eq!(from(5, 9), 9);
+        assert_eq!(from(5, 4), 0);
+        assert_eq!(from(0, 4), 4);
+        assert_eq!(from(0, 0), 1);
     }
 }

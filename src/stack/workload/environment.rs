@@ -7,6 +7,9 @@ use super::super::compose::{EnvFile, Service};
 use super::super::dotenv;
 use super::Surroundings;
 
+/// Variables that tell an instance who it is; Verdigris sets them.
+const OURS: [&str; 3] = ["VERDIGRIS_SERVICE", "VERDIGRIS_COLOUR", "VERDIGRIS_RELEASE"];
+
 /// The environment: env files in their order, then `environment` over them. A name without a value
 /// takes its value from the deploying environment, and is left out when it has none there.
 pub(super) fn environment(
@@ -15,15 +18,23 @@ pub(super) fn environment(
     problems: &mut Problems,
 ) -> BTreeMap<String, String> {
     let mut environment = BTreeMap::new();
-    let files = service.env_file.0.iter();
-    let from_files = files.flat_map(|file| lines(file, around, problems)).collect::<Vec<_>>();
-    let own = service.environment.0.iter();
-    let own = own.map(|pair| (pair.key.value.clone(), pair.value.clone()));
-    for (name, value) in from_files.into_iter().chain(own) {
-        match value.or_else(|| around.variables.get(&name).map(str::to_owned)) {
-            Some(value) => environment.insert(name, value),
-            None => environment.remove(&name),
+    let mut set = |name: &str, value: Option<&str>, place, problems: &mut Problems| {
+        if OURS.contains(&name) {
+            let what = format!("`{name}` is set by Verdigris itself");
+            problems.report(place, what, "choose another name");
+        }
+        match value.or_else(|| around.variables.get(name)) {
+            Some(value) => environment.insert(name.to_owned(), value.to_owned()),
+            None => environment.remove(name),
         };
+    };
+    for file in &service.env_file.0 {
+        for (name, value) in lines(file, around, problems) {
+            set(&name, value.as_deref(), &file.path.place, problems);
+        }
+    }
+    for pair in &service.environment.0 {
+        set(&pair.key, pair.value.as_deref(), &pair.key.place, problems);
     }
     environment
 }

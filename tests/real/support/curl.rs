@@ -8,10 +8,8 @@ use serde_json::Value;
 /// A client over the unix socket at `path`, or over TCP.
 pub fn client(path: Option<&Path>) -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = reqwest::Client::builder()
-        .tls_certs_only([])
-        .no_proxy()
-        .timeout(Duration::from_secs(20));
+    let builder =
+        reqwest::Client::builder().tls_certs_only([]).no_proxy().timeout(Duration::from_secs(20));
     match path {
         Some(path) => builder.unix_socket(path.to_owned()),
         None => builder,

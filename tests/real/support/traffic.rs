@@ -59,8 +59,13 @@ impl Traffic {
                 });
             }
         }
-        let config =
-            Config { targets, groups, delay: Duration::from_secs(1), length: STREAM, ..Config::default() };
+        let config = Config {
+            targets,
+            groups,
+            delay: Duration::from_secs(1),
+            length: STREAM,
+            ..Config::default()
+        };
         let strict_may_lose = world.proxy != Proxy::Haproxy;
         Self { load: Load::start(config).unwrap(), kinds, strict_may_lose }
     }

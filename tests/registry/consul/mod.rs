@@ -2,6 +2,7 @@
 
 mod foreign;
 mod layout;
+mod leases;
 mod rights;
 mod trouble;
 mod watching;
