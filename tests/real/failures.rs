@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use verdigris::model::{Outcome, Step};
 
+use crate::support::world::request;
 use crate::support::{Proxy, Registry, Stack, Traffic, World};
 
 /// One way to be broken.
@@ -175,13 +176,6 @@ const WITH_ERRORS: &[Case] = &[
         step: Step::Bake,
         tells: &["answers were 5xx", "more than the 10.0 %"],
     },
-    Case {
-        name: "an instance dies while it bakes",
-        breaks: |stack, _| stack.fault("exit-after=3").asking("bake", json!({ "for": "20s" })),
-        exit: 12,
-        step: Step::Bake,
-        tells: &["books-ms-green", "lost the catalogue while serving"],
-    },
 ];
 
 async fn all_revert(registry: Registry, proxy: Proxy, cases: &[Case], errors: bool) {
@@ -250,6 +244,25 @@ async fn after_the_switch_with_the_embedded_registry() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_errors_in_public_with_the_embedded_registry() {
     all_revert(Registry::Embedded, Proxy::Both, WITH_ERRORS, true).await;
+}
+
+/// The new colour is watched while it bakes: one instance that ends is enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_dies_while_it_bakes() {
+    let Some(world) = World::with_first(Registry::Consul, Proxy::Both).await else { return };
+    let traffic = Traffic::short(&world, "books-ms");
+    let before = world.settled().await;
+    let stack = world.books("2.0").asking("bake", json!({ "for": "60s" }));
+    let id = world.submit(request(&stack)).await.unwrap().deployment;
+    world.until_begun(id, Step::Bake).await;
+    let now = world.picture().await;
+    let (victim, _) = now.parts("running books-ms-green").next().unwrap();
+    world.bed.docker(&["kill", victim.split_whitespace().last().unwrap()]);
+    let ended = world.end_of(id).await;
+    assert_eq!(ended.exit(), 12, "{}", ended.story());
+    assert!(ended.told().contains("books-ms-green"), "{}", ended.told());
+    world.settles_as(&before).await.unwrap_or_else(|difference| panic!("{difference}"));
+    traffic.end("an instance dies while it bakes").await;
 }
 
 /// With credentials in Docker's configuration file, what a private registry holds is deployed.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use verdigris::api::Because;
-use verdigris::model::{Outcome, Step};
+use verdigris::model::{FailureKind, Outcome, Step};
 
-use crate::support::world::request;
+use crate::support::world::{Ended, request};
 use crate::support::{Proxy, Registry, Stack, Traffic, World};
 
 fn because() -> Because {
@@ -81,6 +81,21 @@ async fn aborted_with_the_embedded_registry() {
     aborted_at_each_step(Registry::Embedded, Proxy::Both).await;
 }
 
+/// The end of a deployment whose deadline passes at `step`: on a busy machine it may take some time
+/// to get there, so it is given more until it does.
+async fn overdue_at(world: &World, step: Step) -> Ended {
+    for seconds in [6, 15, 40] {
+        let mut request = request(&slow_at(world, step));
+        request.deadline = Some(Duration::from_secs(seconds));
+        let ended = world.run(request).await;
+        let Outcome::Reverted { failure } = ended.outcome() else { return ended };
+        if failure.step == step || failure.kind != FailureKind::Deadline {
+            return ended;
+        }
+    }
+    panic!("the deadline never passes at `{step}`");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_deadline_passes_at_each_step_that_waits() {
     let Some(world) = World::with_first(Registry::Embedded, Proxy::Both).await else { return };
@@ -94,12 +109,8 @@ async fn the_deadline_passes_at_each_step_that_waits() {
         Step::Bake,
     ] {
         let before = world.picture().await;
-        let mut request = request(&slow_at(&world, step));
-        request.deadline = Some(Duration::from_secs(8));
-        let ended = world.run(request).await;
+        let ended = overdue_at(&world, step).await;
         assert_eq!(ended.exit(), 40, "{step}: {}", ended.story());
-        let Outcome::Reverted { failure } = ended.outcome() else { unreachable!() };
-        assert_eq!(failure.step, step, "{}", ended.story());
         assert!(ended.told().contains(&format!("during `{step}`")), "{}", ended.told());
         let difference = world.settles_as(&before).await;
         difference.unwrap_or_else(|difference| panic!("too late at {step}: {difference}"));

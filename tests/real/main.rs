@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod commands;
 mod crash;
 mod failures;
 mod gate;
@@ -13,5 +14,6 @@ mod releases;
 mod retention;
 mod support;
 mod swarm;
+mod templates;
 mod testbed;
 mod turns;

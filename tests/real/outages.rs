@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use verdigris::deploy::control::RefusalKind;
+use verdigris::model::Step;
 
 use crate::support::daemon::Daemon;
 use crate::support::world::request;
@@ -201,4 +202,80 @@ async fn a_full_state_directory_refuses_deployments_and_nothing_else() {
     world.deploy(&world.books("3.0")).await.committed();
     traffic.end("a full disk").await;
     world.daemon.kill();
+}
+
+/// Waits until as many instances are registered as containers run, `count` of a colour.
+async fn until_replaced(world: &World, victim: &str, colour: &str, count: usize) {
+    let begun = Instant::now();
+    loop {
+        let now = world.picture().await;
+        let of = |start: &str, mark: &str| {
+            now.parts(start).filter(|(name, text)| format!("{name} {text}").contains(mark)).count()
+        };
+        let running = of("running ", &format!("books-ms-{colour} "));
+        let entries = of("catalog books-ms ", &format!("verdigris-books-ms-{colour}-"));
+        let gone = now.part(victim).is_none();
+        if gone && running == count && entries == count {
+            return;
+        }
+        let waited = begun.elapsed();
+        assert!(waited < Duration::from_secs(40), "{running} run, {entries} are registered");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_instance_is_replaced_in_mid_deployment_and_reverting_does_not_lose_it() {
+    let Some(world) = World::with_first(Registry::Consul, Proxy::Both).await else { return };
+    let traffic = Traffic::short(&world, "books-ms");
+    let because = verdigris::api::Because { by: "tester".to_owned(), why: String::new() };
+    for commits in [false, true] {
+        let before = world.settled().await;
+        let stack = world.books("2.0").asking("approve", true);
+        let id = world.submit(request(&stack)).await.unwrap().deployment;
+        world.until_begun(id, Step::Approve).await;
+        let (name, _) = before.parts("running books-ms-blue").next().unwrap();
+        let victim = format!("running books-ms-blue{name}");
+        world.bed.docker(&["kill", name.trim()]);
+        until_replaced(&world, &victim, "blue", 2).await;
+        if commits {
+            world.client().approve(id, &because).await.unwrap();
+            world.end_of(id).await.committed();
+        } else {
+            world.client().reject(id, &because).await.unwrap();
+            assert_eq!(world.end_of(id).await.exit(), 32);
+            until_replaced(&world, &victim, "blue", 2).await;
+            let after = world.settled().await;
+            let difference = before.without_containers().compare(&after.without_containers());
+            assert_eq!(difference, "");
+        }
+        let colour = if commits { "green" } else { "blue" };
+        for proxy in ["nginx", "haproxy"] {
+            until_answered(&world, proxy, colour).await;
+        }
+    }
+    traffic.end("a live instance replaced in mid-deployment").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revert_needs_no_registry_of_images() {
+    let Some(world) = World::with_first(Registry::Embedded, Proxy::Haproxy).await else { return };
+    world.deploy(&world.books("2.0").asking("retain", serde_json::json!({}))).await.committed();
+    let before = world.settled().await;
+    let traffic = Traffic::start(&world, "books-ms");
+    let stack = world.books("3.0").asking("approve", true);
+    let id = world.submit(request(&stack)).await.unwrap().deployment;
+    world.until_begun(id, Step::Approve).await;
+    world.bed.testbed(&["registry", "kill"]);
+    let because = verdigris::api::Because { by: "tester".to_owned(), why: String::new() };
+    world.client().reject(id, &because).await.unwrap();
+    assert_eq!(world.end_of(id).await.exit(), 32);
+    let difference = world.settles_as_but_for_containers(&before).await;
+    difference.unwrap_or_else(|difference| panic!("{difference}"));
+    let two = |picture: &crate::support::Picture, colour: &str| {
+        picture.parts(&format!("running books-ms-{colour}")).count() == 2
+    };
+    let after = world.settled().await;
+    assert!(two(&after, "blue") && two(&after, "green"), "both colours run again");
+    traffic.end("no registry of images").await;
 }

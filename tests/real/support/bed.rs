@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -82,6 +83,23 @@ impl Bed {
     /// `name` in the registry of images.
     pub fn image(&self, name: &str) -> String {
         format!("{}/{name}", self.env("TESTBED_IMAGES"))
+    }
+
+    /// Somebody else on the edge host listens on `port` of its loopback, until the testbed is down.
+    pub fn occupy_port(&self, port: u16) {
+        let inside = ["exec", "edge", "busybox", "nc", "-l", "-s", "127.0.0.1", "-p"];
+        let mut command = Command::new(run::root().join("scripts/testbed"));
+        command.args(inside).arg(port.to_string()).env("TESTBED_NAME", &self.name);
+        // The end of the testbed is its end, too.
+        drop(command.stdin(Stdio::piped()).spawn().unwrap());
+        let listening = format!("127.0.0.1:{port} ");
+        for _ in 0..200 {
+            if self.testbed(&["exec", "edge", "ss", "-ltn"]).contains(&listening) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        panic!("nobody listens on port {port}");
     }
 
     /// As if nothing had been deployed here before, whatever the last test left broken.
