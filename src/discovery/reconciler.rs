@@ -207,7 +207,11 @@ impl Reconciler {
         let mut seen = Seen::default();
         for (colour, snapshot) in colours {
             let Some(port) = snapshot.port() else { continue };
-            let tasks = self.world.swarm.tasks(&snapshot.name, port).await?;
+            let tasks = match self.world.swarm.tasks(&snapshot.name, port).await {
+                // It was removed since it was listed.
+                Err(error) if error.trouble == Trouble::NotFound => continue,
+                tasks => tasks?,
+            };
             let entry = |instance| Registration {
                 instance,
                 colour: *colour,
