@@ -142,6 +142,7 @@ impl Engine {
         let id = DeploymentId::new();
         let entry = opening(request, self.inner.world.clock.now());
         self.inner.world.journal.append(id, &entry.record).await.map_err(|e| unavailable(&e))?;
+        super::failpoint::passed();
         let Some(state) = State::open(&entry) else {
             return Err(refuse(RefusalKind::Internal, "the opening record is none"));
         };

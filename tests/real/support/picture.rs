@@ -43,6 +43,15 @@ impl Picture {
         self.parts.iter().filter_map(move |(n, text)| Some((n.strip_prefix(start)?, text.as_str())))
     }
 
+    /// Without what another container of the same spec changes: services and what is not about a
+    /// single instance remain.
+    pub fn without_containers(&self) -> Self {
+        let about_one = ["running ", "catalog ", "row instances ", "file "];
+        let parts = self.parts.iter();
+        let rest = parts.filter(|(name, _)| !about_one.iter().any(|start| name.starts_with(start)));
+        Self { parts: rest.map(|(name, text)| (name.clone(), text.clone())).collect() }
+    }
+
     /// What is different in `after`, readably; empty when nothing is.
     pub fn compare(&self, after: &Self) -> String {
         let mut said = String::new();
