@@ -70,7 +70,7 @@ use error::CliError;
 
 /// Blue-green deployments for Docker Swarm, with service discovery.
 #[derive(Debug, Parser)]
-#[command(name = "verdigris", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "verdigris", version, max_term_width = 100)]
 #[command(after_long_help = exit_codes!())]
 struct Cli {
     #[command(flatten)]

@@ -16,6 +16,9 @@ mod table;
 mod toml;
 mod yaml;
 
+#[cfg(test)]
+mod tests;
+
 pub use load_error::LoadError;
 pub use problem::{Place, Problem, Problems};
 

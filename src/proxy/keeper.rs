@@ -37,6 +37,16 @@ use driver::Driver;
 use machine::Machine;
 use report::Report;
 
+/// What a template renders now.
+#[derive(Debug)]
+pub(crate) struct Rendered {
+    pub rendition: Rendition,
+    /// It is not what the file says.
+    pub differs: bool,
+    /// What the checker has against it.
+    pub refused: Option<Error>,
+}
+
 /// Orders waiting for one keeper: more than services that can be deployed at once.
 const MOST_ORDERS: usize = 1024;
 
@@ -102,10 +112,15 @@ impl Keeper {
         self.order(|reply| Order::Flip { service, to, generation, reply }).await
     }
 
-    /// The configuration as the template renders it now, what the checker has against it, and whether
-    /// it differs from the file.
-    pub async fn render(&self) -> Result<(Rendition, Option<Error>, bool)> {
-        self.order(Order::Render).await
+    /// The configuration as the template renders it now. It is checked where it differs from the file,
+    /// or `always`.
+    pub async fn render(&self, always: bool) -> Result<Rendered> {
+        self.order(|reply| Order::Render { always, reply }).await
+    }
+
+    /// Whether the proxy's processes and sockets can be seen.
+    pub async fn sees_proxy(&self) -> Result<()> {
+        self.driver.is_seen().await
     }
 
     async fn order<T>(&self, order: impl FnOnce(Reply<T>) -> Order) -> Result<T> {

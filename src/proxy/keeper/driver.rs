@@ -62,6 +62,14 @@ impl Driver {
         }
     }
 
+    /// Whether its processes and sockets can be seen.
+    pub async fn is_seen(&self) -> Result<()> {
+        match self {
+            Self::Nginx { proxy, .. } => proxy.is_seen(),
+            Self::Haproxy { proxy, .. } => proxy.is_seen().await,
+        }
+    }
+
     /// Shortest time from one reload to the next.
     pub fn pace(&self) -> Duration {
         match self {
