@@ -1,8 +1,9 @@
-//! The last lines that a task wrote.
+//! The last lines that a task wrote, and what its health check said.
 
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::DockerSwarm;
@@ -23,7 +24,17 @@ impl DockerSwarm {
             read = self.container_log(task, lines).await;
         }
         let surplus = read.len().saturating_sub(lines);
-        read.split_off(surplus)
+        let mut last = read.split_off(surplus);
+        last.extend(self.health(task).await);
+        last
+    }
+
+    /// A container that its health check ended looks to Swarm like one that ended by itself, with
+    /// code 0 if it was polite. Only the engine that ran it knows better.
+    async fn health(&self, task: &Task) -> Option<String> {
+        let container = self.client.container(task.container.as_deref()?);
+        let seen = tokio::time::timeout(PATIENCE, container.inspect()).await.ok()?.ok()?;
+        unhealthy(&seen)
     }
 
     async fn task_log(&self, task: &str, lines: usize) -> Vec<String> {
@@ -55,5 +66,38 @@ impl DockerSwarm {
         let container = self.client.container(id.as_str());
         let read = tokio::time::timeout(PATIENCE, container.tail(lines)).await;
         read.ok().and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+/// What the last health check of a container said, if that made it unhealthy.
+fn unhealthy(container: &Value) -> Option<String> {
+    let health = container.pointer("/State/Health")?;
+    if health.get("Status")?.as_str()? != "unhealthy" {
+        return None;
+    }
+    let count = health.get("FailingStreak").and_then(Value::as_u64).unwrap_or_default();
+    let last = health.get("Log").and_then(Value::as_array).and_then(|checks| checks.last());
+    let code = last.and_then(|check| check.get("ExitCode")?.as_i64()).unwrap_or_default();
+    let output = last.and_then(|check| check.get("Output")?.as_str()).unwrap_or_default();
+    let said = output.trim().lines().last().unwrap_or("nothing");
+    Some(format!("unhealthy: {count} health checks failed, the last with exit code {code}: {said}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_an_unhealthy_container_is_told_of() {
+        let check = json!({ "ExitCode": 1, "Output": "status 503\n" });
+        let with = |status: &str| {
+            let health = json!({ "Status": status, "FailingStreak": 3, "Log": [check] });
+            unhealthy(&json!({ "State": { "Health": health } }))
+        };
+        let told = "unhealthy: 3 health checks failed, the last with exit code 1: status 503";
+        assert_eq!(with("unhealthy").as_deref(), Some(told));
+        assert_eq!(with("healthy"), None);
+        assert_eq!(unhealthy(&json!({ "State": {} })), None);
     }
 }

@@ -41,7 +41,8 @@ async fn killed_at_each(
     let mut tried = 0;
     for point in (first..MANY).step_by(stride) {
         let before = world.settled().await;
-        if !killed_once(&mut world, point, order(&world, point)).await {
+        let order = order(&world, point);
+        if !killed_once(&mut world, point, order).await {
             break;
         }
         tried += 1;
