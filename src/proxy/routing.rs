@@ -238,8 +238,11 @@ mod tests {
         RouteRule { hosts, path: path.to_owned(), tls: true }
     }
 
-    fn entries(list: &[(&str, &str, Option<(Colour, &str)>)]) -> Entries {
-        let entry = |(service, path, next): &(&str, &str, Option<(Colour, &str)>)| {
+    /// Service, path, and the colour and path of the rule that waits.
+    type Row<'a> = (&'a str, &'a str, Option<(Colour, &'a str)>);
+
+    fn entries(list: &[Row<'_>]) -> Entries {
+        let entry = |(service, path, next): &Row<'_>| {
             let service: ServiceName = service.parse().unwrap();
             let view = ServiceView {
                 service: service.clone(),

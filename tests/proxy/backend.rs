@@ -15,6 +15,7 @@ use hyper::{Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use verdigris::model::Backend;
 
@@ -31,6 +32,7 @@ struct State {
     status: AtomicU16,
     active: AtomicUsize,
     requests: AtomicUsize,
+    held: Semaphore,
 }
 
 impl Instance {
@@ -42,6 +44,7 @@ impl Instance {
             status: AtomicU16::new(200),
             active: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
+            held: Semaphore::new(0),
         });
         let stop = CancellationToken::new();
         tokio::spawn(serve(listener, state.clone(), stop.clone()));
@@ -55,6 +58,11 @@ impl Instance {
     /// Answer every request with this status from now on.
     pub fn answer(&self, status: u16) {
         self.state.status.store(status, Ordering::Relaxed);
+    }
+
+    /// Let the requests below `/held` go on.
+    pub fn release(&self) {
+        self.state.held.close();
     }
 
     /// Requests under way.
@@ -141,8 +149,9 @@ async fn answer(
         let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
         let builder = builder.header(header::SEC_WEBSOCKET_ACCEPT, accept);
         builder.header(header::UPGRADE, "websocket").body(whole(""))
-    } else if path.contains("/slow/") {
-        tokio::time::sleep(Duration::from_millis(millis())).await;
+    } else if path.contains("/held") {
+        // An error says that the wait is over.
+        let _ = state.held.acquire().await;
         builder.body(whole(&state.name))
     } else if path.contains("/stream/") {
         builder.body(stream(millis(), state.name.clone(), active))

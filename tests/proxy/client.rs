@@ -39,7 +39,8 @@ pub async fn get_with(
     path: &str,
     headers: &[(&str, &str)],
 ) -> Result<Answer, String> {
-    let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let more: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let more = more.concat();
     let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     let request = format!("{head}{more}\r\n");
     let exchange = async {

@@ -425,3 +425,69 @@ async fn twenty_at_once_share_reloads_and_not_their_faults(
     let count = reloads(&fleet) - before;
     assert!(count <= if one_is_bad { 8 } else { 4 }, "{count} reloads");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_haproxy_template_may_do_without_slots() {
+    let (world, path, text) = with_template!(Kind::Haproxy);
+    let from = text.find("{%- for slot").unwrap();
+    let to = text.find("{%- endfor %}\n{%- endfor %}\n{%- endfor %}").unwrap();
+    let plain =
+        "{%- for server in colour.servers %}\n    server {{ server.name }} {{ server.address }}\n";
+    fs::write(&path, format!("{}{plain}{}", &text[..from], &text[to..])).unwrap();
+    let fleet = world.fleet().await;
+    assert_eq!(fleet.status()[0].problem, None);
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    assert_eq!(body(&world).await, "green");
+    let before = reloads(&fleet);
+    deploy(&fleet, &view("books", HOST, Some(Green)), Blue, &[blue.backend()]).await;
+    assert_eq!((body(&world).await, reloads(&fleet)), ("blue".to_owned(), before));
+    fleet
+        .stage(&view("books", HOST, Some(Blue)), Green, &[green.backend(), blue.backend()])
+        .await
+        .unwrap();
+    assert_eq!(reloads(&fleet), before + 1);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_certificate_is_read(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let before = reloads(&fleet);
+    crate::world::renew_certificate(world.directory.path());
+    within(15, async {
+        while reloads(&fleet) == before {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    within(15, well(&fleet)).await;
+    // The probes check against the authority of the new one.
+    drop(fleet);
+    let fleet = world.fleet().await;
+    let green = Instance::start("green").await;
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_is_not_done() {
+    let world = world!(Kind::Nginx);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let (files, snapshot) = (world.files(), fleet.snapshot(&name("books")).await.unwrap());
+    let staging = view("books", HOST, Some(Blue));
+    let backends = [green.backend()];
+    let given_up =
+        tokio::time::timeout(Duration::from_millis(1), fleet.stage(&staging, Green, &backends));
+    assert!(given_up.await.is_err());
+    fleet.restore(&name("books"), &snapshot).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(world.files(), files);
+}

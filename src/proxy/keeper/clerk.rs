@@ -138,6 +138,8 @@ impl Clerk {
         while let Some(order) = next {
             match order {
                 Order::Change(member) => self.pending.push(member),
+                // Who asked for it has given it up, and may have asked for the opposite already.
+                Order::Flip { reply, .. } if reply.is_closed() => {}
                 Order::Flip { service, to, generation, reply } => {
                     let flipped = self.flip(&service, to, generation).await;
                     self.show();

@@ -121,6 +121,15 @@ impl Driver {
         }
     }
 
+    /// Let the last flip survive a power cut.
+    pub async fn make_durable(&self) -> Result<()> {
+        match self {
+            Self::Nginx { proxy, .. } => proxy.flags().sync().await,
+            // The map file was written durably before the flip.
+            Self::Haproxy { .. } => Ok(()),
+        }
+    }
+
     /// Make all public requests follow `after`, in one act per proxy.
     pub async fn route(&self, after: &Entries) -> Result<()> {
         match self {
