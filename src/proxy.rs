@@ -27,6 +27,7 @@ mod settings;
 mod state;
 mod tcp;
 mod template;
+mod user;
 mod watch;
 
 pub use error::Error;
