@@ -1,1 +1,104 @@
-//! The one place that names concrete adapters: builds the daemon from its configuration.
+//! The one place that names concrete adapters: builds the daemon from its configuration, serves it,
+//! and ends it.
+
+mod adapters;
+mod daemon;
+mod examine;
+mod metrics;
+mod settings;
+mod status;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::auth::Auth;
+use crate::api::{self, BindError, Surroundings};
+use crate::config::{Config, Listen};
+use crate::deploy::engine::Engine;
+use crate::deploy::ledger::Ledger;
+use crate::discovery::Reconciler;
+use crate::webhook;
+use adapters::Adapters;
+use daemon::Daemon;
+use metrics::Metrics;
+
+pub use adapters::BuildError;
+pub use examine::{check_templates, examine};
+
+/// Why the daemon does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A part of it cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A listener cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The journal cannot be read.
+    #[error("cannot take up unfinished deployments")]
+    Resume(#[source] crate::deploy::ports::PortError),
+}
+
+/// Serve until `shutdown` fires. Deployments under way are parked at a journalled point then, and the
+/// next start goes on with them; traffic needs no daemon.
+pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), ServeError> {
+    #[cfg(feature = "failpoints")]
+    crate::deploy::failpoint::arm();
+    let listeners = listen(&config).await?;
+    let adapters = Adapters::build(&config).await?;
+    let ledger = Arc::new(Ledger::new(Arc::clone(&adapters.world.registry)));
+    let engine = Engine::new(adapters.world.clone(), Arc::clone(&ledger), shutdown.clone());
+    let reconciler = Arc::new(Reconciler::new(adapters.world.clone(), ledger, engine.clone()));
+    let metrics = Metrics::new();
+    let tracker = TaskTracker::new();
+
+    engine.resume().await.map_err(ServeError::Resume)?;
+    tracker.spawn(metrics.count(engine.watch(), shutdown.clone()));
+    tracker.spawn(webhook::tell(config.notify.clone(), engine.clone(), shutdown.clone()));
+    let (ready, seen) = watch::channel(false);
+    tracker.spawn({
+        let (reconciler, shutdown) = (Arc::clone(&reconciler), shutdown.clone());
+        async move { reconciler.run(ready, shutdown).await }
+    });
+    let daemon = Arc::new(Daemon::new(adapters, engine.clone(), reconciler));
+    let surroundings = Surroundings {
+        control: daemon,
+        ready: seen,
+        metrics: metrics.registry(),
+        shutdown: shutdown.clone(),
+    };
+    for (listener, auth) in listeners {
+        let router = api::router(surroundings.clone(), auth);
+        tracker.spawn(api::serve(listener, router, shutdown.clone()));
+    }
+    tracing::info!("ready");
+    shutdown.cancelled().await;
+    engine.parked().await;
+    tracker.close();
+    tracker.wait().await;
+    Ok(())
+}
+
+/// Bind everything before anything is touched.
+async fn listen(config: &Config) -> Result<Vec<(api::Listener, Auth)>, BindError> {
+    let mut listeners = Vec::with_capacity(config.daemon.listen.len());
+    for listen in &config.daemon.listen {
+        listeners.push(match listen {
+            Listen::Unix(path) => {
+                // Where this fails, binding fails too and says why.
+                if let Some(parent) = path.parent() {
+                    let _ = tokio::fs::create_dir_all(parent).await;
+                }
+                (api::Listener::unix(path).await?, Auth::Socket)
+            }
+            Listen::Tcp(address) => {
+                let auth = Auth::Tokens(config.tokens.clone());
+                (api::Listener::tcp(*address).await?, auth)
+            }
+        });
+    }
+    Ok(listeners)
+}

@@ -1,1 +1,10 @@
-//! Reconciliation: what is observed is compared with what should be, and mended.
+//! Reconciliation: what is observed is compared with what is recorded, and mended.
+//!
+//! `compare` decides (pure), `reconciler` observes and acts. Everything is level-triggered: an event is
+//! only a hint to look sooner.
+
+mod compare;
+mod reconciler;
+
+pub use compare::{Findings, Seen, compare};
+pub use reconciler::Reconciler;

@@ -1,3 +1,7 @@
 //! The `verdigris` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    verdigris::cli::main()
+}

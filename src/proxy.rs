@@ -10,6 +10,7 @@
 //! - `keeper`: the task that owns one proxy; `fleet`: all of them, behind the port
 
 mod certificates;
+mod check;
 mod command;
 mod doctor;
 mod error;
@@ -30,6 +31,7 @@ mod template;
 mod user;
 mod watch;
 
+pub use check::{check, check_template};
 pub use error::Error;
 pub use fleet::Fleet;
 pub use render::{Rendition, preview};

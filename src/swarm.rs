@@ -1,1 +1,225 @@
-//! The Docker Engine API, by bollard: runs colours, and what gates need of an engine.
+//! The Docker Swarm that runs the colours, by the Engine API.
+//!
+//! Specs are made (`spec`), compared and put back as the engine's own JSON; what the engine shows of
+//! tasks and nodes is turned into the model's words by pure functions (`task`, `node`); whatever has
+//! to be awaited is polled (`settle`), since Swarm reports no task events.
+
+mod address;
+mod constraint;
+mod doctor;
+mod events;
+mod node;
+mod preflight;
+mod service;
+mod settle;
+mod spec;
+mod tail;
+mod task;
+
+pub use doctor::engine;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use serde_json::{Value, json};
+
+pub use self::doctor::engine as examine_engine;
+pub use self::spec::{Ids, service_spec};
+use crate::deploy::ports::{PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Trouble};
+use crate::docker::{Client, Error};
+use crate::model::{
+    Colour, DeploymentId, ImageRef, PinnedImage, Release, ServiceName, Task, Workload, labels,
+};
+use node::Nodes;
+use service::{Service, label};
+use settle::SettleError;
+use task::RawTask;
+
+/// A Swarm, behind one of its managers.
+pub struct DockerSwarm {
+    client: Client,
+    nodes: Nodes,
+    /// Which of several candidates a task answers on, by task id.
+    probed: Mutex<HashMap<String, SocketAddr>>,
+}
+
+impl DockerSwarm {
+    /// The Swarm that the engine behind `client` manages.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { nodes: Nodes::new(client.clone()), client, probed: Mutex::default() }
+    }
+
+    fn lock_probed(&self) -> MutexGuard<'_, HashMap<String, SocketAddr>> {
+        self.probed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn raw_tasks(&self, name: &str) -> Result<Vec<RawTask>, Error> {
+        let call = self.client.get("/tasks");
+        let mut tasks: Vec<RawTask> = call.filters(&[("service", &[name])]).value().await?;
+        tasks.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        Ok(tasks)
+    }
+
+    async fn observe(&self, name: &str, wanted: &PortWanted) -> Result<Vec<Task>, Error> {
+        let (service, raw) = tokio::try_join!(self.find(name), self.raw_tasks(name))?;
+        let template = service.map_or(Value::Null, |service| service.template().clone());
+        let homes = raw.iter().map(|task| task.node.as_str());
+        let nodes = self.nodes.with(homes.filter(|id| !id.is_empty())).await?;
+        let mut tasks = Vec::with_capacity(raw.len());
+        for raw in raw {
+            let node = nodes.get(&raw.node);
+            let mut task = raw.to_task(&template, node, wanted);
+            if task.state == crate::model::TaskState::Running {
+                task.address = self.address(&raw, node, wanted).await;
+            }
+            tasks.push(task);
+        }
+        Ok(tasks)
+    }
+
+    /// Remove `name` if it is there, and wait for its tasks.
+    async fn clear(&self, name: &str) -> Result<(), SettleError> {
+        let service = self.find(name).await?;
+        if let Some(service) = &service {
+            self.remove(service).await?;
+        }
+        let id = service.as_ref().map(|service| service.id.as_str());
+        self.gone(name, id).await
+    }
+
+    /// Make `name` equal to `before`, and wait for its tasks.
+    async fn put_back(&self, name: &str, before: &SwarmSnapshot) -> Result<(), SettleError> {
+        self.put(name, |there| match there {
+            Some(service) if service.spec == before.spec => None,
+            _ => Some(before.spec.clone()),
+        })
+        .await?;
+        match self.find(name).await? {
+            Some(service) => self.settled(name, &service).await,
+            None => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Swarm for DockerSwarm {
+    async fn resolve(&self, image: &ImageRef) -> PortResult<PinnedImage> {
+        let pinned = self.client.pin(image).await;
+        pinned.map_err(|error| error.during(format!("resolve the image `{image}`")))
+    }
+
+    async fn preflight(&self, workload: &Workload) -> PortResult<Vec<String>> {
+        let found = self.obstacles(workload).await;
+        found.map_err(|error| error.during("look at the Swarm"))
+    }
+
+    async fn snapshot(&self, name: &str) -> PortResult<Option<SwarmSnapshot>> {
+        let found = self.find(name).await;
+        let found = found.map_err(|error| error.during(format!("read {}", quoted(name))))?;
+        Ok(found.map(|service| snapshot_of(&service)))
+    }
+
+    async fn start(
+        &self,
+        release: &Release,
+        colour: Colour,
+        deployment: DeploymentId,
+    ) -> PortResult<()> {
+        let name = release.service.swarm_name(colour);
+        let operation = format!("start {} with `{}`", quoted(&name), release.image);
+        let failed = |error: Error| error.during(operation.clone());
+        let there = self.find(&name).await.map_err(failed)?;
+        if there.is_some_and(|service| !service.is_ours()) {
+            let foreign = PortError::new(Trouble::Invalid, &operation)
+                .because("a Swarm service of this name was made by somebody else");
+            return Err(foreign.remedy(format!(
+                "remove it with `docker service rm {name}`, or give one of the two another name"
+            )));
+        }
+        let ids = self.ids(&release.workload).await.map_err(failed)?;
+        let spec = service_spec(release, colour, deployment, &ids);
+        self.put(&name, |_| Some(spec.clone())).await.map_err(failed)
+    }
+
+    async fn restore(&self, name: &str, before: Option<&SwarmSnapshot>) -> PortResult<()> {
+        let (operation, restored) = match before {
+            None => (format!("remove {}", quoted(name)), self.clear(name).await),
+            Some(before) => {
+                (format!("put back {}", quoted(name)), self.put_back(name, before).await)
+            }
+        };
+        restored.map_err(|error| match error {
+            SettleError::Engine(error) => error.during(operation),
+            SettleError::Hang { ref tasks, .. } => {
+                let details = tasks.clone();
+                let error = PortError::new(Trouble::Other, operation).because(error);
+                let mut error = error.remedy(
+                    "see `docker service ps` and the log of the node's engine; try again with the node mended or removed",
+                );
+                error.details = details;
+                error
+            }
+        })
+    }
+
+    async fn scale(&self, name: &str, replicas: u64) -> PortResult<()> {
+        let operation = format!("scale {} to {replicas}", quoted(name));
+        let there = self.find(name).await;
+        let there = there.map_err(|error| error.during(&operation))?;
+        if there.is_none() {
+            return Err(PortError::new(Trouble::NotFound, operation).because("it does not exist"));
+        }
+        let scaled = self.put(name, |there| scaled(&there?.spec, replicas)).await;
+        scaled.map_err(|error| error.during(operation))
+    }
+
+    async fn tasks(&self, name: &str, port: PortWanted) -> PortResult<Vec<Task>> {
+        let observed = self.observe(name, &port).await;
+        observed.map_err(|error| error.during(format!("list the tasks of {}", quoted(name))))
+    }
+
+    async fn tail(&self, task: &Task, lines: usize) -> Vec<String> {
+        self.last_lines(task, lines).await
+    }
+
+    async fn services(&self) -> PortResult<Vec<(ServiceName, Colour, SwarmSnapshot)>> {
+        let ours = self.ours().await;
+        let ours = ours.map_err(|error| error.during("list Swarm services"))?;
+        Ok(ours.iter().filter_map(identify).collect())
+    }
+
+    async fn events(&self) -> PortResult<BoxStream<'static, String>> {
+        let subscribed = events::subscribe(&self.client).await;
+        subscribed.map_err(|error| error.during("subscribe to the engine's events"))
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("Swarm service `{name}`")
+}
+
+fn snapshot_of(service: &Service) -> SwarmSnapshot {
+    SwarmSnapshot { name: service.name().to_owned(), spec: service.spec.clone() }
+}
+
+/// Service and colour of one that carries our labels and the name that goes with them.
+fn identify(found: &Service) -> Option<(ServiceName, Colour, SwarmSnapshot)> {
+    let service: ServiceName = label(&found.spec, labels::SERVICE)?.parse().ok()?;
+    let colour: Colour = label(&found.spec, labels::COLOUR)?.parse().ok()?;
+    (service.swarm_name(colour) == found.name()).then(|| (service, colour, snapshot_of(found)))
+}
+
+/// `spec` with another number of replicas; none when it has that number, or has none at all.
+fn scaled(spec: &Value, replicas: u64) -> Option<Value> {
+    let mut spec = spec.clone();
+    let number = spec.pointer_mut("/Mode/Replicated/Replicas")?;
+    if *number == json!(replicas) {
+        return None;
+    }
+    *number = json!(replicas);
+    Some(spec)
+}

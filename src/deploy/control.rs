@@ -48,6 +48,10 @@ pub enum RefusalKind {
     Unreachable,
     /// The daemon is shutting down (503, exit 41).
     ShuttingDown,
+    /// No token was sent, or one that is not known (401, exit 2).
+    Unauthenticated,
+    /// The token does not allow this (403, exit 2).
+    Forbidden,
     /// A defect (500, exit 1).
     Internal,
 }
@@ -57,12 +61,28 @@ impl RefusalKind {
     #[must_use]
     pub fn exit_code(self) -> ExitCode {
         match self {
-            Self::Invalid | Self::Unknown => ExitCode::Invalid,
+            Self::Invalid | Self::Unknown | Self::Unauthenticated | Self::Forbidden => {
+                ExitCode::Invalid
+            }
             Self::Busy | Self::WrongState => ExitCode::Locked,
             Self::OutOfSequence => ExitCode::Superseded,
             Self::Unreachable | Self::ShuttingDown => ExitCode::Unreachable,
             Self::Internal => ExitCode::Internal,
         }
+    }
+}
+
+impl Refusal {
+    /// A refusal of `kind`, with nothing but its message.
+    pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), details: Vec::new(), remedy: None, deployment: None }
+    }
+
+    /// With the way out.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
     }
 }
 
@@ -107,6 +127,9 @@ pub struct Rendered {
     pub proxy: String,
     /// The text; none when the template fails.
     pub text: Option<String>,
+    /// What is in force; none when there is no file yet.
+    #[serde(default)]
+    pub current: Option<String>,
     /// It differs from what is in force.
     pub differs: bool,
     /// Why it would not go live: template error with file, line and column, or the checker's words.
@@ -143,6 +166,9 @@ pub trait Control: Send + Sync {
         service: Option<&ServiceName>,
         limit: usize,
     ) -> Result<Vec<DeploymentView>, Refusal>;
+
+    /// Everything that happened in a deployment so far.
+    async fn events(&self, id: DeploymentId) -> Result<Vec<Event>, Refusal>;
 
     /// Everything that happened in a deployment after event `after`, then what happens, until its end.
     async fn follow(

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -331,6 +332,8 @@ pub enum GateError {
     Failed {
         /// What it said: `exit code 1`, `status 500 instead of 200 from 10.0.0.2:32768`.
         reason: String,
+        /// The JUnit files that it wrote, which tell more.
+        junit: Vec<JunitFile>,
     },
     /// It did not end within its timeout.
     #[error("not passed after {}", humantime::format_duration(*.0))]
@@ -339,6 +342,10 @@ pub enum GateError {
     #[error(transparent)]
     NotRun(#[from] PortError),
 }
+
+/// Takes one line of a gate's output. A name of its own, because `async_trait` would give the `&str`
+/// within a lifetime from outside, and no line that is read while the gate runs lives that long.
+pub type Output<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
 /// Runs gates.
 #[async_trait]
@@ -349,7 +356,7 @@ pub trait Gates: Send + Sync {
         &self,
         gate: &Gate,
         context: &GateContext,
-        output: &(dyn Fn(&str) + Send + Sync),
+        output: Output<'_>,
         stop: &CancellationToken,
     ) -> Result<Vec<JunitFile>, GateError>;
 
@@ -397,6 +404,12 @@ pub trait EventLog: Send + Sync {
     async fn events(&self, deployment: DeploymentId) -> PortResult<Vec<Event>>;
 }
 
+/// The wall clock. Waiting is tokio's; this is for instants that outlive the process.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
 /// All the ports together: the world that a deployment acts on.
 #[derive(Clone)]
 pub struct World {
@@ -412,4 +425,6 @@ pub struct World {
     pub journal: Arc<dyn Journal>,
     /// Keeps what was said.
     pub log: Arc<dyn EventLog>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
 }

@@ -23,7 +23,7 @@ use super::{Draft, ExitCode, Failure, FailureKind, GatePoint, ServiceName};
 )]
 #[serde(transparent)]
 #[schema(value_type = String)]
-pub struct DeploymentId(Uuid);
+pub struct DeploymentId(#[serde(with = "uuid::serde::simple")] Uuid);
 
 impl DeploymentId {
     /// A new id.

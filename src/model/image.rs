@@ -93,6 +93,14 @@ pub struct ParseImageError {
     why: &'static str,
 }
 
+impl ParseImageError {
+    /// The reason alone, as half a sentence.
+    #[must_use]
+    pub fn why(&self) -> &'static str {
+        self.why
+    }
+}
+
 impl FromStr for ImageRef {
     type Err = ParseImageError;
 

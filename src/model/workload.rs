@@ -164,9 +164,18 @@ pub struct Mount {
     /// Not writable.
     #[serde(default)]
     pub read_only: bool,
+    /// A new volume does not get what the image has at that path.
+    #[serde(default)]
+    pub no_copy: bool,
+    /// Propagation of a bind: `rprivate`, `rslave`, …; none is the engine's default.
+    #[serde(default)]
+    pub propagation: Option<String>,
     /// Size limit of a tmpfs, bytes.
     #[serde(default)]
     pub tmpfs_size: Option<u64>,
+    /// File mode of a tmpfs.
+    #[serde(default)]
+    pub tmpfs_mode: Option<u32>,
     /// Driver of a volume.
     #[serde(default)]
     pub driver: Option<String>,

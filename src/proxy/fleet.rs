@@ -7,6 +7,7 @@ use futures_util::future::{join_all, try_join_all};
 
 use super::doctor;
 use super::error::{Error, Result};
+use super::install;
 use super::keeper::{Change, Keeper};
 use super::probe;
 use super::settings::Settings;
@@ -38,18 +39,16 @@ impl Fleet {
     /// there is no such proxy.
     pub async fn render(&self, name: &str) -> Option<Rendered> {
         let keeper = self.keepers.iter().find(|keeper| keeper.settings().name == name)?;
-        let proxy = name.to_owned();
-        Some(match keeper.render(false).await {
-            Ok(rendered) => Rendered {
-                proxy,
-                text: Some(rendered.rendition.text),
-                differs: rendered.differs,
-                problem: rendered.refused.map(|error| in_full(&error)),
-            },
-            Err(error) => {
-                Rendered { proxy, text: None, differs: true, problem: Some(in_full(&error)) }
+        let (text, differs, problem) = match keeper.render(false).await {
+            Ok(rendered) => {
+                let problem = rendered.refused.map(|error| in_full(&error));
+                (Some(rendered.rendition.text), rendered.differs, problem)
             }
-        })
+            Err(error) => (None, true, Some(in_full(&error))),
+        };
+        // A file that cannot be read is a problem that `status` tells; here there is none to show.
+        let current = install::read(&keeper.settings().output).await.ok().flatten();
+        Some(Rendered { proxy: name.to_owned(), text, current, differs, problem })
     }
 
     /// What an operator should know: is everything there that deployments need?

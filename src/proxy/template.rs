@@ -102,7 +102,8 @@ impl Source {
         }
     }
 
-    fn read(path: &Path) -> Result<Self, Unreadable> {
+    /// The template at `path`, with what it includes.
+    pub fn read(path: &Path) -> Result<Self, Unreadable> {
         let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
         let main =
             path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());

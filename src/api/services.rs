@@ -1,0 +1,139 @@
+//! One service: its live colour, its instances, its releases.
+
+use axum::Json;
+use axum::extract::State;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Api;
+use super::auth::Caller;
+use super::body::Named;
+use super::deployments::MANY;
+use super::problem::Problem;
+use crate::config::Scope;
+use crate::deploy::control::{Refusal, RefusalKind};
+use crate::model::{
+    Colour, DeploymentId, DeploymentView, Outcome, Registration, ReleaseId, ServiceName,
+    ServiceStatus,
+};
+
+/// The live colour of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Live {
+    /// The service.
+    pub service: ServiceName,
+    /// Its live colour; none before its first commit.
+    pub colour: Option<Colour>,
+}
+
+/// A release that was live at some time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PastRelease {
+    /// Its id: what `rollback --to` takes.
+    pub release: ReleaseId,
+    /// Its image, pinned.
+    pub image: Option<String>,
+    /// The deployment that made it live last.
+    pub deployment: DeploymentId,
+    /// When that was accepted.
+    #[schema(value_type = String)]
+    pub opened: Timestamp,
+    /// Who asked for it.
+    pub by: String,
+    /// The colour that runs it or is kept for it; none when nothing of it is left in the Swarm.
+    pub colour: Option<Colour>,
+    /// It is live now.
+    pub live: bool,
+}
+
+async fn look(api: &Api, caller: &Caller, service: &ServiceName) -> Result<ServiceStatus, Problem> {
+    caller.may(&[Scope::Read], service)?;
+    let status = api.control.status(Some(service)).await?;
+    let found = status.services.into_iter().find(|status| status.service == *service);
+    found.ok_or_else(|| {
+        Problem::from(Refusal::new(
+            RefusalKind::Unknown,
+            format!("there is no service `{service}`"),
+        ))
+        .remedy("`verdigris status` lists the services")
+    })
+}
+
+/// The live colour.
+#[utoipa::path(
+    get, path = "/v1/services/{service}/colour",
+    params(("service" = String, Path, description = "Its name")),
+    responses(
+        (status = 200, body = Live),
+        (status = "4XX", description = "Refused", body = Refusal),
+    )
+)]
+pub(crate) async fn colour(
+    State(api): State<Api>,
+    caller: Caller,
+    Named(service): Named<ServiceName>,
+) -> Result<Json<Live>, Problem> {
+    let status = look(&api, &caller, &service).await?;
+    Ok(Json(Live { service, colour: status.live }))
+}
+
+/// The registered instances, live and idle.
+#[utoipa::path(
+    get, path = "/v1/services/{service}/instances",
+    params(("service" = String, Path, description = "Its name")),
+    responses(
+        (status = 200, body = Vec<Registration>),
+        (status = "4XX", description = "Refused", body = Refusal),
+    )
+)]
+pub(crate) async fn instances(
+    State(api): State<Api>,
+    caller: Caller,
+    Named(service): Named<ServiceName>,
+) -> Result<Json<Vec<Registration>>, Problem> {
+    Ok(Json(look(&api, &caller, &service).await?.instances))
+}
+
+/// The releases that were live, the latest first.
+#[utoipa::path(
+    get, path = "/v1/services/{service}/releases",
+    params(("service" = String, Path, description = "Its name")),
+    responses(
+        (status = 200, body = Vec<PastRelease>),
+        (status = "4XX", description = "Refused", body = Refusal),
+    )
+)]
+pub(crate) async fn releases(
+    State(api): State<Api>,
+    caller: Caller,
+    Named(service): Named<ServiceName>,
+) -> Result<Json<Vec<PastRelease>>, Problem> {
+    let status = look(&api, &caller, &service).await?;
+    let history = api.control.history(Some(&service), MANY).await?;
+    Ok(Json(past_releases(&status, &history)))
+}
+
+/// The releases that `history` (newest first) made live, each once.
+fn past_releases(status: &ServiceStatus, history: &[DeploymentView]) -> Vec<PastRelease> {
+    let mut releases: Vec<PastRelease> = Vec::new();
+    for view in history {
+        let (Some(Outcome::Committed), Some(release)) = (&view.outcome, &view.release) else {
+            continue;
+        };
+        if releases.iter().any(|past| past.release == *release) {
+            continue;
+        }
+        let runs = status.releases.iter().find(|(_, running)| *running == release);
+        let colour = runs.map(|(colour, _)| *colour);
+        releases.push(PastRelease {
+            release: release.clone(),
+            image: view.image.clone(),
+            deployment: view.id,
+            opened: view.opened,
+            by: view.by.clone(),
+            colour,
+            live: colour.is_some() && colour == status.live,
+        });
+    }
+    releases
+}

@@ -1,0 +1,155 @@
+//! The daemon as its API sees it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+use super::adapters::{Adapters, RegistryKind};
+use super::status;
+use crate::deploy::control::{
+    Control, Finding, Refusal, RefusalKind, Rendered, Severity, Submitted,
+};
+use crate::deploy::engine::{Engine, unavailable};
+use crate::discovery::Reconciler;
+use crate::model::{DeploymentId, DeploymentView, Event, Plan, Request, ServiceName, Status};
+use crate::swarm;
+
+/// The engine and what stands around it.
+pub struct Daemon {
+    adapters: Adapters,
+    engine: Engine,
+    reconciler: Arc<Reconciler>,
+}
+
+impl Daemon {
+    pub fn new(adapters: Adapters, engine: Engine, reconciler: Arc<Reconciler>) -> Self {
+        Self { adapters, engine, reconciler }
+    }
+
+    /// What is wrong with the daemon's surroundings, one line each.
+    async fn problems(&self) -> Vec<String> {
+        let mut problems = self.engine.problems();
+        problems.extend(self.adapters.store.problems().await);
+        if let RegistryKind::Embedded(registry) = &self.adapters.registry {
+            problems.extend(registry.problems());
+        }
+        problems.extend(self.reconciler.problem());
+        problems
+    }
+
+    async fn registry_findings(&self) -> Vec<Finding> {
+        match &self.adapters.registry {
+            RegistryKind::Consul(registry) => registry.findings().await,
+            RegistryKind::Embedded(_) => vec![Finding {
+                subject: "registry".to_owned(),
+                severity: Severity::Good,
+                message: "embedded, in the state directory".to_owned(),
+                remedy: None,
+            }],
+        }
+    }
+}
+
+#[async_trait]
+impl Control for Daemon {
+    async fn submit(&self, request: Request) -> Result<Submitted, Refusal> {
+        self.engine.submit(request).await
+    }
+
+    async fn plan(&self, request: Request) -> Result<Plan, Refusal> {
+        self.engine.plan(&request).await
+    }
+
+    async fn abort(&self, id: DeploymentId, by: &str, why: &str) -> Result<(), Refusal> {
+        self.engine.abort(id, by, why).await
+    }
+
+    async fn approve(&self, id: DeploymentId, by: &str) -> Result<(), Refusal> {
+        self.engine.approve(id, by).await
+    }
+
+    async fn reject(&self, id: DeploymentId, by: &str, why: &str) -> Result<(), Refusal> {
+        self.engine.reject(id, by, why).await
+    }
+
+    async fn retry(&self, id: DeploymentId, by: &str) -> Result<(), Refusal> {
+        self.engine.retry(id, by).await
+    }
+
+    async fn deployment(&self, id: DeploymentId) -> Result<DeploymentView, Refusal> {
+        self.engine.deployment(id).await
+    }
+
+    async fn history(
+        &self,
+        service: Option<&ServiceName>,
+        limit: usize,
+    ) -> Result<Vec<DeploymentView>, Refusal> {
+        self.engine.history(service, limit).await
+    }
+
+    async fn events(&self, id: DeploymentId) -> Result<Vec<Event>, Refusal> {
+        self.engine.events(id).await
+    }
+
+    async fn follow(
+        &self,
+        id: DeploymentId,
+        after: Option<u64>,
+    ) -> Result<BoxStream<'static, Event>, Refusal> {
+        self.engine.follow(id, after).await
+    }
+
+    fn watch(&self) -> BoxStream<'static, Event> {
+        self.engine.watch()
+    }
+
+    async fn status(&self, service: Option<&ServiceName>) -> Result<Status, Refusal> {
+        let registry = &self.adapters.world.registry;
+        let records = match service {
+            Some(service) => {
+                let record = registry.read(service).await.map_err(|e| unavailable(&e))?;
+                [(service.clone(), record)].into()
+            }
+            None => registry.read_all().await.map_err(|e| unavailable(&e))?,
+        };
+        let mut services = status::services(records, service, &self.engine).await?;
+        for status in &mut services {
+            status.drift = self.reconciler.drift(&status.service);
+        }
+        let proxies = self.adapters.fleet.status();
+        Ok(Status { services, proxies, problems: self.problems().await })
+    }
+
+    async fn render(&self, proxy: &str) -> Result<Rendered, Refusal> {
+        self.adapters.fleet.render(proxy).await.ok_or_else(|| {
+            let known: Vec<String> =
+                self.adapters.fleet.status().into_iter().map(|proxy| proxy.name).collect();
+            Refusal {
+                kind: RefusalKind::Unknown,
+                message: format!("there is no proxy `{proxy}`"),
+                details: Vec::new(),
+                remedy: Some(format!("the configuration has: {}", known.join(", "))),
+                deployment: None,
+            }
+        })
+    }
+
+    async fn doctor(&self) -> Vec<Finding> {
+        let (engine, ci, registry, proxies, problems) = tokio::join!(
+            self.adapters.swarm.examine(),
+            swarm::engine(&self.adapters.ci, "ci engine"),
+            self.registry_findings(),
+            self.adapters.fleet.findings(),
+            self.problems(),
+        );
+        let problems = problems.into_iter().map(|message| Finding {
+            subject: "daemon".to_owned(),
+            severity: Severity::Bad,
+            message,
+            remedy: None,
+        });
+        engine.into_iter().chain([ci]).chain(registry).chain(proxies).chain(problems).collect()
+    }
+}

@@ -1,0 +1,111 @@
+//! What `/metrics` shows.
+
+use std::sync::Arc;
+
+use futures_util::stream::{BoxStream, StreamExt};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{Event, Happening, Outcome, Step};
+
+/// Upper bounds of the seconds that a step takes: from a flip to a long gate.
+const SECONDS: [f64; 9] = [0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct End {
+    outcome: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Of {
+    step: String,
+}
+
+/// The daemon's figures.
+pub struct Metrics {
+    registry: Arc<Registry>,
+    counted: Counted,
+}
+
+#[derive(Clone, Default)]
+struct Counted {
+    deployments: Family<End, Counter>,
+    failures: Family<Of, Counter>,
+    gates: Seconds,
+}
+
+/// A histogram of seconds with the bounds above.
+#[derive(Clone)]
+struct Seconds(Histogram);
+
+impl Default for Seconds {
+    fn default() -> Self {
+        Self(Histogram::new(SECONDS))
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let counted = Counted::default();
+        let mut registry = Registry::with_prefix("verdigris");
+        registry.register(
+            "deployments",
+            "Deployments that ended, by outcome",
+            counted.deployments.clone(),
+        );
+        registry.register("step_failures", "Steps that failed", counted.failures.clone());
+        registry.register("gate_seconds", "How long gates took", counted.gates.0.clone());
+        Self { registry: Arc::new(registry), counted }
+    }
+
+    pub fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry)
+    }
+
+    /// Count what happens until `shutdown`.
+    pub fn count(
+        &self,
+        mut events: BoxStream<'static, Event>,
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let counted = self.counted.clone();
+        async move {
+            loop {
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    event = events.next() => match event {
+                        Some(event) => counted.take_in(&event),
+                        None => return,
+                    },
+                }
+            }
+        }
+    }
+}
+
+impl Counted {
+    fn take_in(&self, event: &Event) {
+        match &event.what {
+            Happening::Ended { outcome } => self.end(outcome),
+            Happening::Failed { failure } => self.fail(failure.step),
+            Happening::Gate { millis, .. } => {
+                #[allow(clippy::cast_precision_loss, reason = "milliseconds of one gate")]
+                self.gates.0.observe(*millis as f64 / 1000.0);
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&self, outcome: &Outcome) {
+        let label = End { outcome: outcome.as_str().to_owned() };
+        self.deployments.get_or_create(&label).inc();
+    }
+
+    fn fail(&self, step: Step) {
+        self.failures.get_or_create(&Of { step: step.to_string() }).inc();
+    }
+}

@@ -1,0 +1,126 @@
+use clap::Args;
+
+use super::clean::clean;
+use super::context::Context;
+use super::display::short;
+use super::error::CliError;
+use super::history::outcome;
+use super::screen::Tone;
+use super::table::Rows;
+use crate::model::{ExitCode, Route, ServiceName, ServiceStatus, Standing, Status};
+
+/// Show services and proxies as they stand
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  verdigris status
+  verdigris status books-ms --output json | jq '.services[0].live'")]
+pub(super) struct StatusOf {
+    /// This service only
+    service: Option<ServiceName>,
+}
+
+impl StatusOf {
+    pub(super) async fn run(self, context: &Context) -> Result<ExitCode, CliError> {
+        let status = context.client()?.status(self.service.as_ref()).await?;
+        context.answer(&status, |status| describe(context, status))?;
+        Ok(ExitCode::Success)
+    }
+}
+
+fn describe(context: &Context, status: &Status) -> String {
+    let mut parts = vec![services(context, status)];
+    if !status.proxies.is_empty() {
+        parts.push(proxies(context, status));
+    }
+    let problems = problems(status);
+    if !problems.is_empty() {
+        let lines = problems.iter().map(|line| {
+            format!("{}: {}", context.screen.paint(Tone::Warning, "problem"), clean(line))
+        });
+        parts.push(lines.collect::<Vec<_>>().join("\n"));
+    }
+    parts.join("\n\n")
+}
+
+fn services(context: &Context, status: &Status) -> String {
+    if status.services.is_empty() {
+        return "nothing is deployed yet".to_owned();
+    }
+    let header = ["SERVICE", "LIVE", "RELEASE", "INSTANCES", "ROUTE", "DEPLOYMENT"];
+    let mut rows = Rows::new(context, &header);
+    for service in &status.services {
+        let live = service.live.map_or(("none".to_owned(), Tone::Warning), |colour| {
+            (colour.to_string(), colour.into())
+        });
+        rows.row([
+            (service.service.to_string(), Tone::Strong),
+            live,
+            (release(service), Tone::Plain),
+            instances(service),
+            (service.route.as_ref().map_or_else(String::new, route), Tone::Faint),
+            deployment(service),
+        ]);
+    }
+    rows.text()
+}
+
+fn release(service: &ServiceStatus) -> String {
+    let live = service.live.and_then(|colour| service.releases.get(&colour));
+    live.map(ToString::to_string).unwrap_or_default()
+}
+
+fn instances(service: &ServiceStatus) -> (String, Tone) {
+    let count =
+        |standing| service.instances.iter().filter(|entry| entry.standing == standing).count();
+    let (live, idle) = (count(Standing::Live), count(Standing::Idle));
+    let tone = if live == 0 && service.live.is_some() { Tone::Bad } else { Tone::Plain };
+    match idle {
+        0 => (format!("{live} live"), tone),
+        _ => (format!("{live} live, {idle} idle"), tone),
+    }
+}
+
+fn route(route: &Route) -> String {
+    let Some(rule) = &route.rule else { return String::new() };
+    let path = if rule.path == "/" { "" } else { &rule.path };
+    rule.hosts.iter().map(|host| format!("{host}{path}")).collect::<Vec<_>>().join(", ")
+}
+
+fn deployment(service: &ServiceStatus) -> (String, Tone) {
+    match &service.deployment {
+        None => (String::new(), Tone::Plain),
+        Some(view) => {
+            let (word, tone) = outcome(view);
+            (format!("{} {word}", short(view.id)), tone)
+        }
+    }
+}
+
+fn proxies(context: &Context, status: &Status) -> String {
+    let mut rows = Rows::new(context, &["PROXY", "KIND", "STATE", "RELOADS"]);
+    for proxy in &status.proxies {
+        let state = match (proxy.in_sync, &proxy.problem) {
+            (true, None) => ("in sync", Tone::Good),
+            (true, Some(_)) => ("in sync, with a problem", Tone::Warning),
+            (false, _) => ("not in sync", Tone::Bad),
+        };
+        rows.row([
+            (proxy.name.clone(), Tone::Strong),
+            (proxy.kind.clone(), Tone::Plain),
+            (state.0.to_owned(), state.1),
+            (proxy.reloads.to_string(), Tone::Faint),
+        ]);
+    }
+    rows.text()
+}
+
+fn problems(status: &Status) -> Vec<String> {
+    let proxies = status.proxies.iter().filter_map(|proxy| {
+        proxy.problem.as_ref().map(|problem| format!("proxy {}: {problem}", proxy.name))
+    });
+    let drift = status.services.iter().flat_map(|service| {
+        service.drift.iter().map(|line| format!("service {}: {line}", service.service))
+    });
+    status.problems.iter().cloned().chain(proxies).chain(drift).collect()
+}

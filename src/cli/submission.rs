@@ -1,0 +1,156 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::context::{Context, Output};
+use super::error::CliError;
+use super::follow::Follow;
+use super::junit::Report;
+use super::signals::Signals;
+use super::story::Story;
+use super::waiting::Limits;
+use super::who::Who;
+use crate::client::Client;
+use crate::deploy::control::Submitted;
+use crate::model::{ExitCode, Kind, OnBusy, OnDisconnect, Policy, Request};
+
+/// How a deployment is asked for and waited for.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Deployment")]
+pub(super) struct Submission {
+    /// Position in the order of commits: a lower one than the last accepted is refused (exit 31), a
+    /// higher one supersedes a deployment under way
+    #[arg(long, value_name = "N")]
+    sequence: Option<u64>,
+
+    /// When another deployment of the service is under way
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    on_busy: OnBusy,
+
+    /// The same as `--on-busy wait`
+    #[arg(long, conflicts_with_all = ["on_busy", "supersede"])]
+    wait: bool,
+
+    /// The same as `--on-busy supersede`
+    #[arg(long, conflicts_with = "on_busy")]
+    supersede: bool,
+
+    /// When this command vanishes before the end
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    on_disconnect: OnDisconnect,
+
+    /// Revert when not committed after this long, as `90s` or `15m`, instead of what the stack file says
+    #[arg(long, value_parser = humantime::parse_duration)]
+    deadline: Option<Duration>,
+
+    /// Deploy although that very release is live already
+    #[arg(long)]
+    force: bool,
+
+    /// Do not wait: print the deployment's id and leave
+    #[arg(long, conflicts_with = "on_disconnect")]
+    detach: bool,
+
+    /// Write a JUnit report, one suite a phase, whatever happens
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+
+    #[command(flatten)]
+    who: Who,
+}
+
+impl Submission {
+    /// The request for `kind`.
+    pub(super) fn request(&self, kind: Kind) -> Request {
+        Request {
+            kind,
+            sequence: self.sequence,
+            on_busy: match (self.wait, self.supersede) {
+                (true, _) => OnBusy::Wait,
+                (_, true) => OnBusy::Supersede,
+                _ => self.on_busy,
+            },
+            on_disconnect: self.on_disconnect,
+            deadline: self.deadline,
+            force: self.force,
+            by: self.who.name(),
+        }
+    }
+
+    /// Ask for what `kind` finds to be asked for, wait for its end, and report.
+    pub(super) async fn carry_out(
+        &self,
+        context: &Context,
+        kind: impl FnOnce() -> Result<Kind, CliError>,
+    ) -> Result<ExitCode, CliError> {
+        let report = self.junit.as_deref().map(Report::prepare).transpose()?;
+        let mut story = Story::default();
+        let result = self.attempt(context, kind, &mut story).await;
+        if let Some(report) = report
+            && let Err(error) = report.write(&story, result.as_ref().err())
+        {
+            // The deployment's end is what the exit code tells.
+            context.screen.complain(&error);
+        }
+        result
+    }
+
+    async fn attempt(
+        &self,
+        context: &Context,
+        kind: impl FnOnce() -> Result<Kind, CliError>,
+        story: &mut Story,
+    ) -> Result<ExitCode, CliError> {
+        let request = self.request(kind()?);
+        let client = context.client()?;
+        let mut signals = Signals::listen()?;
+        let submitted = submit(&client, &request, &mut signals).await?;
+        if self.detach {
+            announce(context, submitted)?;
+            return Ok(ExitCode::Success);
+        }
+        let follow = Follow {
+            context,
+            client: &client,
+            signals: &mut signals,
+            id: submitted.deployment,
+            service: request.service(),
+            by: &request.by,
+            hold: request.on_disconnect == OnDisconnect::Revert && !submitted.attached,
+            limits: limits(&client, submitted, &request).await,
+        };
+        follow.to_the_end(story).await
+    }
+}
+
+/// A signal that comes while the daemon decides is heard once it has decided: before that there is
+/// nothing to abort, and no id to name.
+async fn submit(
+    client: &Client,
+    request: &Request,
+    signals: &mut Signals,
+) -> Result<Submitted, CliError> {
+    let _ = signals;
+    Ok(client.submit(request).await?)
+}
+
+fn announce(context: &Context, submitted: Submitted) -> Result<(), CliError> {
+    match context.output {
+        Output::Text => context.screen.line(&submitted.deployment.to_string()),
+        Output::Json => context.answer(&submitted, |_| String::new()),
+    }
+}
+
+/// What is needed to say how long something may take; without it, less is said.
+async fn limits(client: &Client, submitted: Submitted, request: &Request) -> Limits {
+    let view = client.deployment(submitted.deployment).await.ok();
+    Limits { deadline: view.map(|view| view.deadline), policy: policy(request).cloned() }
+}
+
+fn policy(request: &Request) -> Option<&Policy> {
+    match &request.kind {
+        Kind::Deploy { draft } => Some(&draft.policy),
+        Kind::Rollback { .. } => None,
+    }
+}

@@ -1,0 +1,52 @@
+use comfy_table::{Cell, Color, ContentArrangement, Table};
+
+use super::clean::clean;
+use super::context::Context;
+use super::screen::Tone;
+
+/// A table without lines, as wide as the terminal; elsewhere no wider than its content, so that a
+/// line stays a line.
+pub(super) struct Rows {
+    table: Table,
+    coloured: bool,
+}
+
+impl Rows {
+    pub(super) fn new(context: &Context, header: &[&str]) -> Self {
+        let mut table = Table::new();
+        table.load_style(comfy_table::presets::NOTHING).set_header(header.to_vec());
+        if context.screen.lively {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        } else {
+            table.set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
+        }
+        Self { table, coloured: context.screen.coloured }
+    }
+
+    pub(super) fn row<const N: usize>(&mut self, cells: [(String, Tone); N]) {
+        let cells = cells.into_iter().map(|(text, tone)| {
+            let cell = Cell::new(clean(&text));
+            match colour(tone) {
+                Some(colour) if self.coloured => cell.fg(colour),
+                _ => cell,
+            }
+        });
+        self.table.add_row(cells.collect::<Vec<_>>());
+    }
+
+    pub(super) fn text(&self) -> String {
+        let lines: Vec<String> = self.table.lines().map(|line| line.trim().to_owned()).collect();
+        lines.join("\n")
+    }
+}
+
+fn colour(tone: Tone) -> Option<Color> {
+    match tone {
+        Tone::Plain | Tone::Strong => None,
+        Tone::Good | Tone::Green => Some(Color::Green),
+        Tone::Bad => Some(Color::Red),
+        Tone::Warning => Some(Color::Yellow),
+        Tone::Faint => Some(Color::DarkGrey),
+        Tone::Blue => Some(Color::Blue),
+    }
+}

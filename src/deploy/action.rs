@@ -1,0 +1,163 @@
+//! Doing and undoing one step. What is to be done was decided by `saga`; here are the effects, through
+//! the ports and nothing else. Everything is idempotent: a step that a crash interrupted is done again.
+
+mod await_up;
+mod finish;
+mod gates;
+mod prepare;
+mod switch;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::feed::Feed;
+use super::ledger::Ledger;
+use super::ports::{PortError, PortResult, Trouble, World};
+use super::record::{Prepared, StepResult};
+use super::saga::State;
+use crate::model::{DeploymentId, Failure, FailureKind, Happening, Step};
+
+pub use prepare::{Finding, look};
+
+/// What a step works with.
+#[derive(Clone)]
+pub struct Context {
+    /// The deployment.
+    pub id: DeploymentId,
+    /// As it stood when the step began.
+    pub state: Arc<State>,
+    /// What it acts on.
+    pub world: World,
+    /// The one way to change the registry.
+    pub ledger: Arc<Ledger>,
+    /// Where it says how it goes.
+    pub feed: Arc<Feed>,
+    /// Fires when the deployment is to stop: steps that wait end, steps that act finish their act.
+    pub stop: CancellationToken,
+    /// Turns true when a person approves.
+    pub approved: watch::Receiver<bool>,
+}
+
+impl Context {
+    /// What prepare decided; a step that asks before that is a defect.
+    fn prepared(&self, step: Step) -> Result<&Prepared, Failure> {
+        self.state.prepared().ok_or_else(|| Failure {
+            step,
+            kind: FailureKind::Internal,
+            message: "the deployment was not prepared".to_owned(),
+            details: Vec::new(),
+            remedy: None,
+        })
+    }
+
+    fn note(&self, step: Step, text: impl Into<String>) {
+        self.feed.say(Some(step), Happening::Note { text: text.into() });
+    }
+}
+
+/// Do `step`.
+pub async fn perform(context: &Context, step: Step) -> Result<StepResult, Failure> {
+    match step {
+        Step::Prepare => prepare::prepare(context).await,
+        Step::PreDeployment | Step::PreIntegration | Step::PostIntegration => {
+            gates::run(context, step).await
+        }
+        Step::Start => start(context).await,
+        Step::Await => await_up::await_up(context).await,
+        Step::Register => switch::register(context).await,
+        Step::Stage => switch::stage(context).await,
+        Step::Approve => approve(context).await,
+        Step::Switch => switch::switch(context).await,
+        Step::Bake => finish::bake(context).await,
+        Step::Commit => finish::commit(context).await,
+        Step::Drain => finish::drain(context).await,
+        Step::Retire => finish::retire(context).await,
+    }
+}
+
+/// Undo `step`; it may never have acted, or only half.
+pub async fn undo(context: &Context, step: Step) -> PortResult<()> {
+    let Some(prepared) = context.state.prepared() else { return Ok(()) };
+    match step {
+        Step::PreDeployment | Step::PreIntegration | Step::PostIntegration => {
+            context.world.gates.clean(context.id).await
+        }
+        Step::Start => {
+            let name = prepared.release.service.swarm_name(prepared.colour);
+            let before = prepared.before.swarm.get(&prepared.colour).and_then(Option::as_ref);
+            context.world.swarm.restore(&name, before).await
+        }
+        Step::Register => switch::unregister(context, prepared).await,
+        Step::Stage => switch::unstage(context, prepared).await,
+        Step::Switch => switch::unswitch(context, prepared).await,
+        Step::Commit => finish::uncommit(context, prepared).await,
+        // These leave nothing behind.
+        Step::Prepare | Step::Await | Step::Approve | Step::Bake | Step::Drain | Step::Retire => {
+            Ok(())
+        }
+    }
+}
+
+async fn start(context: &Context) -> Result<StepResult, Failure> {
+    let prepared = context.prepared(Step::Start)?;
+    let swarm = &context.world.swarm;
+    swarm
+        .start(&prepared.release, prepared.colour, context.id)
+        .await
+        .map_err(|error| failed(Step::Start, &error))?;
+    Ok(StepResult::Nothing)
+}
+
+async fn approve(context: &Context) -> Result<StepResult, Failure> {
+    let prepared = context.prepared(Step::Approve)?;
+    let Some(approval) = &prepared.release.policy.approve else { return Ok(StepResult::Nothing) };
+    let limit = humantime::format_duration(approval.expires);
+    context.note(Step::Approve, format!("waits for approval, for {limit} at most"));
+    let mut approved = context.approved.clone();
+    tokio::select! {
+        heard = approved.wait_for(|approved| *approved) => match heard {
+            Ok(_) => Ok(StepResult::Nothing),
+            Err(_) => Err(stopped(Step::Approve)),
+        },
+        () = context.stop.cancelled() => Err(stopped(Step::Approve)),
+        () = tokio::time::sleep(approval.expires) => Err(Failure {
+            step: Step::Approve,
+            kind: FailureKind::Approval,
+            message: format!("nobody approved within {limit}"),
+            details: Vec::new(),
+            remedy: Some("deploy again, and approve with `verdigris approve DEPLOYMENT`".to_owned()),
+        }),
+    }
+}
+
+/// A step that waited was told to stop; the real reason stands in the journal already.
+fn stopped(step: Step) -> Failure {
+    Failure {
+        step,
+        kind: FailureKind::Aborted,
+        message: format!("`{step}` was stopped"),
+        details: Vec::new(),
+        remedy: None,
+    }
+}
+
+/// The failure of `step` that a port's error makes.
+pub(super) fn failed(step: Step, error: &PortError) -> Failure {
+    let kind = match (step, error.trouble) {
+        (Step::Stage | Step::Switch, _) => FailureKind::Proxy,
+        (_, Trouble::Unreachable) => FailureKind::Unreachable,
+        (Step::PreDeployment | Step::PreIntegration, _) => FailureKind::PreGate,
+        (Step::PostIntegration | Step::Bake, _) => FailureKind::PostGate,
+        (Step::Prepare | Step::Start | Step::Await, _) => FailureKind::Start,
+        _ => FailureKind::Internal,
+    };
+    Failure {
+        step,
+        kind,
+        message: error.chain(),
+        details: error.details.clone(),
+        remedy: error.remedy.clone(),
+    }
+}

@@ -1,0 +1,113 @@
+use std::time::Instant;
+
+use super::{Context, failed};
+use crate::deploy::ledger;
+use crate::deploy::ports::{PortResult, ProxyViews};
+use crate::deploy::record::{Prepared, StepResult};
+use crate::model::{Colour, Failure, Step};
+
+/// The new instances into the registry, as idle.
+pub async fn register(context: &Context) -> Result<StepResult, Failure> {
+    let prepared = context.prepared(Step::Register)?;
+    let service = &prepared.release.service;
+    let instances = context.state.instances();
+    context
+        .ledger
+        .change(service, |record| ledger::register(record, prepared, instances))
+        .await
+        .map_err(|error| failed(Step::Register, &error))?;
+    Ok(StepResult::Nothing)
+}
+
+/// Undo of [`register`].
+pub async fn unregister(context: &Context, prepared: &Prepared) -> PortResult<()> {
+    let service = &prepared.release.service;
+    context.ledger.change(service, |record| ledger::unregister(record, prepared)).await?;
+    Ok(())
+}
+
+/// The new instances into the proxies' idle colour.
+pub async fn stage(context: &Context) -> Result<StepResult, Failure> {
+    let prepared = context.prepared(Step::Stage)?;
+    let new = ledger::backends(context.state.instances());
+    let live = prepared.live.map(|colour| {
+        let entries = prepared.before.registry.of(colour).map(|entry| &entry.instance);
+        ledger::backends(entries)
+    });
+    let Some(view) = ledger::staged(prepared, &live.unwrap_or_default(), &new) else {
+        return Ok(StepResult::Nothing);
+    };
+    context
+        .world
+        .proxies
+        .stage(&view, prepared.colour, &new)
+        .await
+        .map_err(|error| failed(Step::Stage, &error))?;
+    Ok(StepResult::Nothing)
+}
+
+/// Undo of [`stage`].
+pub async fn unstage(context: &Context, prepared: &Prepared) -> PortResult<()> {
+    let service = &prepared.release.service;
+    let turn = context.ledger.turn(service);
+    // The reconciler must not tell the proxies about instances that are just being taken out.
+    let _turn = turn.lock().await;
+    let mut before = prepared.before.proxies.clone();
+    if let Some(live) = prepared.live {
+        let now = context.world.proxies.snapshot(service).await?;
+        keep_moved(&mut before, &now, live);
+    }
+    context.world.proxies.restore(service, &before).await
+}
+
+/// Instances of the live colour that moved since the snapshot are where they are now: putting their
+/// old addresses back would take the service down.
+fn keep_moved(before: &mut ProxyViews, now: &ProxyViews, live: Colour) {
+    for (proxy, view) in before {
+        let current = now.get(proxy).and_then(Option::as_ref);
+        if let (Some(view), Some(current)) = (view, current)
+            && !current.of(live).is_empty()
+        {
+            view.backends.insert(live, current.of(live).to_vec());
+        }
+    }
+}
+
+/// The route moves: published in the registry and flipped in every proxy, side by side.
+pub async fn switch(context: &Context) -> Result<StepResult, Failure> {
+    let prepared = context.prepared(Step::Switch)?;
+    let service = &prepared.release.service;
+    let route = ledger::switched(prepared);
+    let ordered = Instant::now();
+    let publish = context.ledger.change(service, |record| ledger::switch(record, prepared));
+    let flip = async {
+        match route.rule {
+            Some(_) => {
+                let proxies = &context.world.proxies;
+                proxies.flip(service, prepared.colour, route.generation).await
+            }
+            None => Ok(()),
+        }
+    };
+    // Both are awaited to their ends: what was half done is undone, not left running behind.
+    let (published, flipped) = tokio::join!(publish, flip);
+    flipped.map_err(|error| failed(Step::Switch, &error))?;
+    published.map_err(|error| failed(Step::Register, &error)).map_err(at_switch)?;
+    let micros = u64::try_from(ordered.elapsed().as_micros()).unwrap_or(u64::MAX);
+    Ok(StepResult::Switched { micros })
+}
+
+/// A registry that fails while the route is published is the registry's failure, not a proxy's.
+fn at_switch(failure: Failure) -> Failure {
+    Failure { step: Step::Switch, ..failure }
+}
+
+/// Undo of [`switch`].
+pub async fn unswitch(context: &Context, prepared: &Prepared) -> PortResult<()> {
+    let service = &prepared.release.service;
+    let publish = context.ledger.change(service, |record| ledger::unswitch(record, prepared));
+    let (published, flipped) = tokio::join!(publish, unstage(context, prepared));
+    flipped?;
+    published?;
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! What the registry should hold of a service at each point of a deployment (pure), and the one way
+//! in which it is changed: read, change, write, one at a time per service.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::ports::{PortResult, Registry};
+use super::record::Prepared;
+use crate::model::{
+    Backend, Colour, Instance, Registration, Route, ServiceName, ServiceRecord, ServiceView,
+    Standing,
+};
+
+/// Changes the registry, one change at a time per service: the engine and the reconciler both do.
+pub struct Ledger {
+    registry: Arc<dyn Registry>,
+    turns: Mutex<BTreeMap<ServiceName, Arc<AsyncMutex<()>>>>,
+}
+
+impl Ledger {
+    /// A ledger over `registry`.
+    #[must_use]
+    pub fn new(registry: Arc<dyn Registry>) -> Self {
+        Self { registry, turns: Mutex::default() }
+    }
+
+    /// Read what is held of `service`, change it, write it. Answers what it is now.
+    pub async fn change(
+        &self,
+        service: &ServiceName,
+        change: impl FnOnce(&mut ServiceRecord) + Send,
+    ) -> PortResult<ServiceRecord> {
+        let turn = self.turn(service);
+        let _turn = turn.lock().await;
+        let old = self.registry.read(service).await?;
+        let mut new = old.clone();
+        change(&mut new);
+        if new != old {
+            self.registry.write(service, &new).await?;
+        }
+        Ok(new)
+    }
+
+    /// The turn of `service`: whoever holds its lock is the only one that changes the record, or tells
+    /// the proxies what follows from it.
+    pub fn turn(&self, service: &ServiceName) -> Arc<AsyncMutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.entry(service.clone()).or_default().clone()
+    }
+}
+
+/// The new instances stand in the record, as idle, in place of whatever their colour had.
+pub fn register(record: &mut ServiceRecord, prepared: &Prepared, instances: &[Instance]) {
+    replace(record, prepared.colour, new_entries(prepared, instances));
+}
+
+/// The idle colour's entries are what they were before.
+pub fn unregister(record: &mut ServiceRecord, prepared: &Prepared) {
+    let before = prepared.before.registry.of(prepared.colour).cloned().collect();
+    replace(record, prepared.colour, before);
+}
+
+/// The route leads to the new colour.
+pub fn switch(record: &mut ServiceRecord, prepared: &Prepared) {
+    record.route = Some(switched(prepared));
+}
+
+/// The route is what it was before.
+pub fn unswitch(record: &mut ServiceRecord, prepared: &Prepared) {
+    record.route.clone_from(&prepared.before.registry.route);
+}
+
+/// The new colour is live on record, the other idle.
+pub fn commit(record: &mut ServiceRecord, prepared: &Prepared) {
+    record.colour = Some(prepared.colour);
+    stand(record, prepared.colour);
+}
+
+/// The live colour on record is what it was before.
+pub fn uncommit(record: &mut ServiceRecord, prepared: &Prepared) {
+    record.colour = prepared.before.registry.colour;
+    for entry in record.instances.values_mut() {
+        let live = Some(entry.colour) == prepared.live;
+        entry.standing = if live { Standing::Live } else { Standing::Idle };
+    }
+}
+
+/// A colour has no entries any more.
+pub fn retire(record: &mut ServiceRecord, colour: Colour) {
+    record.instances.retain(|_, entry| entry.colour != colour);
+}
+
+fn stand(record: &mut ServiceRecord, live: Colour) {
+    for entry in record.instances.values_mut() {
+        entry.standing = if entry.colour == live { Standing::Live } else { Standing::Idle };
+    }
+}
+
+/// `colour` has exactly `entries`.
+pub fn replace(record: &mut ServiceRecord, colour: Colour, entries: Vec<Registration>) {
+    retire(record, colour);
+    let by_task = entries.into_iter().map(|entry| (entry.instance.task.clone(), entry));
+    record.instances.extend(by_task);
+}
+
+fn new_entries(prepared: &Prepared, instances: &[Instance]) -> Vec<Registration> {
+    let entry = |instance: &Instance| Registration {
+        instance: instance.clone(),
+        colour: prepared.colour,
+        standing: Standing::Idle,
+        release: prepared.release.id.clone(),
+        image: prepared.release.image.reference(),
+    };
+    instances.iter().map(entry).collect()
+}
+
+/// The route document after the switch.
+#[must_use]
+pub fn switched(prepared: &Prepared) -> Route {
+    let before = prepared.before.registry.route.as_ref();
+    Route {
+        generation: before.map_or(0, |route| route.generation) + 1,
+        rule: prepared.release.policy.route.clone(),
+        weights: BTreeMap::from([(prepared.colour, 100), (prepared.colour.other(), 0)]),
+        releases: BTreeMap::from([(prepared.colour, prepared.release.id.to_string())]),
+    }
+}
+
+/// The service as the proxies have to see it while the new instances are staged; none without a route.
+#[must_use]
+pub fn staged(prepared: &Prepared, live: &[Backend], new: &[Backend]) -> Option<ServiceView> {
+    let mut backends = BTreeMap::from([(prepared.colour, new.to_vec())]);
+    if let Some(colour) = prepared.live {
+        backends.insert(colour, live.to_vec());
+    }
+    Some(ServiceView {
+        service: prepared.release.service.clone(),
+        rule: prepared.release.policy.route.clone()?,
+        live: prepared.live,
+        generation: prepared.before.registry.route.as_ref().map_or(0, |route| route.generation),
+        backends,
+    })
+}
+
+/// Instances as the proxies see them.
+#[must_use]
+pub fn backends<'a>(instances: impl IntoIterator<Item = &'a Instance>) -> Vec<Backend> {
+    let mut backends: Vec<Backend> = instances
+        .into_iter()
+        .map(|instance| Backend { task: instance.task.clone(), address: instance.address })
+        .collect();
+    backends.sort();
+    backends
+}

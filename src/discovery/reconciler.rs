@@ -1,0 +1,325 @@
+//! Observes Swarm, registry and proxies, and mends what differs: at start, when something hints at a
+//! change, and every now and then.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::compare::{Seen, compare};
+use crate::deploy::engine::Engine;
+use crate::deploy::health::serving;
+use crate::deploy::history::{self, Committed};
+use crate::deploy::ledger::{self, Ledger};
+use crate::deploy::ports::{PortResult, ProxyViews, SwarmSnapshot, Trouble, World};
+use crate::model::{
+    Colour, Registration, ReleaseId, ServiceName, ServiceRecord, ServiceView, Standing,
+};
+
+/// Everything is looked at this often, hints or not.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// Hints are gathered for this long at least, so that a burst is one look …
+const QUIET: Duration = Duration::from_millis(20);
+
+/// … and this long at most, so that a stream of hints cannot put it off.
+const PUT_OFF: Duration = Duration::from_millis(200);
+
+/// Services looked at side by side.
+const ABREAST: usize = 8;
+
+/// What was found is shown for the last so many findings of a service.
+const DRIFT_KEPT: usize = 20;
+
+/// The services of the Swarm by owner and colour.
+type Services = BTreeMap<ServiceName, BTreeMap<Colour, SwarmSnapshot>>;
+
+/// Keeps registry and proxies true to the Swarm.
+pub struct Reconciler {
+    world: World,
+    ledger: Arc<Ledger>,
+    engine: Engine,
+    drift: Mutex<BTreeMap<ServiceName, VecDeque<String>>>,
+    problem: Mutex<Option<String>>,
+}
+
+impl Reconciler {
+    /// A reconciler beside `engine`, whose deployments have the last word on their colours.
+    #[must_use]
+    pub fn new(world: World, ledger: Arc<Ledger>, engine: Engine) -> Self {
+        Self { world, ledger, engine, drift: Mutex::default(), problem: Mutex::default() }
+    }
+
+    /// What was found different, and mended, of `service`; newest last.
+    #[must_use]
+    pub fn drift(&self, service: &ServiceName) -> Vec<String> {
+        lock(&self.drift)
+            .get(service)
+            .map(|lines| lines.iter().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Why the last sweep could not see everything.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        lock(&self.problem).clone()
+    }
+
+    /// Reconcile until `shutdown`; `ready` turns true after the first sweep.
+    pub async fn run(&self, ready: watch::Sender<bool>, shutdown: CancellationToken) {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = self.sweep() => {}
+        }
+        ready.send_replace(true);
+        while !shutdown.is_cancelled() {
+            let hints = self.hints().await;
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = self.follow(hints) => {}
+            }
+        }
+    }
+
+    /// Sweep now, on hints, and every now and then, until the hints end.
+    async fn follow(&self, mut hints: BoxStream<'static, ()>) {
+        loop {
+            self.sweep().await;
+            let last = Instant::now();
+            tokio::select! {
+                hint = hints.next() => if hint.is_none() {
+                    // The engine went away; it is asked again after a while.
+                    tokio::time::sleep(PUT_OFF).await;
+                    return;
+                },
+                () = tokio::time::sleep_until(last + SWEEP) => continue,
+            }
+            gather(&mut hints).await;
+        }
+    }
+
+    async fn hints(&self) -> BoxStream<'static, ()> {
+        let swarm = self.world.swarm.events().await.map(|events| events.map(|_| ()).boxed());
+        let registry = self.world.registry.changes().await;
+        match (swarm, registry) {
+            (Ok(swarm), Ok(registry)) => stream::select(swarm, registry).boxed(),
+            (Ok(only), Err(_)) | (Err(_), Ok(only)) => only,
+            // Nobody hints: only time does, and then they are asked again.
+            (Err(_), Err(_)) => stream::once(tokio::time::sleep(SWEEP)).boxed(),
+        }
+    }
+
+    /// Look at everything once.
+    pub async fn sweep(&self) {
+        let result = self.try_sweep().await;
+        if let Err(error) = &result {
+            tracing::warn!(error = error.chain(), "cannot look at everything");
+        }
+        *lock(&self.problem) = result.err().map(|error| error.chain());
+    }
+
+    async fn try_sweep(&self) -> PortResult<()> {
+        let (services, records) = futures_util::future::try_join(
+            self.world.swarm.services(),
+            self.world.registry.read_all(),
+        )
+        .await?;
+        let mut by_owner = Services::new();
+        for (service, colour, snapshot) in services {
+            by_owner.entry(service).or_default().insert(colour, snapshot);
+        }
+        let names: BTreeSet<ServiceName> = by_owner.keys().chain(records.keys()).cloned().collect();
+        // What goes wrong with one service must not keep the others from being mended.
+        let mended = stream::iter(names).map(|service| {
+            let colours = by_owner.get(&service).cloned().unwrap_or_default();
+            async move { self.mend(&service, &colours).await }
+        });
+        let results: Vec<PortResult<()>> = mended.buffer_unordered(ABREAST).collect().await;
+        results.into_iter().collect()
+    }
+
+    /// Look at one service and mend it.
+    async fn mend(
+        &self,
+        service: &ServiceName,
+        colours: &BTreeMap<Colour, SwarmSnapshot>,
+    ) -> PortResult<()> {
+        let turn = self.ledger.turn(service);
+        let _turn = turn.lock().await;
+        let mut record = match self.world.registry.read(service).await {
+            // Somebody wrote what cannot be read: it is made anew from what is known and observed.
+            Err(error) if error.trouble == Trouble::Invalid => {
+                self.note(service, &[error.chain()]);
+                ServiceRecord::default()
+            }
+            read => read?,
+        };
+        if record.colour.is_none() && !self.is_busy(service) {
+            self.remember(service, &mut record).await?;
+        }
+        let seen = self.see(colours).await?;
+        let findings = compare(&record, &seen, &self.owned(service, &record));
+        self.note(service, &findings.drift);
+        if let Some(mended) = findings.record {
+            self.world.registry.write(service, &mended).await?;
+            record = mended;
+        }
+        for colour in findings.refresh {
+            let backends = ledger::backends(record.of(colour).map(|entry| &entry.instance));
+            self.world.proxies.refresh(service, colour, &backends).await?;
+        }
+        if !self.is_busy(service) {
+            self.lead(service, &record).await?;
+            self.expire(service, &record, colours).await?;
+        }
+        Ok(())
+    }
+
+    fn is_busy(&self, service: &ServiceName) -> bool {
+        self.engine.under_way(service).is_some()
+    }
+
+    /// The colours that a deployment under way is busy with: the one that does not get the traffic.
+    fn owned(&self, service: &ServiceName, record: &ServiceRecord) -> BTreeSet<Colour> {
+        if !self.is_busy(service) {
+            return BTreeSet::new();
+        }
+        let public = record.route.as_ref().and_then(crate::model::Route::live).or(record.colour);
+        Colour::BOTH.into_iter().filter(|colour| Some(*colour) != public).collect()
+    }
+
+    /// The registry forgot the service: what the journal committed last is put on record again.
+    async fn remember(&self, service: &ServiceName, record: &mut ServiceRecord) -> PortResult<()> {
+        let past = history::committed(&*self.world.journal, service, 1).await?;
+        let Some(Committed { prepared, .. }) = past.first() else { return Ok(()) };
+        ledger::switch(record, prepared);
+        ledger::commit(record, prepared);
+        self.note(service, &["the registry had forgotten the service".to_owned()]);
+        self.world.registry.write(service, record).await
+    }
+
+    async fn see(&self, colours: &BTreeMap<Colour, SwarmSnapshot>) -> PortResult<Seen> {
+        let mut seen = Seen::default();
+        for (colour, snapshot) in colours {
+            let Some(port) = snapshot.port() else { continue };
+            let tasks = match self.world.swarm.tasks(&snapshot.name, port).await {
+                // It was removed since it was listed.
+                Err(error) if error.trouble == Trouble::NotFound => continue,
+                tasks => tasks?,
+            };
+            let entry = |instance| Registration {
+                instance,
+                colour: *colour,
+                standing: Standing::Idle,
+                release: ReleaseId::from(snapshot.release().unwrap_or_default().to_owned()),
+                image: snapshot.image().unwrap_or_default().to_owned(),
+            };
+            let entries = tasks.iter().filter_map(serving).map(entry).collect();
+            seen.colours.insert(*colour, entries);
+        }
+        Ok(seen)
+    }
+
+    /// The proxies lead where the route says.
+    async fn lead(&self, service: &ServiceName, record: &ServiceRecord) -> PortResult<()> {
+        let Some(wanted) = wanted_view(service, record) else { return Ok(()) };
+        let views = self.world.proxies.snapshot(service).await?;
+        let astray = |view: &Option<ServiceView>| {
+            view.as_ref().is_none_or(|view| {
+                view.live != wanted.live
+                    || view.rule != wanted.rule
+                    || view.generation != wanted.generation
+            })
+        };
+        let wrong: ProxyViews = views
+            .into_iter()
+            .filter(|(_, view)| astray(view))
+            .map(|(proxy, _)| (proxy, Some(wanted.clone())))
+            .collect();
+        if wrong.is_empty() || wanted.live.is_none_or(|live| wanted.of(live).is_empty()) {
+            return Ok(());
+        }
+        let proxies: Vec<&str> = wrong.keys().map(String::as_str).collect();
+        self.note(service, &[format!("{} did not follow the route", proxies.join(", "))]);
+        self.world.proxies.restore(service, &wrong).await
+    }
+
+    /// What is kept of the old colour goes when its time is over.
+    async fn expire(
+        &self,
+        service: &ServiceName,
+        record: &ServiceRecord,
+        colours: &BTreeMap<Colour, SwarmSnapshot>,
+    ) -> PortResult<()> {
+        let Some(idle) = record.colour.map(Colour::other) else { return Ok(()) };
+        let Some(snapshot) = colours.get(&idle) else { return Ok(()) };
+        let past = history::committed(&*self.world.journal, service, 1).await?;
+        let over = past.first().is_some_and(|last| is_over(last, self.world.clock.now()));
+        if !over {
+            return Ok(());
+        }
+        let mut without = record.clone();
+        ledger::retire(&mut without, idle);
+        self.world.registry.write(service, &without).await?;
+        self.world.proxies.retire(service, idle).await?;
+        self.world.swarm.restore(&snapshot.name, None).await?;
+        self.note(service, &[format!("{idle} was kept long enough and is removed")]);
+        Ok(())
+    }
+
+    fn note(&self, service: &ServiceName, lines: &[String]) {
+        let mut drift = lock(&self.drift);
+        for line in lines {
+            let known = drift.entry(service.clone()).or_default();
+            let same = known.back().is_some_and(|last| last.ends_with(line.as_str()));
+            if same {
+                continue;
+            }
+            tracing::warn!(%service, line, "drift");
+            if known.len() == DRIFT_KEPT {
+                known.pop_front();
+            }
+            known.push_back(format!("{:.0} {line}", self.world.clock.now()));
+        }
+    }
+}
+
+/// Take in the hints that come until there is a pause, or too many.
+async fn gather(hints: &mut BoxStream<'static, ()>) {
+    let _ = tokio::time::timeout(PUT_OFF, async {
+        while let Ok(Some(())) = tokio::time::timeout(QUIET, hints.next()).await {}
+    })
+    .await;
+}
+
+/// The service as the proxies should see it by its record; none without a route.
+fn wanted_view(service: &ServiceName, record: &ServiceRecord) -> Option<ServiceView> {
+    let route = record.route.as_ref()?;
+    let of = |colour| ledger::backends(record.of(colour).map(|entry| &entry.instance));
+    let backends = Colour::BOTH.into_iter().map(|colour| (colour, of(colour)));
+    Some(ServiceView {
+        service: service.clone(),
+        rule: route.rule.clone()?,
+        live: route.live(),
+        generation: route.generation,
+        backends: backends.filter(|(_, backends)| !backends.is_empty()).collect(),
+    })
+}
+
+fn is_over(last: &Committed, now: Timestamp) -> bool {
+    let Some(retired) = last.retired else { return false };
+    let retain = &last.prepared.release.policy.retain;
+    let Some(kept) = retain.duration.and_then(|kept| SignedDuration::try_from(kept).ok()) else {
+        return false;
+    };
+    now.duration_since(retired) > kept
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

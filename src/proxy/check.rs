@@ -1,0 +1,83 @@
+//! Looks at templates without a proxy: they parse, and render for services of every kind.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::certificates::Certificates;
+use super::page::Sources;
+use super::render::render;
+use super::routing::{Entries, Entry};
+use super::settings::Settings;
+use super::template::{Fault, Source, Template};
+use crate::model::{Backend, Colour, RouteRule, ServiceName, ServiceView};
+
+/// What is wrong with the template at `path`, one line each with file, line and column. Which proxy
+/// it is for is not known, so it is parsed but not rendered.
+pub fn check_template(path: &Path) -> Result<(), Vec<String>> {
+    let source = Source::read(path).map_err(|error| {
+        let why = std::error::Error::source(&error).map(ToString::to_string);
+        vec![format!("{error}: {}", why.unwrap_or_default())]
+    })?;
+    source.parse().map(drop).map_err(told)
+}
+
+/// What is wrong with the template of the proxy that `settings` describe, rendered as for a service
+/// that is live, one without instances and one without TLS.
+pub fn check(settings: &Settings) -> Result<(), Vec<String>> {
+    let source = Source::load(settings).map_err(|error| {
+        let why = std::error::Error::source(&error).map(ToString::to_string);
+        vec![format!("{error}: {}", why.unwrap_or_default())]
+    })?;
+    let template = source.parse().map_err(told)?;
+    render_samples(settings, &template).map_err(told)
+}
+
+fn render_samples(settings: &Settings, template: &Template) -> Result<(), Fault> {
+    let certificates = Certificates::default();
+    let sources = Sources {
+        settings,
+        answers: None,
+        probe: ("X-Verdigris-Probe", "0"),
+        certificates: &certificates,
+    };
+    for entries in [Entries::new(), samples()] {
+        render(template, &sources, &entries)?;
+    }
+    Ok(())
+}
+
+fn samples() -> Entries {
+    let backend =
+        |port| Backend { task: format!("task{port}"), address: ([192, 0, 2, 1], port).into() };
+    let both = BTreeMap::from([
+        (Colour::Blue, vec![backend(8001), backend(8002)]),
+        (Colour::Green, vec![backend(8003)]),
+    ]);
+    [
+        sample("sample-live", true, Some(Colour::Green), both),
+        sample("sample-idle", true, None, BTreeMap::new()),
+        sample("sample-plain", false, Some(Colour::Blue), BTreeMap::new()),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|(service, entry)| (service, Arc::new(entry)))
+    .collect()
+}
+
+fn sample(
+    name: &str,
+    tls: bool,
+    live: Option<Colour>,
+    backends: BTreeMap<Colour, Vec<Backend>>,
+) -> Option<(ServiceName, Entry)> {
+    let service: ServiceName = name.parse().ok()?;
+    let rule = RouteRule { hosts: vec![format!("{name}.example.com")], path: "/".to_owned(), tls };
+    let view = ServiceView { service: service.clone(), rule, live, generation: 1, backends };
+    Some((service, Entry { view, next: None }))
+}
+
+/// The fault, then the report that shows the line.
+fn told(fault: Fault) -> Vec<String> {
+    vec![fault.to_string()]
+}

@@ -1,0 +1,192 @@
+//! The registry in Consul.
+//!
+//! Instances are services of the catalog, so that `live.books-ms.service.consul` resolves; the bare
+//! colour and the route document are keys. All that a step changes (instances and their tags, colour,
+//! route) is one transaction of Consul: nobody ever sees half of it.
+//!
+//! Instances stand under a node of their own (`verdigris`), which Consul calls an external node, and
+//! not under the agent that the daemon talks to: that agent's death would take every instance of the
+//! Swarm out of the service DNS, its anti-entropy could undo what was written, and a second agent
+//! could not take over. They carry no health check for the same reason: an instance is registered
+//! while the daemon observes it healthy where it runs, and a check run by some agent would judge from
+//! another place.
+//!
+//! With ACLs the token needs, for the prefix `verdigris`:
+//!
+//! ```hcl
+//! key_prefix "verdigris/" { policy = "write" }
+//! node "verdigris"        { policy = "write" }
+//! service_prefix ""       { policy = "write" }
+//! session_prefix ""       { policy = "write" } # for leases only
+//! ```
+
+mod client;
+mod diff;
+mod doctor;
+mod error;
+mod image;
+mod layout;
+mod lease;
+mod settings;
+mod token;
+mod txn;
+mod watch;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+use crate::deploy::ports::{PortError, PortResult, Registry, Trouble};
+use crate::model::{ServiceName, ServiceRecord};
+use client::Client;
+use diff::Diff;
+use error::CallError;
+use image::{Held, Image, Listed, Member, Pair};
+use layout::Layout;
+use lease::Fences;
+use txn::Operation;
+
+pub use lease::{Lease, Session};
+pub use settings::{Settings, SettingsError};
+
+/// How often a write starts over when somebody else changes the same keys at the same time. The
+/// daemon is the only regular writer; who meets four others in a row has another daemon beside it.
+const ATTEMPTS: usize = 4;
+
+/// The registry in Consul.
+pub struct Consul {
+    client: Client,
+    layout: Layout,
+    fences: Fences,
+}
+
+impl Consul {
+    /// By these settings. Reads the files that they name; does not connect.
+    pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
+        Ok(Self {
+            client: Client::new(settings)?,
+            layout: Layout::new(&settings.prefix)?,
+            fences: Fences::default(),
+        })
+    }
+
+    fn failed(&self, error: CallError, operation: String) -> PortError {
+        error.port(operation, &self.client, &self.layout)
+    }
+
+    /// What stands under the service's name and is ours. The keys are asked for one by one: without
+    /// the right to read them Consul then says so, where a listing would come back empty.
+    async fn held(&self, service: &ServiceName) -> Result<Held, CallError> {
+        let (colour, route) = (self.layout.colour(service), self.layout.route(service));
+        let health = format!("health/service/{service}");
+        let (members, colour, route) = tokio::try_join!(
+            self.client.get_consistent::<Vec<Member>>(&health, &[]),
+            self.client.key(&colour),
+            self.client.key(&route),
+        )?;
+        let entries = members.value.unwrap_or_default().into_iter();
+        let entries = entries
+            .filter(|member| member.node.node == self.layout.node())
+            .map(|member| member.service);
+        Ok(Held::new(entries, colour.into_iter().chain(route)))
+    }
+
+    /// Whether listings can be believed: they leave out silently what the token may not read.
+    async fn may_list(&self) -> Result<(), CallError> {
+        self.client.key(self.layout.services()).await.map(drop)
+    }
+
+    /// Everything that is ours.
+    async fn everything(&self) -> Result<BTreeMap<ServiceName, Image>, CallError> {
+        let node = format!("catalog/node/{}", self.layout.node());
+        let keys = format!("kv/{}", self.layout.services());
+        let (listed, keys, ()) = tokio::try_join!(
+            self.client.get_consistent::<Option<Listed>>(&node, &[]),
+            self.client.get_consistent::<Vec<Pair>>(&keys, &[("recurse", "")]),
+            self.may_list(),
+        )?;
+        let entries = listed.value.flatten().map(|listed| listed.services);
+        let entries = entries.into_iter().flatten().map(|(_, entry)| entry);
+        Ok(image::by_service(&self.layout, entries, keys.value.unwrap_or_default()))
+    }
+
+    /// Write what differs. Somebody else's change of a key meanwhile makes it start over.
+    async fn make_equal(&self, service: &ServiceName, wanted: &Image) -> Result<(), CallError> {
+        let fence = self.fences.of(&self.layout, service);
+        let mut attempt = 1;
+        loop {
+            let held = self.held(service).await?;
+            let diff = Diff::between(&held.image, wanted);
+            let done = self.commit(&diff, &held, fence.as_ref()).await;
+            match done {
+                Err(error) if error.is_stale() && attempt < ATTEMPTS => attempt += 1,
+                done => return done,
+            }
+        }
+    }
+
+    async fn commit(
+        &self,
+        diff: &Diff,
+        held: &Held,
+        fence: Option<&Operation>,
+    ) -> Result<(), CallError> {
+        for transaction in txn::transactions(&self.layout, diff, &held.indices, fence) {
+            txn::run(&self.client, &transaction).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Registry for Consul {
+    async fn read(&self, service: &ServiceName) -> PortResult<ServiceRecord> {
+        let operation = format!("read service `{service}` from Consul");
+        let held =
+            self.held(service).await.map_err(|error| self.failed(error, operation.clone()))?;
+        held.image.decode(&self.layout, service).map_err(|error| {
+            PortError::new(Trouble::Invalid, operation)
+                .remedy(format!(
+                    "put the previous value of the key back (`consul kv put {0} …`), or delete it: it \
+                     is made anew from what runs",
+                    error.key
+                ))
+                .because(error)
+        })
+    }
+
+    /// A service with a key that cannot be read is left out, as if it were not recorded.
+    async fn read_all(&self) -> PortResult<BTreeMap<ServiceName, ServiceRecord>> {
+        let images = self
+            .everything()
+            .await
+            .map_err(|error| self.failed(error, "read the registry in Consul".to_owned()))?;
+        let decoded = images.into_iter().filter_map(|(service, image)| {
+            let record = image
+                .decode(&self.layout, &service)
+                .inspect_err(|error| tracing::warn!(%service, %error, "not understood in Consul"));
+            Some((service, record.ok()?))
+        });
+        Ok(decoded.filter(|(_, record)| !record.is_empty()).collect())
+    }
+
+    async fn write(&self, service: &ServiceName, record: &ServiceRecord) -> PortResult<()> {
+        let operation = format!("write service `{service}` to Consul");
+        let wanted = Image::encode(&self.layout, service, record)
+            .map_err(|error| PortError::new(Trouble::Invalid, &operation).because(error))?;
+        let written = self.make_equal(service, &wanted).await;
+        written.map_err(|error| self.failed(error, operation))
+    }
+
+    async fn changes(&self) -> PortResult<BoxStream<'static, ()>> {
+        let operation = || "watch the registry in Consul".to_owned();
+        self.may_list().await.map_err(|error| self.failed(error, operation()))?;
+        watch::changes(&self.client, &self.layout)
+            .await
+            .map_err(|error| self.failed(error, operation()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! Where a running task answers, where the task list alone does not say.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use super::DockerSwarm;
+use super::node::Node;
+use super::task::RawTask;
+use crate::deploy::ports::PortWanted;
+
+/// To a port that nobody listens on the answer comes at once; this is for packets that vanish.
+const PROBE: Duration = Duration::from_millis(500);
+
+impl DockerSwarm {
+    /// The address of a running task. Costs nothing in the usual case of one candidate.
+    pub(super) async fn address(
+        &self,
+        task: &RawTask,
+        node: Option<&Node>,
+        wanted: &PortWanted,
+    ) -> Option<SocketAddr> {
+        let candidates = task.addresses(node, wanted);
+        match candidates[..] {
+            [] => self.published(task, node, wanted).await,
+            [only] => Some(only),
+            [first, ..] => {
+                let known = self.lock_probed().get(&task.id).copied();
+                if let Some(known) = known.filter(|address| candidates.contains(address)) {
+                    return Some(known);
+                }
+                let Some(found) = first_open(&candidates).await else {
+                    return Some(first);
+                };
+                self.remember(&task.id, found);
+                Some(found)
+            }
+        }
+    }
+
+    /// A task list may lack the port for a while; the container, if it is on this engine, has it.
+    async fn published(
+        &self,
+        task: &RawTask,
+        node: Option<&Node>,
+        wanted: &PortWanted,
+    ) -> Option<SocketAddr> {
+        let PortWanted::Host(port) = *wanted else {
+            return None;
+        };
+        let address = node?.address?;
+        let container = &task.status.container.as_ref()?.id;
+        let inspected = self.client.container(container.as_str()).inspect().await;
+        let port = published_port(&inspected.ok()?, port, address)?;
+        Some(SocketAddr::new(address, port))
+    }
+
+    fn remember(&self, task: &str, address: SocketAddr) {
+        let mut probed = self.lock_probed();
+        // Tasks come and go; what is forgotten is probed again.
+        if probed.len() >= MOST_PROBED {
+            probed.clear();
+        }
+        probed.insert(task.to_owned(), address);
+    }
+}
+
+/// Far more than run at a time.
+const MOST_PROBED: usize = 10_000;
+
+async fn first_open(candidates: &[SocketAddr]) -> Option<SocketAddr> {
+    for candidate in candidates {
+        let connecting = tokio::time::timeout(PROBE, TcpStream::connect(candidate)).await;
+        if matches!(connecting, Ok(Ok(_))) {
+            return Some(*candidate);
+        }
+    }
+    None
+}
+
+/// The host port of the same address family as the node's address.
+fn published_port(container: &Value, port: u16, address: IpAddr) -> Option<u16> {
+    let bindings =
+        container.get("NetworkSettings")?.get("Ports")?.get(format!("{port}/tcp"))?.as_array()?;
+    let fits = |binding: &&Value| {
+        let ip = binding["HostIp"].as_str().and_then(|ip| ip.parse::<IpAddr>().ok());
+        ip.is_none_or(|ip| ip.is_ipv4() == address.is_ipv4())
+    };
+    let binding = bindings.iter().find(fits).or(bindings.first())?;
+    binding["HostPort"].as_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_port_of_the_nodes_address_family_is_taken() {
+        let container = json!({ "NetworkSettings": { "Ports": { "8080/tcp": [
+            { "HostIp": "::", "HostPort": "32770" },
+            { "HostIp": "0.0.0.0", "HostPort": "32769" },
+        ] } } });
+        let found = |port, ip: &str| published_port(&container, port, ip.parse().unwrap());
+        assert_eq!(found(8080, "10.0.0.1"), Some(32769));
+        assert_eq!(found(8080, "fd00::1"), Some(32770));
+        assert_eq!(found(9090, "10.0.0.1"), None);
+    }
+
+    #[tokio::test]
+    async fn of_two_ports_the_one_that_listens_is_found() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        let closed = {
+            let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            gone.local_addr().unwrap()
+        };
+        assert_eq!(first_open(&[closed, open]).await, Some(open));
+        assert_eq!(first_open(&[closed]).await, None);
+    }
+}

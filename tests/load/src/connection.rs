@@ -1,0 +1,187 @@
+//! One HTTP/1.1 connection, under exact control.
+//!
+//! Nothing runs in the background: the connection moves only while a request of ours is awaited.
+//! So the look for an end of stream and the write that follows it are neighbours in one task, and
+//! what a strict client loses is the fault of the other side, not of a scheduler.
+
+mod counted;
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::TcpStream;
+
+use self::counted::{Counted, Received};
+use crate::loss::{Loss, Reason};
+use crate::tls::Tls;
+
+/// Either a TCP stream or TLS on one.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Io for S {}
+
+type Wire = TokioIo<Counted<Box<dyn Io>>>;
+
+/// Bytes that arrive between two answers (session tickets of TLS) are given so long to be digested.
+const DIGESTION: Duration = Duration::from_millis(50);
+/// After `Connection: close` the server ends the connection; we wait so long for that.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// One connection.
+pub(crate) struct Connection {
+    sender: http1::SendRequest<Empty<Bytes>>,
+    driver: http1::Connection<Wire, Empty<Bytes>>,
+    ended: bool,
+    received: Received,
+    /// The same socket, to look at it without the runtime's memory of what it last saw there.
+    socket: std::net::TcpStream,
+}
+
+/// Why a request did not get the head of an answer.
+pub(crate) struct Unanswered {
+    /// What it counts as, if it counts.
+    pub(crate) loss: Loss,
+    /// Not one byte of an answer arrived.
+    pub(crate) before_first_byte: bool,
+    /// The request was not even written.
+    pub(crate) unsent: bool,
+}
+
+/// Opens a stream to the target.
+pub(crate) async fn open(
+    address: SocketAddr,
+    tls: Option<&Tls>,
+) -> Result<(Box<dyn Io>, std::net::TcpStream), Loss> {
+    let (stream, socket) = connect(address).await.map_err(|error| Loss::connect(&error))?;
+    let Some(tls) = tls else {
+        return Ok((Box::new(stream), socket));
+    };
+    let shaken = tls.connector.connect(tls.name.clone(), stream).await;
+    let stream = shaken.map_err(|error| Loss::new(Reason::Tls, error.to_string()))?;
+    Ok((Box::new(stream), socket))
+}
+
+async fn connect(address: SocketAddr) -> io::Result<(TcpStream, std::net::TcpStream)> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let stream = stream.into_std()?;
+    let socket = stream.try_clone()?;
+    Ok((TcpStream::from_std(stream)?, socket))
+}
+
+impl Connection {
+    /// Connects, with TLS if the target wants it.
+    pub(crate) async fn open(address: SocketAddr, tls: Option<&Tls>) -> Result<Self, Loss> {
+        let (stream, socket) = open(address, tls).await?;
+        let (stream, received) = Counted::new(stream);
+        let handshake = http1::handshake(TokioIo::new(stream)).await;
+        let (sender, driver) = handshake.map_err(|error| Loss::broken(&error, false))?;
+        Ok(Self { sender, driver, ended: false, received, socket })
+    }
+
+    /// Whether another request may be sent: the connection is ready and, right now, the other side
+    /// has not ended it.
+    pub(crate) async fn is_reusable(&mut self) -> bool {
+        let ready = tokio::time::timeout(DIGESTION, self.become_quiet()).await;
+        ready.unwrap_or(false)
+    }
+
+    async fn become_quiet(&mut self) -> bool {
+        let Self { sender, driver, ended, socket, .. } = self;
+        loop {
+            if *ended || drive(driver, ended, sender.ready()).await.is_err() {
+                return false;
+            }
+            match socket.peek(&mut [0]) {
+                Ok(0) => return false,
+                Ok(_) => drive(driver, ended, tokio::time::sleep(Duration::from_millis(1))).await,
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+
+    /// Sends a request and awaits the head of the answer.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<Empty<Bytes>>,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        let before = self.received.bytes();
+        let Self { sender, driver, ended, .. } = self;
+        drive(driver, ended, sender.try_send_request(request)).await.map_err(|mut error| {
+            let before_first_byte = self.received.bytes() == before;
+            Unanswered {
+                unsent: error.take_message().is_some(),
+                loss: Loss::broken(error.error(), !before_first_byte),
+                before_first_byte,
+            }
+        })
+    }
+
+    /// The next piece of the answer; `None` at its proper end.
+    pub(crate) async fn next_piece(&mut self, body: &mut Incoming) -> Result<Option<Bytes>, Loss> {
+        loop {
+            let frame = drive(&mut self.driver, &mut self.ended, body.frame()).await;
+            match frame {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(Loss::broken(&error, true)),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the answer to its proper end.
+    pub(crate) async fn finish(&mut self, mut body: Incoming) -> Result<(), Loss> {
+        while self.next_piece(&mut body).await?.is_some() {}
+        Ok(())
+    }
+
+    /// Lets the server end the connection first, as it said it would, so that the port is free
+    /// again at once on our side.
+    pub(crate) async fn part(self) {
+        let Self { sender, mut driver, .. } = self;
+        drop(sender);
+        let goodbye = async {
+            let ended = std::future::poll_fn(|context| driver.poll_without_shutdown(context)).await;
+            if ended.is_ok() {
+                let mut wire = driver.into_parts().io.into_inner();
+                let mut rest = [0; 512];
+                while matches!(wire.read(&mut rest).await, Ok(length) if length > 0) {}
+            }
+        };
+        // A server that does not end it loses nothing.
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    }
+}
+
+/// Awaits `work` while moving the connection along.
+async fn drive<F: Future>(
+    driver: &mut http1::Connection<Wire, Empty<Bytes>>,
+    ended: &mut bool,
+    work: F,
+) -> F::Output {
+    let mut work = pin!(work);
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(output) = work.as_mut().poll(context) {
+            return Poll::Ready(output);
+        }
+        // An error of the connection reaches `work` too, and is told from there.
+        if !*ended && driver.poll_without_shutdown(context).is_ready() {
+            *ended = true;
+        }
+        work.as_mut().poll(context)
+    })
+    .await
+}

@@ -1,0 +1,19 @@
+//! Tests on real parts: a real Swarm, nginx, HAProxy, Consul and registry of images, and the real
+//! daemon. They bring testbeds up by themselves and take them down; where that is not possible they
+//! say so and are left out (`VERDIGRIS_REAL=1` makes that a failure, `VERDIGRIS_REAL=0` a wish).
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod commands;
+mod crash;
+mod failures;
+mod gate;
+mod interruptions;
+mod outages;
+mod releases;
+mod retention;
+mod support;
+mod swarm;
+mod templates;
+mod testbed;
+mod turns;

@@ -1,0 +1,15 @@
+//! What the tests of a whole daemon on real parts share.
+
+pub mod bed;
+pub mod curl;
+pub mod daemon;
+pub mod picture;
+pub mod run;
+pub mod stack;
+pub mod traffic;
+pub mod world;
+
+pub use picture::Picture;
+pub use stack::Stack;
+pub use traffic::Traffic;
+pub use world::{Proxy, Registry, World};

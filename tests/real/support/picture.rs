@@ -1,0 +1,188 @@
+//! An independent look at everything that a deployment can change: Docker, Consul or the embedded
+//! registry's file, and the proxies' files. Nothing of the daemon is asked.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+
+use super::curl::{client, json};
+use super::world::{Registry, World};
+
+/// Everything as it stands: what it is about, and its text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picture {
+    parts: BTreeMap<String, String>,
+}
+
+impl Picture {
+    /// Looks at all of it.
+    pub async fn take(world: &World) -> Self {
+        let mut parts = docker(&world.bed.docker_socket()).await;
+        match world.registry {
+            Registry::Consul => parts.extend(consul(world.bed.env("CONSUL_HTTP_ADDR")).await),
+            Registry::Embedded => parts.extend(embedded(&world.state().join("registry.db"))),
+        }
+        for proxy in world.proxy.names() {
+            files(proxy, &world.bed.directory().join(proxy), &mut parts);
+        }
+        Self { parts }
+    }
+
+    /// One part of it, if there is such a part.
+    pub fn part(&self, name: &str) -> Option<&str> {
+        self.parts.get(name).map(String::as_str)
+    }
+
+    /// The parts whose names begin with `start`, with the rest of the name.
+    pub fn parts<'a>(&'a self, start: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.parts.iter().filter_map(move |(n, text)| Some((n.strip_prefix(start)?, text.as_str())))
+    }
+
+    /// Without what another container of the same spec changes: services and what is not about a
+    /// single instance remain.
+    pub fn without_containers(&self) -> Self {
+        let about_one = ["running ", "catalog ", "row instances ", "file "];
+        let parts = self.parts.iter();
+        let rest = parts.filter(|(name, _)| !about_one.iter().any(|start| name.starts_with(start)));
+        Self { parts: rest.map(|(name, text)| (name.clone(), text.clone())).collect() }
+    }
+
+    /// What is different in `after`, readably; empty when nothing is.
+    pub fn compare(&self, after: &Self) -> String {
+        let mut said = String::new();
+        let names: std::collections::BTreeSet<_> =
+            self.parts.keys().chain(after.parts.keys()).collect();
+        for name in names {
+            match (self.parts.get(name), after.parts.get(name)) {
+                (before, after) if before == after => {}
+                (Some(_), None) => writeln!(said, "{name}: is gone").unwrap(),
+                (None, Some(text)) => writeln!(said, "{name}: is new:\n{text}").unwrap(),
+                (before, after) => {
+                    let lines = |text: Option<&String>| -> Vec<String> {
+                        text.unwrap().lines().map(str::to_owned).collect()
+                    };
+                    let (before, after) = (lines(before), lines(after));
+                    writeln!(said, "{name}: differs:").unwrap();
+                    for line in before.iter().filter(|line| !after.contains(line)) {
+                        writeln!(said, "  - {line}").unwrap();
+                    }
+                    for line in after.iter().filter(|line| !before.contains(line)) {
+                        writeln!(said, "  + {line}").unwrap();
+                    }
+                }
+            }
+        }
+        said
+    }
+}
+
+/// Specs of all Swarm services, untouched; running containers by service; test containers at all.
+async fn docker(socket: &Path) -> BTreeMap<String, String> {
+    let http = client(Some(socket));
+    let mut parts = BTreeMap::new();
+    for service in list(json(&http, "http://docker/services").await) {
+        let name = word(&service["Spec"]["Name"]);
+        parts.insert(format!("service {name}"), pretty(&service["Spec"]));
+    }
+    for container in list(json(&http, "http://docker/containers/json?all=1").await) {
+        let labels = &container["Labels"];
+        let id = word(&container["Id"]);
+        if !labels["verdigris.gate"].is_null() {
+            parts.insert(format!("test container {id}"), pretty(labels));
+        } else if container["State"] == "running" {
+            let service = word(&labels["com.docker.swarm.service.name"]);
+            parts.insert(format!("running {service} {id}"), word(&container["Image"]));
+        }
+    }
+    parts
+}
+
+/// The whole catalog and all keys.
+async fn consul(address: &str) -> BTreeMap<String, String> {
+    let http = client(None);
+    let mut parts = BTreeMap::new();
+    let names = json(&http, &format!("{address}/v1/catalog/services")).await;
+    for name in names.as_object().unwrap().keys() {
+        for mut entry in list(json(&http, &format!("{address}/v1/catalog/service/{name}")).await) {
+            let fields = entry.as_object_mut().unwrap();
+            // These count writes; the order of tags is of no meaning.
+            fields.remove("CreateIndex");
+            fields.remove("ModifyIndex");
+            let id = word(&fields["ServiceID"]);
+            parts.insert(format!("catalog {name} {id}"), pretty(&entry));
+        }
+    }
+    for pair in list(json(&http, &format!("{address}/v1/kv/?recurse=true")).await) {
+        let value = STANDARD.decode(word(&pair["Value"])).unwrap();
+        let text = String::from_utf8(value).unwrap();
+        parts.insert(format!("key {}", word(&pair["Key"])), text);
+    }
+    parts
+}
+
+/// All rows of the embedded registry.
+fn embedded(file: &Path) -> BTreeMap<String, String> {
+    let mut parts = BTreeMap::new();
+    let database = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let mut read = |table: &str, query: &str, columns: usize| {
+        let mut statement = database.prepare(query).unwrap();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let text = |column| row.get::<_, Option<String>>(column).unwrap().unwrap_or_default();
+            let rest: Vec<String> = (1..columns).map(text).collect();
+            parts.insert(format!("{table} {}", text(0)), rest.join("\n"));
+        }
+    };
+    read("row services", "SELECT name, colour, route FROM services", 3);
+    let columns = "service || ' ' || task, node, address, colour, standing, release, image";
+    read("row instances", &format!("SELECT {columns} FROM instances"), 7);
+    parts
+}
+
+/// What a proxy writes itself, and sockets, which have no text.
+const NOT_OURS: [&str; 8] = [
+    "log",
+    "error.log",
+    "nginx.pid",
+    "haproxy.pid",
+    "answers.sock",
+    "master.sock",
+    "runtime.sock",
+    "access.log",
+];
+
+/// Every file, byte for byte.
+fn files(proxy: &str, directory: &Path, parts: &mut BTreeMap<String, String>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            files(&format!("{proxy}/{name}"), &path, parts);
+        } else if !NOT_OURS.contains(&name.as_str()) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            parts.insert(format!("file {proxy}/{name}"), text);
+        }
+    }
+}
+
+fn list(value: Value) -> Vec<Value> {
+    match value {
+        Value::Array(list) => list,
+        Value::Null => Vec::new(),
+        other => panic!("a list, not {other}"),
+    }
+}
+
+fn word(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap()
+}

@@ -1,0 +1,365 @@
+//! A daemon on a testbed of its own: what a test of the whole acts on.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use verdigris::client::{Client, ClientError, Followed};
+use verdigris::deploy::control::{Refusal, Submitted};
+use verdigris::model::{
+    DeploymentId, DeploymentView, Event, Happening, Kind, OnBusy, OnDisconnect, Outcome, Request,
+    Step,
+};
+use verdigris::stack::{Options, Source, load_one};
+
+use super::bed::{Lease, lease};
+use super::daemon::Daemon;
+use super::picture::Picture;
+use super::{Stack, run};
+
+/// Which registry the daemon keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registry {
+    Embedded,
+    Consul,
+}
+
+impl Registry {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Consul => "consul",
+        }
+    }
+}
+
+/// Which proxies it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proxy {
+    Nginx,
+    Haproxy,
+    Both,
+}
+
+impl Proxy {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::Both => "both",
+        }
+    }
+
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Nginx => &["nginx"],
+            Self::Haproxy => &["haproxy"],
+            Self::Both => &["nginx", "haproxy"],
+        }
+    }
+}
+
+/// A daemon on a testbed.
+pub struct World {
+    pub daemon: Daemon,
+    pub bed: Lease,
+    pub registry: Registry,
+    pub proxy: Proxy,
+    pub home: PathBuf,
+}
+
+/// How a deployment ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub view: DeploymentView,
+    pub events: Vec<Event>,
+}
+
+impl Ended {
+    /// The exit code of a `deploy` that waited.
+    pub fn exit(&self) -> u8 {
+        self.outcome().exit_code() as u8
+    }
+
+    pub fn outcome(&self) -> &Outcome {
+        self.view.outcome.as_ref().expect("it has ended")
+    }
+
+    /// It committed, or it is told why not.
+    #[track_caller]
+    pub fn committed(self) -> Self {
+        assert_eq!(self.outcome(), &Outcome::Committed, "{}", self.story());
+        self
+    }
+
+    /// Everything that was told of the failure: message, details and remedy, line by line.
+    pub fn told(&self) -> String {
+        let Outcome::Reverted { failure } = self.outcome() else {
+            panic!("not reverted: {}", self.story())
+        };
+        let lines = [vec![failure.message.clone()], failure.details.clone()].concat();
+        format!("{}\n{}", lines.join("\n"), failure.remedy.as_deref().unwrap_or_default())
+    }
+
+    /// What happened, for a message.
+    pub fn story(&self) -> String {
+        let lines: Vec<String> =
+            self.events.iter().map(|e| format!("{} {:?} {:?}", e.at, e.step, e.what)).collect();
+        format!("{:?}\n{}", self.view.outcome, lines.join("\n"))
+    }
+}
+
+impl World {
+    /// A fresh daemon on a fresh testbed; none when tests on real parts are left out.
+    pub async fn new(registry: Registry, proxy: Proxy) -> Option<Self> {
+        Self::with(registry, proxy, |config| config).await
+    }
+
+    /// The same, with the configuration changed by `change`.
+    pub async fn with(
+        registry: Registry,
+        proxy: Proxy,
+        change: impl FnOnce(String) -> String,
+    ) -> Option<Self> {
+        let bed = lease().await?;
+        let home = fresh_home();
+        let state = home.join("state");
+        let arguments =
+            ["config", "--registry", registry.word(), "--proxy", proxy.word(), "--state"];
+        let config = bed.testbed(&[&arguments[..], &[state.to_str().unwrap()]].concat());
+        std::fs::write(home.join("verdigris.toml"), change(config)).unwrap();
+        let daemon = Daemon::start(&home, &[]).await;
+        Some(Self { daemon, bed, registry, proxy, home })
+    }
+
+    /// The same with the first release of `books-ms` live already, in blue.
+    pub async fn with_first(registry: Registry, proxy: Proxy) -> Option<Self> {
+        let world = Self::new(registry, proxy).await?;
+        world.deploy(&world.books("1.0")).await.committed();
+        Some(world)
+    }
+
+    /// The stack file of `books-ms` in an edition.
+    pub fn books(&self, edition: &str) -> Stack {
+        Stack::new("books-ms", &self.bed.image(&format!("books-ms:{edition}")))
+    }
+
+    pub fn client(&self) -> Client {
+        self.daemon.client()
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.home.join("state")
+    }
+
+    /// Everything outside as it stands, seen without the daemon's help.
+    pub async fn picture(&self) -> Picture {
+        Picture::take(self).await
+    }
+
+    /// The picture once it stays the same.
+    pub async fn settled(&self) -> Picture {
+        let begun = Instant::now();
+        let mut last = self.picture().await;
+        loop {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            let now = self.picture().await;
+            if now == last {
+                return now;
+            }
+            let difference = last.compare(&now);
+            assert!(begun.elapsed() < Duration::from_secs(30), "no rest: {difference}");
+            last = now;
+        }
+    }
+
+    /// Waits until the picture equals `before`; what differs when it never does.
+    pub async fn settles_as(&self, before: &Picture) -> Result<(), String> {
+        self.settles(before, Clone::clone).await
+    }
+
+    /// The same, whichever containers run and wherever they are.
+    pub async fn settles_as_but_for_containers(&self, before: &Picture) -> Result<(), String> {
+        self.settles(before, Picture::without_containers).await
+    }
+
+    async fn settles(
+        &self,
+        before: &Picture,
+        view: impl Fn(&Picture) -> Picture,
+    ) -> Result<(), String> {
+        let begun = Instant::now();
+        loop {
+            let difference = view(before).compare(&view(&self.picture().await));
+            if difference.is_empty() {
+                return Ok(());
+            }
+            if begun.elapsed() > Duration::from_secs(5) {
+                return Err(difference);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Puts the credentials of the private registry of images where Docker keeps them.
+    pub fn write_login(&self, directory: &Path) {
+        let said = |name| self.bed.env(name);
+        let pair = format!("{}:{}", said("TESTBED_PRIVATE_USER"), said("TESTBED_PRIVATE_PASSWORD"));
+        let auth = STANDARD.encode(pair);
+        let config = json!({ "auths": { said("TESTBED_PRIVATE_IMAGES"): { "auth": auth } } });
+        std::fs::write(directory.join("config.json"), config.to_string()).unwrap();
+    }
+
+    /// Deploys and waits for the end.
+    pub async fn deploy(&self, stack: &Stack) -> Ended {
+        self.run(request(stack)).await
+    }
+
+    /// Asks and waits for the end.
+    pub async fn run(&self, request: Request) -> Ended {
+        let submitted = self.submit(request).await.unwrap_or_else(|refusal| {
+            panic!("refused: {refusal:#?}\n{}", self.daemon.said());
+        });
+        self.end_of(submitted.deployment).await
+    }
+
+    /// Asks.
+    pub async fn submit(&self, request: Request) -> Result<Submitted, Box<Refusal>> {
+        match self.client().submit(&request).await {
+            Ok(submitted) => Ok(submitted),
+            Err(ClientError::Refused(refusal)) => Err(refusal),
+            Err(error) => panic!("{error:?}\n{}", self.daemon.said()),
+        }
+    }
+
+    /// Waits for the end of a deployment.
+    pub async fn end_of(&self, id: DeploymentId) -> Ended {
+        let events = self.follow(id, |event| matches!(event.what, Happening::Ended { .. })).await;
+        let begun = Instant::now();
+        loop {
+            let view = self.client().deployment(id).await.unwrap();
+            if view.outcome.is_some() {
+                return Ended { view, events };
+            }
+            assert!(begun.elapsed() < Duration::from_secs(5), "it has not ended: {view:#?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until `step` begins.
+    pub async fn until_begun(&self, id: DeploymentId, step: Step) -> Vec<Event> {
+        self.follow(id, |event| event.step == Some(step) && event.what == Happening::Began).await
+    }
+
+    /// Follows a deployment until `enough` says so.
+    pub async fn follow(&self, id: DeploymentId, enough: impl Fn(&Event) -> bool) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut following = self.client().follow(id, false);
+        let all = async {
+            while let Some(next) = following.next().await {
+                if let Followed::Event(event) = next.unwrap() {
+                    let found = enough(&event);
+                    events.push(event);
+                    if found {
+                        return;
+                    }
+                }
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(120), all).await;
+        assert!(waited.is_ok(), "waited in vain: {events:#?}\n{}", self.daemon.said());
+        events
+    }
+
+    /// Moves the state to a file system of its own that can be filled; the daemon must not run.
+    pub fn on_a_small_disk(&self) -> SmallDisk {
+        SmallDisk::under(&self.state())
+    }
+
+    /// Kills the daemon and starts it again on the same state.
+    pub async fn restart(&mut self, environment: &[(&str, &str)]) {
+        self.daemon.kill();
+        self.daemon = Daemon::start(&self.home, environment).await;
+    }
+}
+
+/// A file system of a few megabytes in the place of a directory, with the same content.
+pub struct SmallDisk {
+    place: PathBuf,
+    mark: PathBuf,
+}
+
+impl SmallDisk {
+    fn under(place: &Path) -> Self {
+        let aside = place.with_extension("aside");
+        std::fs::rename(place, &aside).unwrap();
+        std::fs::create_dir(place).unwrap();
+        // The caretaker finds it by this link if this process ends before it can unmount.
+        let mark = run::directory().join("mounts").join(std::process::id().to_string());
+        std::os::unix::fs::symlink(place, &mark).unwrap();
+        shell(r#"mount -t tmpfs -o size=12m tmpfs "$1" && cp -a "$2"/. "$1""#, place, &aside);
+        Self { place: place.to_owned(), mark }
+    }
+
+    /// Leaves not a byte.
+    pub fn fill(&self) {
+        shell(r#"cat /dev/zero >"$1/filler" 2>/dev/null || true"#, &self.place, &self.place);
+    }
+
+    /// Undoes [`Self::fill`].
+    pub fn free(&self) {
+        std::fs::remove_file(self.place.join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        shell(r#"umount -l "$1""#, &self.place, &self.place);
+        std::fs::remove_file(&self.mark).unwrap();
+    }
+}
+
+fn shell(script: &str, first: &Path, second: &Path) {
+    let mut command = std::process::Command::new("sh");
+    let status = command.args(["-c", script, "sh"]).args([first, second]).status().unwrap();
+    assert!(status.success(), "{script}: {status}");
+}
+
+/// A directory in the run's.
+pub fn fresh_home() -> PathBuf {
+    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let home = run::directory().join(format!("w{number}"));
+    std::fs::create_dir_all(&home).unwrap();
+    home
+}
+
+/// The request that `verdigris deploy -f` makes of a stack file.
+pub fn request(stack: &Stack) -> Request {
+    let source = Source {
+        name: "stack.yml".to_owned(),
+        text: stack.text(),
+        base: Path::new("/nonexistent").to_owned(),
+    };
+    let draft = load_one(&source, &Options::default()).unwrap_or_else(|e| panic!("{e:?}"));
+    asking(Kind::Deploy { draft })
+}
+
+/// The request for going back.
+pub fn rollback(service: &str) -> Request {
+    asking(Kind::Rollback { service: service.parse().unwrap(), release: None })
+}
+
+fn asking(kind: Kind) -> Request {
+    Request {
+        kind,
+        sequence: None,
+        on_busy: OnBusy::Refuse,
+        on_disconnect: OnDisconnect::Continue,
+        deadline: None,
+        force: false,
+        by: "tester".to_owned(),
+    }
+}

@@ -1,0 +1,68 @@
+//! Whole deployments in a simulated world with a virtual clock: faults, kills of the daemon between
+//! any two acts, aborts; checked at every instant. A failing seed is printed and replays with
+//! `SEED=n cargo test --test simulation`.
+
+#![allow(missing_docs, reason = "tests")]
+
+mod ports;
+mod scenario;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Seeds that `cargo test` tries; `scripts/test` and `scripts/soak` ask for more by `SEEDS`.
+const SEEDS: u64 = 500;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+#[test]
+fn nothing_is_lost_whatever_dies() {
+    if let Some(seed) = number("SEED") {
+        return scenario::run(seed);
+    }
+    let first = number("FIRST_SEED").unwrap_or(0);
+    let seeds = number("SEEDS").unwrap_or(SEEDS);
+    let next = AtomicU64::new(first);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + seeds {
+                return;
+            }
+            let _watched = watch(seed);
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| scenario::run(seed))) {
+                eprintln!("seed {seed} fails: SEED={seed} cargo test --test simulation replays it");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    println!("{seeds} seeds, from {first}");
+}
+
+/// Real time that one seed may take: a hundred times what the slowest does. One that takes longer
+/// spins without the virtual clock moving.
+const ENDLESS: Duration = Duration::from_secs(60);
+
+/// End the process, naming the seed, when it takes too long. Dropping the sender calls it off.
+fn watch(seed: u64) -> mpsc::Sender<()> {
+    let (done, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        if ended.recv_timeout(ENDLESS) == Err(mpsc::RecvTimeoutError::Timeout) {
+            eprintln!(
+                "seed {seed} does not end: SEED={seed} cargo test --test simulation replays it"
+            );
+            std::process::exit(1);
+        }
+    });
+    done
+}
