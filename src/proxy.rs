@@ -28,6 +28,7 @@ mod settings;
 mod state;
 mod tcp;
 mod template;
+mod user;
 mod watch;
 
 pub use check::{check, check_template};

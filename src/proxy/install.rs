@@ -138,10 +138,3 @@ pub(crate) async fn names(path: &Path) -> Result<Vec<String>> {
     found.sort();
     Ok(found)
 }
-
-/// Let only the owner read `path`.
-pub(crate) async fn private(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::Permissions::from_mode(0o600);
-    fs::set_permissions(path, mode).await.map_err(failed("protect", path))
-}

@@ -26,9 +26,11 @@ use tokio_util::task::AbortOnDropHandle;
 pub(crate) use change::Change;
 
 use super::error::{Error, Result};
+use super::probe;
 use super::render::Rendition;
 use super::routing::Entries;
 use super::settings::Settings;
+use super::user;
 use crate::deploy::ports::Answers;
 use crate::model::{Colour, ServiceName, ServiceView};
 use batch::Member;
@@ -68,7 +70,9 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// Take up where the last keeper of this proxy left, and make the proxy agree.
-    pub async fn start(settings: Settings) -> Result<Self> {
+    pub async fn start(mut settings: Settings) -> Result<Self> {
+        settings.user =
+            settings.user.or_else(|| user::of(settings.kind, settings.pid_file.as_deref()));
         let problems = settings.problems();
         if !problems.is_empty() {
             return Err(Error::Settings { proxy: settings.name, problems });
@@ -135,11 +139,21 @@ impl Keeper {
             return Ok(());
         };
         let mut pause = FIRST_LOOK;
-        while !self.driver.is_drained(&entry, colour).await? {
+        loop {
+            match self.driver.is_drained(&entry, colour).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                // A proxy that does not run has no request under way.
+                Err(Error::NotRunning { .. } | Error::Socket { .. })
+                    if probe::generation(self.settings.status).await.is_err() =>
+                {
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_LOOK);
         }
-        Ok(())
     }
 
     /// The answers of `colour` so far.

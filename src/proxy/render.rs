@@ -171,7 +171,8 @@ mod tests {
     fn both(kind: Kind, views: &[ServiceView]) -> String {
         let rendition = preview(&settings(kind), views).unwrap();
         let map = rendition.map.map(|map| format!("\n==== map\n{map}"));
-        format!("{}{}", rendition.text, map.unwrap_or_default())
+        let text = rendition.text.replace(&rendition.generation, "GENERATION");
+        format!("{text}{}", map.unwrap_or_default())
     }
 
     #[test]

@@ -145,6 +145,7 @@ impl Source {
         let mut hash = Sha256::new();
         for (name, text) in &self.files {
             // Lengths keep names and texts apart.
+            let text = without_comments(text);
             hash.update(format!("{name} {}:{text}", text.len()));
         }
         let fingerprint = hash.finalize().to_vec();
@@ -238,6 +239,13 @@ fn quoted(text: &str) -> Vec<String> {
     found
 }
 
+/// `text` without its `{# comments #}`, which say nothing to the proxy.
+fn without_comments(text: &str) -> String {
+    let mut parts = text.split("{#");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |kept, part| kept + part.split_once("#}").map_or("", |(_, rest)| rest))
+}
+
 /// A parsed template.
 pub(crate) struct Template {
     tera: Tera,
@@ -261,7 +269,8 @@ pub(crate) struct Asks {
 impl Asks {
     fn of(source: &Source) -> Self {
         let mentions = |words: &[&str]| {
-            source.files.values().any(|text| words.iter().any(|word| text.contains(word)))
+            let mut texts = source.files.values().map(|text| without_comments(text));
+            texts.any(|text| words.iter().any(|word| text.contains(word)))
         };
         Self {
             servers: mentions(&[".servers"]),
@@ -360,6 +369,12 @@ mod tests {
         let names: Vec<&str> = source.files.keys().map(String::as_str).collect();
         assert_eq!(names, ["a.tera", "b.tera", "c/d.tera"]);
         assert_eq!(source.missing, BTreeSet::from(["gone.tera".to_owned()]));
+    }
+
+    #[test]
+    fn comments_are_left_out() {
+        assert_eq!(without_comments("a{# b #}c{#- d -#}\ne"), "ac\ne");
+        assert_eq!(without_comments("a"), "a");
     }
 
     #[test]

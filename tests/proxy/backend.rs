@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use verdigris::model::Backend;
 
 /// A running instance; it stops to accept and drops its connections when it is dropped.
@@ -25,6 +26,7 @@ pub struct Instance {
     pub address: SocketAddr,
     state: Arc<State>,
     stop: CancellationToken,
+    tasks: TaskTracker,
 }
 
 struct State {
@@ -47,8 +49,10 @@ impl Instance {
             held: Semaphore::new(0),
         });
         let stop = CancellationToken::new();
-        tokio::spawn(serve(listener, state.clone(), stop.clone()));
-        Self { name: name.to_owned(), address, state, stop }
+        let tasks = TaskTracker::new();
+        tasks.spawn(serve(listener, state.clone(), stop.clone(), tasks.clone()));
+        tasks.close();
+        Self { name: name.to_owned(), address, state, stop, tasks }
     }
 
     pub fn backend(&self) -> Backend {
@@ -76,8 +80,9 @@ impl Instance {
     }
 
     /// Stop at once, with everything that is under way.
-    pub fn kill(&self) {
+    pub async fn kill(&self) {
         self.stop.cancel();
+        self.tasks.wait().await;
     }
 }
 
@@ -87,7 +92,12 @@ impl Drop for Instance {
     }
 }
 
-async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
+async fn serve(
+    listener: TcpListener,
+    state: Arc<State>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -96,7 +106,7 @@ async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken
         let Ok((stream, _)) = accepted else { continue };
         let state = state.clone();
         let stop = stop.clone();
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             let service = service_fn(|request| answer(request, state.clone()));
             let connection = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)

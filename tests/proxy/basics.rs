@@ -31,7 +31,7 @@ async fn deployments_under_load_lose_nothing(#[values(Kind::Nginx, Kind::Haproxy
         fleet.flip(&name("books"), colour.other(), release).await.unwrap();
         assert_eq!(body(&world).await, next.name);
         within(10, fleet.drained(&name("books"), colour)).await.unwrap();
-        live.kill();
+        live.kill().await;
         fleet.retire(&name("books"), colour).await.unwrap();
         (live, colour) = (next, colour.other());
     }
@@ -181,10 +181,10 @@ async fn instances_that_are_replaced_are_served(#[values(Kind::Nginx, Kind::Hapr
     deploy(&fleet, &view("books", HOST, None), Blue, &[one.backend(), two.backend()]).await;
     let load = Load::start(world.http(), HOST, 2, 2);
     let three = Instance::start("three").await;
-    one.kill();
+    one.kill().await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     fleet.refresh(&name("books"), Blue, &[two.backend(), three.backend()]).await.unwrap();
-    two.kill();
+    two.kill().await;
     assert_eq!(body(&world).await, "three");
     // An empty answer takes nobody's last instance away.
     fleet.refresh(&name("books"), Blue, &[]).await.unwrap();
@@ -219,7 +219,7 @@ async fn many_instances_find_room(#[values(Kind::Nginx, Kind::Haproxy)] kind: Ki
         assert_eq!(reloads(&fleet), before, "fewer instances cost no reload");
     }
     for instance in &instances[..7] {
-        instance.kill();
+        instance.kill().await;
     }
     for _ in 0..10 {
         assert!(["many-7", "many-8"].contains(&body(&world).await.as_str()));
