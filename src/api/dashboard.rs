@@ -59,9 +59,10 @@ pub(crate) fn is_asset(path: &str) -> bool {
 pub(crate) fn routes() -> Router<Api> {
     ASSETS.iter().fold(Router::new(), |router, asset| {
         let tag = asset.tag();
-        router.route(asset.path, get(move |headers: HeaderMap| async move {
-            asset.answer(&headers, &tag)
-        }))
+        router.route(
+            asset.path,
+            get(move |headers: HeaderMap| async move { asset.answer(&headers, &tag) }),
+        )
     })
 }
 
@@ -79,7 +80,8 @@ impl Asset {
             (REFERRER_POLICY, "no-referrer"),
             (ETAG, tag),
         ];
-        let known = headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
+        let known =
+            headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
         if known {
             return (StatusCode::NOT_MODIFIED, head).into_response();
         }

@@ -179,15 +179,12 @@ pub async fn lease() -> Option<Lease> {
     }
     let permit = Arc::clone(&POOL.permits).acquire_owned().await.unwrap();
     let free = POOL.free.lock().unwrap().pop();
-    let bed = match free {
-        Some(bed) => {
-            bed.reset();
-            bed
-        }
-        None => {
-            let number = POOL.made.fetch_add(1, Ordering::Relaxed) + 1;
-            Arc::new(Bed::up(&number.to_string()))
-        }
+    let bed = if let Some(bed) = free {
+        bed.reset();
+        bed
+    } else {
+        let number = POOL.made.fetch_add(1, Ordering::Relaxed) + 1;
+        Arc::new(Bed::up(&number.to_string()))
     };
     Some(Lease { bed: Some(bed), _permit: permit })
 }
