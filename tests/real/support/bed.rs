@@ -85,14 +85,14 @@ impl Bed {
         format!("{}/{name}", self.env("TESTBED_IMAGES"))
     }
 
-    /// Somebody else on the edge host listens on `port` of its loopback, until the testbed is down.
+    /// Somebody else on the edge host listens on `port`, until the testbed is down.
     pub fn occupy_port(&self, port: u16) {
-        let inside = ["exec", "edge", "busybox", "nc", "-l", "-s", "127.0.0.1", "-p"];
+        let inside = ["exec", "edge", "busybox", "nc", "-l", "-p"];
         let mut command = Command::new(run::root().join("scripts/testbed"));
         command.args(inside).arg(port.to_string()).env("TESTBED_NAME", &self.name);
         // The end of the testbed is its end, too.
         drop(command.stdin(Stdio::piped()).spawn().unwrap());
-        let listening = format!("127.0.0.1:{port} ");
+        let listening = format!(":{port} ");
         for _ in 0..200 {
             if self.testbed(&["exec", "edge", "ss", "-ltn"]).contains(&listening) {
                 return;
