@@ -27,8 +27,8 @@ fn run(world: &World, arguments: &[&str]) -> (i32, String) {
 }
 
 fn said(output: &Output) -> String {
-    let parts = [&output.stdout, &output.stderr].map(|part| String::from_utf8_lossy(part));
-    parts.join("\n--- stderr\n")
+    let (out, errors) = (&output.stdout, &output.stderr);
+    [out, errors].map(|part| String::from_utf8_lossy(part).into_owned()).join("\n--- stderr\n")
 }
 
 fn written(world: &World, stack: &Stack) -> PathBuf {
@@ -68,7 +68,9 @@ async fn a_pipeline_deploys_reads_exit_codes_and_junit() {
     assert!(words.contains("reverted"), "{words}");
     let report = std::fs::read_to_string(world.home.join("report.xml")).unwrap();
     assert!(report.contains("<failure"), "{report}");
-    let _ = before;
+    // The colour that was kept running had been replaced: its containers are new ones.
+    let difference = world.settles_as_but_for_containers(&before).await;
+    difference.unwrap_or_else(|difference| panic!("{difference}"));
 
     let (code, words) = run(&world, &["rollback", "books-ms"]);
     assert_eq!(code, 0, "{words}");

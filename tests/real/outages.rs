@@ -46,7 +46,7 @@ async fn a_second_daemon_on_one_state_directory_refuses_and_names_the_first() {
     std::fs::write(home.join("verdigris.toml"), other).unwrap();
     let mut second = Daemon::spawn(&home, &[]);
     let status = second.ended().await;
-    assert_eq!(status.code(), Some(1), "{}", second.said());
+    assert_eq!(status.code(), Some(2), "{}", second.said());
     let words = second.said();
     assert!(words.contains(&format!("process {}", world.daemon.pid())), "{words}");
     assert!(words.contains("state directory"), "{words}");

@@ -8,13 +8,16 @@ use verdigris::model::{Outcome, Step};
 
 use crate::support::{Proxy, Registry, Traffic, World, run};
 
+/// The templates, by proxy.
+const FILES: [(&str, &str); 2] = [("nginx", "nginx.conf.tera"), ("haproxy", "haproxy.cfg.tera")];
+
 /// Copies of the templates, which `break_it` may change at any time.
 struct Templates(TempDir);
 
 impl Templates {
     fn copied() -> Self {
         let copies = Self(tempfile::tempdir().unwrap());
-        for file in ["nginx.conf.tera", "haproxy.cfg.tera"] {
+        for (_, file) in FILES {
             let original = run::root().join("templates").join(file);
             std::fs::copy(original, copies.0.path().join(file)).unwrap();
         }
@@ -78,9 +81,12 @@ async fn fails_at_the_proxy(
     world.deploy(&world.books("1.0")).await.committed();
     let traffic = Traffic::start(&world, "books-ms");
     let good = |file| std::fs::read_to_string(templates.0.path().join(file)).unwrap();
-    let files = ["nginx.conf.tera", "haproxy.cfg.tera"];
-    let originals = files.map(|file| (file, good(file)));
+    let originals = FILES.map(|(_, file)| (file, good(file)));
     spoil(&templates, &world);
+    for (proxy, file) in FILES.into_iter().filter(|(name, _)| proxy.names().contains(name)) {
+        saved_is_rendered(&world, &templates, proxy, file).await;
+    }
+    until_in_sync(&world).await;
     let before = world.settled().await;
     let ended = world.deploy(&world.books("2.0")).await;
     let Outcome::Reverted { failure } = ended.outcome() else { panic!("{}", ended.story()) };
@@ -95,6 +101,17 @@ async fn fails_at_the_proxy(
     until_in_sync(&world).await;
     world.deploy(&world.books("3.0")).await.committed();
     traffic.end("a template that goes wrong").await;
+}
+
+/// Saves one more word and waits until it is in what the proxy reads: what was saved before is, too.
+async fn saved_is_rendered(world: &World, templates: &Templates, proxy: &str, file: &str) {
+    let output = world.bed.directory().join(proxy).join(file.trim_end_matches(".tera"));
+    templates.before(file, "# ---- private:", "# a word of ours\n");
+    let begun = Instant::now();
+    while !read(&output).contains("# a word of ours") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", world.daemon.said());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 async fn until_in_sync(world: &World) {
@@ -165,14 +182,8 @@ async fn a_template_that_is_saved() {
     let Some(world) = World::with(Registry::Embedded, Proxy::Both, change).await else { return };
     world.deploy(&world.books("1.0")).await.committed();
     let traffic = Traffic::start(&world, "books-ms");
-    for (proxy, file) in [("nginx", "nginx.conf.tera"), ("haproxy", "haproxy.cfg.tera")] {
-        let output = world.bed.directory().join(proxy).join(file.trim_end_matches(".tera"));
-        templates.before(file, "# ---- private:", "# a word of ours\n");
-        let begun = Instant::now();
-        while !read(&output).contains("# a word of ours") {
-            assert!(begun.elapsed() < Duration::from_secs(10), "{}", world.daemon.said());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+    for (proxy, file) in FILES {
+        saved_is_rendered(&world, &templates, proxy, file).await;
         until_in_sync(&world).await;
         let before = world.settled().await;
         templates.before(file, "# ---- private:", "{{ nobody.knows }}\n");

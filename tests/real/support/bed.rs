@@ -85,14 +85,14 @@ impl Bed {
         format!("{}/{name}", self.env("TESTBED_IMAGES"))
     }
 
-    /// Somebody else on the edge host listens on `port` of its loopback, until the testbed is down.
+    /// Somebody else on the edge host listens on `port`, until the testbed is down.
     pub fn occupy_port(&self, port: u16) {
-        let inside = ["exec", "edge", "busybox", "nc", "-l", "-s", "127.0.0.1", "-p"];
+        let inside = ["exec", "edge", "busybox", "nc", "-l", "-p"];
         let mut command = Command::new(run::root().join("scripts/testbed"));
         command.args(inside).arg(port.to_string()).env("TESTBED_NAME", &self.name);
         // The end of the testbed is its end, too.
         drop(command.stdin(Stdio::piped()).spawn().unwrap());
-        let listening = format!("127.0.0.1:{port} ");
+        let listening = format!(":{port} ");
         for _ in 0..200 {
             if self.testbed(&["exec", "edge", "ss", "-ltn"]).contains(&listening) {
                 return;
@@ -179,15 +179,12 @@ pub async fn lease() -> Option<Lease> {
     }
     let permit = Arc::clone(&POOL.permits).acquire_owned().await.unwrap();
     let free = POOL.free.lock().unwrap().pop();
-    let bed = match free {
-        Some(bed) => {
-            bed.reset();
-            bed
-        }
-        None => {
-            let number = POOL.made.fetch_add(1, Ordering::Relaxed) + 1;
-            Arc::new(Bed::up(&number.to_string()))
-        }
+    let bed = if let Some(bed) = free {
+        bed.reset();
+        bed
+    } else {
+        let number = POOL.made.fetch_add(1, Ordering::Relaxed) + 1;
+        Arc::new(Bed::up(&number.to_string()))
     };
     Some(Lease { bed: Some(bed), _permit: permit })
 }
