@@ -113,6 +113,8 @@ impl Driver {
 
     /// Move the public requests of one service to `to`, and nothing else.
     pub async fn flip(&self, service: &ServiceName, to: Colour) -> Result<()> {
+        // What is measured begins here.
+        tracing::debug!(target: "verdigris::flip", %service, %to, "the public is moved");
         match self {
             Self::Nginx { proxy, .. } => proxy.flip(service, to).await,
             Self::Haproxy { proxy, .. } => {
