@@ -396,7 +396,6 @@ impl Engine {
     }
 }
 
-/// Hand events to the log, one after another.
 /// The end of a deployment whose daemon was killed when the journal had it and the log had not: whoever
 /// follows would wait for it forever.
 fn lost_end(view: &DeploymentView, last: Option<&Event>) -> Option<Event> {
@@ -411,6 +410,7 @@ fn lost_end(view: &DeploymentView, last: Option<&Event>) -> Option<Event> {
     })
 }
 
+/// Hand events to the log, one after another.
 async fn keep(log: Arc<dyn super::ports::EventLog>, mut said: mpsc::UnboundedReceiver<Event>) {
     while let Some(event) = said.recv().await {
         log.keep(&event).await;

@@ -48,7 +48,7 @@ impl Client {
         specification: ContainerCreateBody,
     ) -> Result<Container, Error> {
         let created = self.docker().await?.create_container(None, specification);
-        Ok(self.container(self.ask("/containers/create", created).await?.id))
+        Ok(self.container(Box::pin(self.ask("/containers/create", created)).await?.id))
     }
 
     /// The container `id`, whether it exists or not.

@@ -40,8 +40,8 @@ pub async fn run(
         let container = ci.create_container(specification).await.map_err(not_run)?;
         Ok::<_, GateError>(Scrap::new(container))
     };
-    let scrap = bounds.hold(made).await??;
-    let exit = bounds.hold(exercise(ci, &scrap.container, check, output)).await;
+    let scrap = Box::pin(bounds.hold(made)).await??;
+    let exit = Box::pin(bounds.hold(exercise(ci, &scrap.container, check, output))).await;
     let verdict = match exit.and_then(|ended| ended.map_err(not_run)) {
         Ok(exit) => judge(&scrap.container, exit, output).await,
         Err(error) => Err(error),
