@@ -99,11 +99,12 @@ mod tests {
 
     #[test]
     fn the_port_of_the_nodes_address_family_is_taken() {
-        let container: ContainerInspectResponse = serde_json::from_value(json!({ "NetworkSettings": { "Ports": { "8080/tcp": [
+        let container: ContainerInspectResponse =
+            serde_json::from_value(json!({ "NetworkSettings": { "Ports": { "8080/tcp": [
             { "HostIp": "::", "HostPort": "32770" },
             { "HostIp": "0.0.0.0", "HostPort": "32769" },
         ] } } }))
-        .unwrap();
+            .unwrap();
         let found = |port, ip: &str| published_port(container.clone(), port, ip.parse().unwrap());
         assert_eq!(found(8080, "10.0.0.1"), Some(32769));
         assert_eq!(found(8080, "fd00::1"), Some(32770));
