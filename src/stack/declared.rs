@@ -173,9 +173,10 @@ impl Declared<'_> {
         let declared: Option<At<VolumeDeclaration>> =
             self.read(Section::Volumes, reference, problems);
         let Some(At { value: declared, .. }) = declared else {
-            let name = match is_template(reference) {
-                true => reference.value.clone(),
-                false => plain(reference, problems)?,
+            let name = if is_template(reference) {
+                reference.value.clone()
+            } else {
+                plain(reference, problems)?
             };
             return Some(DeclaredVolume { name, ..<_>::default() });
         };

@@ -148,7 +148,7 @@ impl Authority {
         let (person, person_key) = sign("deployer");
         Self {
             files: TlsFiles {
-                ca: put("ca.pem", root.pem()),
+                ca: Some(put("ca.pem", root.pem())),
                 client: Some((
                     put("cert.pem", person.pem()),
                     put("key.pem", person_key.serialize_pem()),
@@ -213,7 +213,7 @@ async fn over_tcp_both_sides_show_their_certificates() {
 async fn a_tls_file_that_cannot_be_used_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let ca = directory.path().join("ca.pem");
-    let files = TlsFiles { ca: ca.clone(), client: None };
+    let files = TlsFiles { ca: Some(ca.clone()), client: None };
     let refused = |why: &str| {
         let Err(error) = client("tcp://127.0.0.1:2376", Some(files.clone())) else {
             panic!("{why} was taken");
