@@ -1,0 +1,159 @@
+//! `verdigris-bench`: measures every figure that is promised, and prints the table. It is run by
+//! `scripts/bench`, which builds and brings up the testbed that this needs.
+
+mod bed;
+mod daemon;
+mod deployments;
+mod flips;
+mod floor;
+mod footprint;
+mod losses;
+mod many;
+mod rendering;
+mod table;
+mod templates;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use tracing_subscriber::prelude::*;
+use verdigris::proxy::Kind;
+
+use bed::Bed;
+use flips::Acts;
+use table::Row;
+
+/// Measures Verdigris on the testbed that the environment names.
+#[derive(Parser)]
+struct Cli {
+    /// The repository
+    #[arg(long)]
+    root: PathBuf,
+    /// Fewer rounds
+    #[arg(long)]
+    quick: bool,
+    /// These parts only
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Deployments,
+    Flips,
+    Losses,
+    Templates,
+    Rendering,
+    Footprint,
+}
+
+/// How often things are done.
+struct Rounds {
+    deployments: usize,
+    flips: usize,
+    switches: usize,
+    reverts: usize,
+    templates: usize,
+    renders: usize,
+    watched: Duration,
+}
+
+impl Rounds {
+    fn new(quick: bool) -> Self {
+        match quick {
+            true => Self {
+                deployments: 2,
+                flips: 6,
+                switches: 10,
+                reverts: 2,
+                templates: 2,
+                renders: 5,
+                watched: Duration::from_secs(10),
+            },
+            false => Self {
+                deployments: 7,
+                flips: 30,
+                switches: 50,
+                reverts: 10,
+                templates: 7,
+                renders: 30,
+                watched: Duration::from_secs(30),
+            },
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Cli::parse()).await {
+        Ok(rows) => {
+            print!("\n{}", table::show(&rows));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("verdigris-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: &Cli) -> Result<Vec<Row>> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let acts = Acts::default();
+    tracing_subscriber::registry().with(acts.clone()).init();
+    let bed = Bed::from_environment(cli.root.clone())?;
+    let rounds = Rounds::new(cli.quick);
+    let mut rows = Vec::new();
+    for part in Part::value_variants() {
+        if cli.only.is_empty() || cli.only.contains(part) {
+            bed.reset().await?;
+            let begun = Instant::now();
+            measure(*part, &bed, &acts, &rounds, &mut rows).await;
+            let name = part.to_possible_value().map(|value| value.get_name().to_owned());
+            eprintln!("{}: {:.0} s", name.unwrap_or_default(), begun.elapsed().as_secs_f64());
+        }
+    }
+    Ok(rows)
+}
+
+/// A part that fails is a row of its own; the others are measured all the same.
+async fn measure(part: Part, bed: &Bed, acts: &Acts, rounds: &Rounds, rows: &mut Vec<Row>) {
+    let mut add = |what: &str, measured: Result<Vec<Row>>| match measured {
+        Ok(measured) => rows.extend(measured),
+        Err(error) => rows.push(Row::failed(what, &error)),
+    };
+    let both = [Kind::Nginx, Kind::Haproxy];
+    match part {
+        Part::Deployments => {
+            for registry in ["embedded", "consul"] {
+                let measured = deployments::rows(bed, registry, rounds.deployments).await;
+                add(&format!("deployments, {registry}"), measured);
+                if let Err(error) = bed.reset().await {
+                    add("reset", Err(error));
+                }
+            }
+        }
+        Part::Flips => {
+            for kind in both {
+                let measured = flips::rows(bed, acts, kind, &[1, 100, 1000], rounds.flips).await;
+                add(&format!("flip, {kind}"), measured);
+            }
+        }
+        Part::Losses => {
+            add("requests lost", losses::rows(bed, rounds.switches, rounds.reverts).await);
+        }
+        Part::Templates => {
+            add("template saved to live", templates::rows(bed, rounds.templates).await)
+        }
+        Part::Rendering => {
+            for kind in both {
+                let measured = rendering::rows(bed, kind, rounds.renders).await;
+                add(&format!("render, {kind}"), measured);
+            }
+        }
+        Part::Footprint => add("footprint", footprint::rows(bed, rounds.watched).await),
+    }
+}
