@@ -6,6 +6,8 @@
 mod audit;
 pub mod auth;
 mod body;
+mod caller;
+mod dashboard;
 mod deployments;
 mod events;
 mod health;
@@ -28,6 +30,7 @@ use crate::deploy::control::Control;
 use auth::Auth;
 use hold::Holds;
 
+pub use caller::Granted;
 pub use deployments::Because;
 pub use listen::{BindError, Listener, serve};
 pub use services::{Live, PastRelease};
@@ -61,5 +64,6 @@ pub fn router(surroundings: Surroundings, auth: Auth) -> Router {
     let Surroundings { control, ready, metrics, shutdown } = surroundings;
     let holds = Holds::new(control.clone(), shutdown.clone());
     let api = Api { control, auth: Arc::new(auth), ready, metrics, shutdown, holds };
-    layers::around(openapi::documented().merge(health::routes()), &api).with_state(api)
+    let paths = openapi::documented().merge(health::routes()).merge(dashboard::routes());
+    layers::around(paths, &api).with_state(api)
 }

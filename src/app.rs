@@ -45,6 +45,8 @@ pub enum ServeError {
 /// Serve until `shutdown` fires. Deployments under way are parked at a journalled point then, and the
 /// next start goes on with them; traffic needs no daemon.
 pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), ServeError> {
+    #[cfg(feature = "failpoints")]
+    crate::deploy::failpoint::arm();
     let listeners = listen(&config).await?;
     let adapters = Adapters::build(&config).await?;
     let ledger = Arc::new(Ledger::new(Arc::clone(&adapters.world.registry)));

@@ -39,6 +39,7 @@ mod follow;
 mod history;
 mod instances;
 mod junit;
+mod leaving;
 mod logs;
 mod plan;
 mod reference;
@@ -70,7 +71,7 @@ use error::CliError;
 
 /// Blue-green deployments for Docker Swarm, with service discovery.
 #[derive(Debug, Parser)]
-#[command(name = "verdigris", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "verdigris", version, max_term_width = 100)]
 #[command(after_long_help = exit_codes!())]
 struct Cli {
     #[command(flatten)]

@@ -4,6 +4,7 @@ mod address;
 mod error;
 mod events;
 
+use std::error::Error;
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -64,7 +65,9 @@ impl Client {
         service: Option<&ServiceName>,
         limit: usize,
     ) -> Result<Vec<DeploymentView>, ClientError> {
-        self.get("/v1/deployments", &Newest { service, limit }).await
+        let mut query = vec![("limit", limit.to_string())];
+        query.extend(service.map(|service| ("service", service.to_string())));
+        self.get("/v1/deployments", &query).await
     }
 
     /// One deployment.
@@ -99,7 +102,8 @@ impl Client {
 
     /// Services and proxies as they stand.
     pub async fn status(&self, service: Option<&ServiceName>) -> Result<Status, ClientError> {
-        self.get("/v1/status", &Named::of(service)).await
+        let query = service.map(|service| [("service", service.as_str())]);
+        self.get("/v1/status", &query).await
     }
 
     /// The live colour of a service.
@@ -178,7 +182,7 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -196,13 +200,13 @@ impl Client {
 
     async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, ClientError> {
         let status = response.status();
-        let body = response.bytes().await.map_err(|error| self.unreachable(error))?;
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         serde_json::from_slice(&body)
             .map_err(|error| self.unexpected(status, format!("an answer not understood: {error}")))
     }
 
-    fn unreachable(&self, error: reqwest::Error) -> ClientError {
-        ClientError::Unreachable { address: self.address.clone(), source: error.without_url() }
+    fn unreachable(&self, error: &reqwest::Error) -> ClientError {
+        ClientError::Unreachable { address: self.address.clone(), why: innermost(error) }
     }
 
     fn unexpected(&self, status: StatusCode, what: String) -> ClientError {
@@ -212,25 +216,13 @@ impl Client {
     }
 }
 
-/// Which deployments are listed.
-#[derive(Serialize)]
-struct Newest<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    service: Option<&'a ServiceName>,
-    limit: usize,
-}
-
-/// `?service=…` or nothing.
-#[derive(Serialize)]
-struct Named<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    service: Option<&'a ServiceName>,
-}
-
-impl<'a> Named<'a> {
-    fn of(service: Option<&'a ServiceName>) -> Self {
-        Self { service }
+/// What lies beneath: the layers above only say that a request was sent.
+fn innermost(error: &dyn Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
     }
+    innermost.to_string()
 }
 
 fn builder(address: &DaemonAddress) -> reqwest::ClientBuilder {

@@ -6,7 +6,7 @@
 pub mod action;
 pub mod control;
 pub mod engine;
-mod failpoint;
+pub mod failpoint;
 pub mod feed;
 pub mod health;
 pub mod history;

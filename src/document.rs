@@ -16,6 +16,9 @@ mod table;
 mod toml;
 mod yaml;
 
+#[cfg(test)]
+mod tests;
+
 pub use load_error::LoadError;
 pub use problem::{Place, Problem, Problems};
 
@@ -23,7 +26,7 @@ pub(crate) use leaf::{Leaf, leaf, parse_whole, reason};
 pub(crate) use load_error::read_text;
 pub(crate) use node::{Entry, Node, Scalar, ScalarKind, Value};
 pub(crate) use quantity::{parse_cpus, parse_duration, parse_size};
-pub(crate) use read::{At, Read};
+pub(crate) use read::{At, Read, Whole};
 pub(crate) use record::record;
 pub(crate) use suggest::nearest;
 pub(crate) use table::{Refusal, Table, is_extension};

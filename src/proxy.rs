@@ -12,11 +12,13 @@
 mod certificates;
 mod check;
 mod command;
+mod doctor;
 mod error;
 mod fleet;
 mod haproxy;
 mod install;
 mod keeper;
+mod logs;
 mod nginx;
 mod page;
 mod probe;
@@ -26,9 +28,11 @@ mod settings;
 mod state;
 mod tcp;
 mod template;
+mod user;
 mod watch;
 
 pub use check::{check, check_template};
 pub use error::Error;
 pub use fleet::Fleet;
+pub use render::{Rendition, preview};
 pub use settings::{Kind, Settings};

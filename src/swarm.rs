@@ -113,7 +113,7 @@ impl Swarm for DockerSwarm {
     }
 
     async fn preflight(&self, workload: &Workload) -> PortResult<Vec<String>> {
-        let found = self.obstacles(workload).await;
+        let found = Box::pin(self.obstacles(workload)).await;
         found.map_err(|error| error.during("look at the Swarm"))
     }
 
@@ -140,7 +140,7 @@ impl Swarm for DockerSwarm {
                 "remove it with `docker service rm {name}`, or give one of the two another name"
             )));
         }
-        let ids = self.ids(&release.workload).await.map_err(failed)?;
+        let ids = Box::pin(self.ids(&release.workload)).await.map_err(failed)?;
         let spec = service_spec(release, colour, deployment, &ids);
         self.put(&name, |_| Some(spec.clone())).await.map_err(failed)
     }
@@ -178,7 +178,7 @@ impl Swarm for DockerSwarm {
     }
 
     async fn tasks(&self, name: &str, port: PortWanted) -> PortResult<Vec<Task>> {
-        let observed = self.observe(name, &port).await;
+        let observed = Box::pin(self.observe(name, &port)).await;
         observed.map_err(|error| error.during(format!("list the tasks of {}", quoted(name))))
     }
 

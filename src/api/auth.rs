@@ -28,7 +28,8 @@ pub enum Auth {
     Tokens(Vec<Token>),
 }
 
-fn word(scope: Scope) -> &'static str {
+/// The word in the configuration.
+pub(crate) fn word(scope: Scope) -> &'static str {
     match scope {
         Scope::Read => "read",
         Scope::Deploy => "deploy",
@@ -154,6 +155,11 @@ impl Caller {
             token.services.is_empty()
                 || token.services.iter().any(|pattern| matches(pattern, service.as_str()))
         })
+    }
+
+    /// The token that was sent, where one is needed.
+    pub(crate) fn token(&self) -> Option<&Token> {
+        self.token.as_ref()
     }
 
     fn token_name(&self) -> String {

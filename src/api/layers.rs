@@ -14,7 +14,7 @@ use tower_http::trace::TraceLayer;
 use tracing::Span;
 
 use super::problem::{no_such_method, no_such_path, panicked, too_slow};
-use super::{Api, auth};
+use super::{Api, auth, dashboard};
 
 /// The largest body: a stack of some hundred services with all their environment is far below.
 const LARGEST: usize = 2 * 1024 * 1024;
@@ -46,7 +46,7 @@ async fn guard(
     next: Next,
 ) -> Result<Response, super::problem::Problem> {
     let path = request.uri().path();
-    if OPEN.contains(&path) {
+    if OPEN.contains(&path) || dashboard::is_asset(path) {
         return Ok(next.run(request).await);
     }
     auth::authenticate(state, request, next).await

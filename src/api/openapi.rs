@@ -8,7 +8,7 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Api, deployments, events, inspect, services};
+use super::{Api, caller, deployments, events, inspect, services};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -45,6 +45,7 @@ fn paths() -> OpenApiRouter<Api> {
         .routes(routes!(events::follow))
         .routes(routes!(events::log))
         .routes(routes!(events::watch))
+        .routes(routes!(caller::caller))
         .routes(routes!(inspect::status))
         .routes(routes!(inspect::render))
         .routes(routes!(inspect::doctor))

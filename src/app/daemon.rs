@@ -141,7 +141,7 @@ impl Control for Daemon {
             self.adapters.swarm.examine(),
             swarm::engine(&self.adapters.ci, "ci engine"),
             self.registry_findings(),
-            async { Vec::<Finding>::new() },
+            self.adapters.fleet.findings(),
             self.problems(),
         );
         let problems = problems.into_iter().map(|message| Finding {

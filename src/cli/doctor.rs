@@ -27,7 +27,7 @@ pub(super) struct Doctor {
 impl Doctor {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, CliError> {
         let findings = match &self.config {
-            Some(path) => app::examine(&config::load(path)?).await,
+            Some(path) => Box::pin(app::examine(&config::load(path)?)).await,
             None => context.client()?.doctor().await?,
         };
         context.answer(&findings, |findings| describe(context, findings))?;

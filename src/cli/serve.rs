@@ -2,7 +2,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::error::CliError;
 use super::signals::Signals;
@@ -68,9 +72,31 @@ fn log(format: LogFormat) {
     let coloured = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(coloured).with_writer(stderr);
+    let harmless = filter_fn(is_harmless);
     // A test in the same process may have set one up: that one serves.
     let _ = match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.finish().with(harmless).try_init(),
+        LogFormat::Json => builder.json().finish().with(harmless).try_init(),
     };
+}
+
+/// Below `info`, bollard logs whatever it sends, and environments of gates hold secrets: so it does
+/// not get that far, whatever `RUST_LOG` says.
+fn is_harmless(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::INFO || !metadata.target().starts_with("bollard")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_bollard_sends_is_not_logged_at_any_level_that_is_asked_for() {
+        let all = tracing_subscriber::fmt().with_max_level(Level::TRACE).finish();
+        tracing::subscriber::with_default(all.with(filter_fn(is_harmless)), || {
+            assert!(!tracing::enabled!(target: "bollard::docker", Level::DEBUG));
+            assert!(tracing::enabled!(target: "bollard::docker", Level::WARN));
+            assert!(tracing::enabled!(target: "verdigris", Level::DEBUG));
+        });
+    }
 }

@@ -14,7 +14,7 @@ use crate::model::{ExitCode, Route, ServiceName, ServiceStatus, Standing, Status
 #[command(after_long_help = "\
 Examples:
   verdigris status
-  verdigris status books-ms --output json | jq .services[0].live")]
+  verdigris status books-ms --output json | jq '.services[0].live'")]
 pub(super) struct StatusOf {
     /// This service only
     service: Option<ServiceName>,

@@ -10,13 +10,12 @@ pub enum ClientError {
     #[error("cannot make an HTTP client")]
     Build(#[source] reqwest::Error),
     /// Nobody answers, or the answer breaks off.
-    #[error("cannot reach the daemon at `{address}`")]
+    #[error("cannot reach the daemon at `{address}`: {why}")]
     Unreachable {
         /// Where it should be.
         address: DaemonAddress,
         /// What happened.
-        #[source]
-        source: reqwest::Error,
+        why: String,
     },
     /// An order was not confirmed in time.
     #[error("the daemon at `{address}` did not answer within {seconds} s")]

@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::document::{At, Leaf, Place, Problems, record};
+use crate::document::{At, Leaf, Place, Problems, Whole, record};
 
 use super::leaves::{Address, FilePath, Label, StatusAddress};
 use super::load::Base;
@@ -86,8 +86,8 @@ record! {
         output: At<FilePath>,
         flags: Option<At<FilePath>>,
         map: Option<At<FilePath>>,
-        check: Option<At<Vec<String>>>,
-        reload: Option<At<Vec<String>>>,
+        check: Option<At<Whole<String>>>,
+        reload: Option<At<Whole<String>>>,
         pid_file: Option<At<FilePath>>,
         master_socket: Option<At<FilePath>>,
         runtime_socket: Option<At<FilePath>>,
@@ -169,7 +169,7 @@ impl ProxyRecord {
 
     fn checker(&self, problems: &mut Problems) -> Vec<String> {
         let Some(check) = &self.check else { return self.kind.checker() };
-        if !check.value.iter().any(|word| word.contains(FILE)) {
+        if !check.value.0.iter().any(|word| word.contains(FILE)) {
             let what = format!("no word of it is `{FILE}`");
             problems.report(&check.place, what, "put it where the checker wants the file");
         }
@@ -249,11 +249,11 @@ impl ProxyRecord {
     }
 }
 
-fn command(words: &At<Vec<String>>, problems: &mut Problems) -> Vec<String> {
-    if words.value.first().is_none_or(String::is_empty) {
+fn command(words: &At<Whole<String>>, problems: &mut Problems) -> Vec<String> {
+    if words.value.0.first().is_none_or(String::is_empty) {
         problems.report(&words.place, "the command is empty", "name a program, or remove the key");
     }
-    words.value.clone()
+    words.value.0.clone()
 }
 
 /// Paths that are written between quotes into the proxy's configuration.

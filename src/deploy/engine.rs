@@ -24,8 +24,8 @@ use super::saga::State;
 use super::standing::Standing;
 use super::view::{told, view};
 use crate::model::{
-    DeploymentId, DeploymentView, Event, Failure, FailureKind, OnBusy, Plan, Request, ServiceName,
-    Step,
+    DeploymentId, DeploymentView, Event, Failure, FailureKind, Happening, OnBusy, Plan, Request,
+    ServiceName, Step,
 };
 
 /// Events that a slow watcher may be behind before it misses some.
@@ -142,6 +142,7 @@ impl Engine {
         let id = DeploymentId::new();
         let entry = opening(request, self.inner.world.clock.now());
         self.inner.world.journal.append(id, &entry.record).await.map_err(|e| unavailable(&e))?;
+        super::failpoint::passed();
         let Some(state) = State::open(&entry) else {
             return Err(refuse(RefusalKind::Internal, "the opening record is none"));
         };
@@ -369,8 +370,9 @@ impl Engine {
         if let Some(feed) = feed {
             return Ok(feed.follow(after));
         }
-        self.deployment(id).await?;
-        let events = self.inner.world.log.events(id).await.map_err(|e| unavailable(&e))?;
+        let view = self.deployment(id).await?;
+        let mut events = self.inner.world.log.events(id).await.map_err(|e| unavailable(&e))?;
+        events.extend(lost_end(&view, events.last()));
         let rest =
             events.into_iter().filter(move |event| after.is_none_or(|seen| event.seq > seen));
         Ok(stream::iter(rest).boxed())
@@ -392,6 +394,20 @@ impl Engine {
     fn turns(&self, service: &ServiceName) -> Arc<Turns> {
         lock(&self.inner.services).entry(service.clone()).or_default().clone()
     }
+}
+
+/// The end of a deployment whose daemon was killed when the journal had it and the log had not: whoever
+/// follows would wait for it forever.
+fn lost_end(view: &DeploymentView, last: Option<&Event>) -> Option<Event> {
+    let told = last.is_some_and(|event| matches!(event.what, Happening::Ended { .. }));
+    let outcome = view.outcome.clone().filter(|_| !told)?;
+    Some(Event {
+        seq: last.map_or(0, |event| event.seq + 1),
+        at: view.ended.unwrap_or(view.opened),
+        deployment: view.id,
+        step: None,
+        what: Happening::Ended { outcome },
+    })
 }
 
 /// Hand events to the log, one after another.

@@ -6,3 +6,10 @@ pub(super) fn passed() {
     #[cfg(feature = "failpoints")]
     fail::fail_point!("after-record", |_| std::process::abort());
 }
+
+/// Takes in what the variable `FAILPOINTS` asks for, once in a process and for the rest of it.
+#[cfg(feature = "failpoints")]
+pub fn arm() {
+    static ARMED: std::sync::Once = std::sync::Once::new();
+    ARMED.call_once(|| std::mem::forget(fail::FailScenario::setup()));
+}

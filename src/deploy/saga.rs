@@ -372,3 +372,6 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(15 * 60);
 fn skipped(progress: &Progress) -> bool {
     matches!(progress, Progress::Done(result) if matches!(**result, StepResult::Skipped { .. }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use crate::deploy::engine::Engine;
 use crate::deploy::health::serving;
 use crate::deploy::history::{self, Committed};
 use crate::deploy::ledger::{self, Ledger};
-use crate::deploy::ports::{PortResult, ProxyViews, SwarmSnapshot, World};
+use crate::deploy::ports::{PortResult, ProxyViews, SwarmSnapshot, Trouble, World};
 use crate::model::{
     Colour, Registration, ReleaseId, ServiceName, ServiceRecord, ServiceView, Standing,
 };
@@ -134,12 +134,13 @@ impl Reconciler {
             by_owner.entry(service).or_default().insert(colour, snapshot);
         }
         let names: BTreeSet<ServiceName> = by_owner.keys().chain(records.keys()).cloned().collect();
-        stream::iter(names.into_iter().map(Ok))
-            .try_for_each_concurrent(ABREAST, |service| {
-                let colours = by_owner.get(&service).cloned().unwrap_or_default();
-                async move { self.mend(&service, &colours).await }
-            })
-            .await
+        // What goes wrong with one service must not keep the others from being mended.
+        let mended = stream::iter(names).map(|service| {
+            let colours = by_owner.get(&service).cloned().unwrap_or_default();
+            async move { self.mend(&service, &colours).await }
+        });
+        let results: Vec<PortResult<()>> = mended.buffer_unordered(ABREAST).collect().await;
+        results.into_iter().collect()
     }
 
     /// Look at one service and mend it.
@@ -150,7 +151,14 @@ impl Reconciler {
     ) -> PortResult<()> {
         let turn = self.ledger.turn(service);
         let _turn = turn.lock().await;
-        let mut record = self.world.registry.read(service).await?;
+        let mut record = match self.world.registry.read(service).await {
+            // Somebody wrote what cannot be read: it is made anew from what is known and observed.
+            Err(error) if error.trouble == Trouble::Invalid => {
+                self.note(service, &[error.chain()]);
+                ServiceRecord::default()
+            }
+            read => read?,
+        };
         if record.colour.is_none() && !self.is_busy(service) {
             self.remember(service, &mut record).await?;
         }
@@ -199,7 +207,11 @@ impl Reconciler {
         let mut seen = Seen::default();
         for (colour, snapshot) in colours {
             let Some(port) = snapshot.port() else { continue };
-            let tasks = self.world.swarm.tasks(&snapshot.name, port).await?;
+            let tasks = match self.world.swarm.tasks(&snapshot.name, port).await {
+                // It was removed since it was listed.
+                Err(error) if error.trouble == Trouble::NotFound => continue,
+                tasks => tasks?,
+            };
             let entry = |instance| Registration {
                 instance,
                 colour: *colour,

@@ -1,26 +1,23 @@
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bollard::{BollardRequest, ClientVersion, Docker};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
-use futures_util::{StreamExt, TryStreamExt};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderName};
+use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response};
-use hyper_util::client::legacy;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, Lines};
-use tokio::sync::OnceCell;
-use tokio_util::io::StreamReader;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, OnceCell};
 use url::form_urlencoded;
 
 use super::connect::Connector;
+use super::transport::{self, AUTHORITY, Pool, REGISTRY_AUTH};
 use super::{Credentials, Endpoint, Error, RegistryAuth, TlsFiles};
 
 /// The newest version of the API that this client was tried against (Engine 28.5). What it sends
@@ -32,11 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// No answer that is read whole is larger: 500 tasks are about 2 MB.
 const LARGEST: usize = 64 << 20;
-
-/// Connections that nobody needed for so long are closed.
-const IDLE: Duration = Duration::from_secs(60);
-
-static REGISTRY_AUTH: HeaderName = HeaderName::from_static("x-registry-auth");
 
 /// Where an engine is, and what is needed to speak to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,20 +42,21 @@ pub struct Settings {
     pub docker_config: Option<PathBuf>,
 }
 
-/// A connection pool to one engine. Cheap to clone.
+/// A connection pool to one engine, for bollard ([`Client::ask`], [`Client::begin`]) and for calls
+/// whose JSON must come back as it is ([`Client::get`] and the like). Cheap to clone.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
 struct Inner {
-    http: legacy::Client<Connector, Full<Bytes>>,
+    pool: Pool,
     endpoint: Arc<Endpoint>,
     credentials: Credentials,
-    version: OnceCell<Version>,
+    docker: OnceCell<Docker>,
 }
 
 /// `1.41`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Version(u16, u16);
+struct Version(usize, usize);
 
 impl Client {
     /// Prepare to speak to the engine; the first call connects.
@@ -71,15 +64,11 @@ impl Client {
         let endpoint = Arc::new(settings.host.parse::<Endpoint>()?);
         let tls = settings.tls.as_ref().map(super::tls::configuration);
         let connector = Connector::new(Arc::clone(&endpoint), tls.transpose()?);
-        let http = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .build(connector);
         Ok(Self(Arc::new(Inner {
-            http,
+            pool: transport::pool(connector),
             endpoint,
             credentials: Credentials::new(settings.docker_config.clone()),
-            version: OnceCell::new(),
+            docker: OnceCell::new(),
         })))
     }
 
@@ -110,46 +99,93 @@ impl Client {
         self.call(Method::DELETE, path)
     }
 
-    /// Begin a `PUT` to `path`.
-    pub fn put(&self, path: impl Into<String>) -> Call<'_> {
-        self.call(Method::PUT, path)
-    }
-
     fn call(&self, method: Method, path: impl Into<String>) -> Call<'_> {
         Call { client: self, method, path: path.into(), query: Vec::new(), body: None, auth: None }
     }
 
-    /// The engine refuses versions that it does not know, so both sides' newest is settled first,
-    /// once.
-    async fn version(&self) -> Result<Version, Error> {
-        let negotiated = self.0.version.get_or_try_init(|| self.negotiate());
-        negotiated.await.copied()
+    /// bollard, with a version that both sides speak: settled first, once.
+    pub(crate) async fn docker(&self) -> Result<&Docker, Error> {
+        self.0.docker.get_or_try_init(|| self.negotiate()).await
     }
 
-    async fn negotiate(&self) -> Result<Version, Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Versions {
-            api_version: String,
-            #[serde(rename = "MinAPIVersion")]
-            min_api_version: Option<String>,
-        }
+    /// As bollard's `negotiate_version` does, which does not know that engines refuse versions
+    /// below a minimum, too.
+    async fn negotiate(&self) -> Result<Docker, Error> {
         let path = "/version";
-        let request = self.get(path).request(path)?;
-        let response = self.send(request, path).await?;
-        let versions: Versions = self.read_value(response, path).await?;
-        let newest = Version::parse(&versions.api_version).unwrap_or(NEWEST);
-        let oldest = versions.min_api_version.as_deref().and_then(Version::parse);
-        Ok(NEWEST.min(newest).max(oldest.unwrap_or(Version(0, 0))))
+        let bare = self.bollard(NEWEST.into(), false, None)?;
+        let versions = self.ask(path, bare.version()).await?;
+        let parsed = |text: Option<String>| text.as_deref().and_then(Version::parse);
+        let newest = parsed(versions.api_version).unwrap_or(NEWEST);
+        let oldest = parsed(versions.min_api_version).unwrap_or(Version(0, 0));
+        self.bollard(NEWEST.min(newest).max(oldest).into(), true, None)
     }
 
-    async fn send(
+    fn bollard(
         &self,
-        request: Request<Full<Bytes>>,
+        version: ClientVersion,
+        versioned: bool,
+        agreed: Option<Arc<Notify>>,
+    ) -> Result<Docker, Error> {
+        let docker = transport::docker(&self.0.pool, PATIENCE, &version, versioned, agreed);
+        docker.map_err(|error| self.error(error, ""))
+    }
+
+    /// Wait for an answer through bollard that comes whole; `path` is what an error names.
+    pub(crate) async fn ask<T>(
+        &self,
         path: &str,
-    ) -> Result<Response<Incoming>, Error> {
+        answer: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, Error> {
+        let asking = async { answer.await.map_err(|error| self.error(error, path)) };
+        self.within(asking).await
+    }
+
+    /// Ask through bollard for what comes as it comes, without a limit in time. When this returns the
+    /// engine has taken the request: bollard by itself sends it only when its stream is first read,
+    /// and an end or an event in between would be missed.
+    pub(crate) async fn begin<T: Send + 'static, S>(
+        &self,
+        path: &'static str,
+        ask: impl FnOnce(&Docker) -> S,
+    ) -> Result<BoxStream<'static, Result<T, Error>>, Error>
+    where
+        S: Stream<Item = Result<T, bollard::errors::Error>> + Send + 'static,
+    {
+        let version = self.docker().await?.client_version();
+        let agreed = Arc::new(Notify::new());
+        let docker = self.bollard(version, true, Some(Arc::clone(&agreed)))?;
+        let client = self.clone();
+        let answer = ask(&docker).map_err(move |error| client.error(error, path));
+        let mut answer = answer.boxed();
+        tokio::select! {
+            first = answer.next() => Ok(stream::iter(first.transpose()?.map(Ok)).chain(answer).boxed()),
+            () = agreed.notified() => Ok(answer),
+        }
+    }
+
+    pub(super) fn error(&self, error: bollard::errors::Error, path: &str) -> Error {
+        use bollard::errors::Error as Bollard;
+        let path = path.to_owned();
+        match error {
+            Bollard::DockerResponseServerError { status_code, message } => {
+                Error::Refused { status: status_code, message: message.trim().to_owned() }
+            }
+            Bollard::DockerStreamError { error } => Error::Refused { status: 500, message: error },
+            Bollard::RequestTimeoutError => self.silent(),
+            Bollard::HyperLegacyError { err } => self.unreachable(err),
+            Bollard::HyperResponseError { err } => self.unreachable(err),
+            Bollard::IOError { err } => self.unreachable(err),
+            Bollard::JsonDataError { message, .. } => {
+                Error::Answer { path, source: message.into() }
+            }
+            Bollard::JsonSerdeError { err } => Error::Answer { path, source: err.into() },
+            other => Error::Request { path, source: other.into() },
+        }
+    }
+
+    async fn send(&self, request: BollardRequest, path: &str) -> Result<Response<Incoming>, Error> {
         let sending = async {
-            let sent = self.0.http.request(request).await;
+            let sent = self.0.pool.request(request).await;
             sent.map_err(|source| self.unreachable(source))
         };
         let response = self.within(sending).await?;
@@ -157,15 +193,13 @@ impl Client {
             return Ok(response);
         }
         let status = response.status().as_u16();
-        let body = self.read(response, path, LARGEST).await?;
+        let body = self.read(response, path).await?;
         Err(Error::Refused { status, message: message_of(&body) })
     }
 
     async fn within<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let done = tokio::time::timeout(PATIENCE, work).await;
-        done.unwrap_or_else(|_| {
-            Err(Error::Silent { host: self.endpoint().to_string(), limit: PATIENCE })
-        })
+        done.unwrap_or_else(|_| Err(self.silent()))
     }
 
     async fn read_value<T: DeserializeOwned>(
@@ -173,23 +207,17 @@ impl Client {
         response: Response<Incoming>,
         path: &str,
     ) -> Result<T, Error> {
-        let body = self.read(response, path, LARGEST).await?;
+        let body = self.read(response, path).await?;
         serde_json::from_slice(&body)
-            .map_err(|source| Error::Answer { path: path.to_owned(), source })
+            .map_err(|source| Error::Answer { path: path.to_owned(), source: source.into() })
     }
 
-    async fn read(
-        &self,
-        response: Response<Incoming>,
-        path: &str,
-        limit: usize,
-    ) -> Result<Bytes, Error> {
-        let body = Limited::new(response.into_body(), limit).collect();
+    async fn read(&self, response: Response<Incoming>, path: &str) -> Result<Bytes, Error> {
+        let body = Limited::new(response.into_body(), LARGEST).collect();
         let reading = async {
             body.await.map_err(|source| {
                 if source.is::<LengthLimitError>() {
-                    let path = path.to_owned();
-                    Error::TooLarge { path, limit }
+                    Error::TooLarge { path: path.to_owned(), limit: LARGEST }
                 } else {
                     self.unreachable(source)
                 }
@@ -198,19 +226,26 @@ impl Client {
         Ok(self.within(reading).await?.to_bytes())
     }
 
-    fn unreachable(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    fn silent(&self) -> Error {
+        Error::Silent { host: self.endpoint().to_string(), limit: PATIENCE }
+    }
+
+    pub(super) fn unreachable(
+        &self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Error {
         Error::Unreachable { host: self.endpoint().to_string(), source: source.into() }
     }
 }
 
-/// One request, being put together.
+/// One request with the engine's own JSON, being put together.
 #[must_use = "a call is made by asking for its answer"]
 pub struct Call<'a> {
     client: &'a Client,
     method: Method,
     path: String,
     query: Vec<(&'static str, String)>,
-    body: Option<(&'static str, Bytes)>,
+    body: Option<Bytes>,
     auth: Option<RegistryAuth>,
 }
 
@@ -223,22 +258,12 @@ impl Call<'_> {
 
     /// With `filters`: key and values.
     pub fn filters(self, filters: &[(&str, &[&str])]) -> Self {
-        let filters: serde_json::Map<String, Value> = filters
-            .iter()
-            .map(|(key, values)| ((*key).to_owned(), Value::from(values.to_vec())))
-            .collect();
-        self.query("filters", Value::Object(filters).to_string())
+        self.query("filters", json!(super::filters(filters)).to_string())
     }
 
     /// With a body.
     pub fn json(mut self, body: &Value) -> Self {
-        self.body = Some(("application/json", Bytes::from(body.to_string())));
-        self
-    }
-
-    /// With a tar archive as its body.
-    pub fn archive(mut self, tar: Bytes) -> Self {
-        self.body = Some(("application/x-tar", tar));
+        self.body = Some(Bytes::from(body.to_string()));
         self
     }
 
@@ -260,59 +285,33 @@ impl Call<'_> {
         let (client, path) = (self.client, self.path.clone());
         let response = self.response().await?;
         // Read to its end, or the connection could not be used again.
-        client.read(response, &path, LARGEST).await?;
+        client.read(response, &path).await?;
         Ok(())
     }
 
-    /// Make the call and read its answer, at most `limit` bytes.
-    pub async fn bytes(self, limit: usize) -> Result<Bytes, Error> {
-        let (client, path) = (self.client, self.path.clone());
-        let response = self.response().await?;
-        client.read(response, &path, limit).await
-    }
-
-    /// Make the call; what it answers comes as it comes, without a limit in time.
-    pub async fn stream(self) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
-        let client = self.client.clone();
-        let body = self.response().await?.into_body();
-        let unreachable = move |source| client.unreachable(source);
-        Ok(TryStreamExt::map_err(body.into_data_stream(), unreachable).boxed())
-    }
-
-    /// Make the call; each line of what it answers comes as it comes, without a limit in time.
-    pub async fn lines(self) -> Result<BoxStream<'static, Result<String, Error>>, Error> {
-        let client = self.client.clone();
-        let bytes = self.stream().await?.map_err(io::Error::other);
-        let lines = StreamReader::new(bytes).lines();
-        let next =
-            async |mut lines: Lines<_>| Ok(lines.next_line().await?.map(|line| (line, lines)));
-        let unreachable = move |source: io::Error| client.unreachable(source);
-        Ok(stream::try_unfold(lines, next).map_err(unreachable).boxed())
-    }
-
     async fn response(self) -> Result<Response<Incoming>, Error> {
-        let version = self.client.version().await?;
-        let request = self.request(&format!("/v{}.{}{}", version.0, version.1, self.path))?;
+        let version = self.client.docker().await?.client_version();
+        let request = self.request(&version)?;
         self.client.send(request, &self.path).await
     }
 
-    fn request(&self, versioned: &str) -> Result<Request<Full<Bytes>>, Error> {
-        let mut uri = format!("http://docker{versioned}");
+    fn request(&self, version: &ClientVersion) -> Result<BollardRequest, Error> {
+        let mut uri = format!("{AUTHORITY}/v{version}{}", self.path);
         if !self.query.is_empty() {
             let mut query = form_urlencoded::Serializer::new(String::new());
             uri.push('?');
             uri.push_str(&query.extend_pairs(&self.query).finish());
         }
         let mut request = Request::builder().method(self.method.clone()).uri(uri);
-        if let Some((kind, _)) = &self.body {
-            request = request.header(CONTENT_TYPE, *kind);
+        if self.body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
         }
         if let Some(auth) = &self.auth {
             request = request.header(&REGISTRY_AUTH, auth.header());
         }
-        let body = self.body.as_ref().map(|(_, body)| body.clone());
-        let body = Full::new(body.unwrap_or_default());
-        request.body(body).map_err(|source| Error::Request { path: self.path.clone(), source })
+        let body = bollard::body_full(self.body.clone().unwrap_or_default());
+        let request = request.body(body);
+        request.map_err(|source| Error::Request { path: self.path.clone(), source: source.into() })
     }
 }
 
@@ -320,6 +319,12 @@ impl Version {
     fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.split_once('.')?;
         Some(Self(major.parse().ok()?, minor.parse().ok()?))
+    }
+}
+
+impl From<Version> for ClientVersion {
+    fn from(Version(major_version, minor_version): Version) -> Self {
+        Self { major_version, minor_version }
     }
 }
 

@@ -1,13 +1,20 @@
 use std::io;
 use std::pin::Pin;
 
+use bollard::container::LogOutput;
+use bollard::errors::Error as BollardError;
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, ContainerWaitResponse, NetworkConnectRequest,
+};
+use bollard::query_parameters::{
+    AttachContainerOptions, DownloadFromContainerOptions, ListContainersOptions,
+    RemoveContainerOptions, UploadToContainerOptions, WaitContainerOptions,
+};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
-use serde::Deserialize;
-use serde_json::{Value, json};
 
-use super::{Client, Error, Lines};
+use super::{Client, Error, Lines, filters};
 
 /// A container on the engine, by its id.
 #[derive(Clone)]
@@ -27,7 +34,7 @@ pub struct Exit {
 
 /// The output of a container, line by line, from the moment of attaching.
 pub struct Attached {
-    bytes: BoxStream<'static, Result<Bytes, Error>>,
+    pieces: BoxStream<'static, Result<LogOutput, BollardError>>,
     lines: Lines,
 }
 
@@ -35,15 +42,13 @@ pub struct Attached {
 pub type Ending = Pin<Box<dyn Future<Output = Result<Exit, Error>> + Send>>;
 
 impl Client {
-    /// Create a container from the engine's own JSON; it does not run yet.
-    pub async fn create_container(&self, specification: &Value) -> Result<Container, Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Created {
-            id: String,
-        }
-        let created: Created = self.post("/containers/create").json(specification).value().await?;
-        Ok(self.container(created.id))
+    /// Create a container; it does not run yet.
+    pub async fn create_container(
+        &self,
+        specification: ContainerCreateBody,
+    ) -> Result<Container, Error> {
+        let created = self.docker().await?.create_container(None, specification);
+        Ok(self.container(Box::pin(self.ask("/containers/create", created)).await?.id))
     }
 
     /// The container `id`, whether it exists or not.
@@ -54,21 +59,20 @@ impl Client {
 
     /// Let a container join the network `name`.
     pub async fn join_network(&self, name: &str, container: &str) -> Result<(), Error> {
-        let path: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
-        let call = self.post(format!("/networks/{path}/connect"));
-        call.json(&json!({ "Container": container })).done().await
+        let escaped: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
+        let request =
+            NetworkConnectRequest { container: container.to_owned(), ..Default::default() };
+        let joined = self.docker().await?.connect_network(&escaped, request);
+        self.ask(&format!("/networks/{name}/connect"), joined).await
     }
 
     /// Containers that carry all of `labels` (`key=value`), running or not.
     pub async fn containers(&self, labels: &[&str]) -> Result<Vec<Container>, Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Listed {
-            id: String,
-        }
-        let call = self.get("/containers/json").query("all", "true");
-        let listed: Vec<Listed> = call.filters(&[("label", labels)]).value().await?;
-        Ok(listed.into_iter().map(|one| self.container(one.id)).collect())
+        let filters = Some(filters(&[("label", labels)]));
+        let options = ListContainersOptions { all: true, filters, ..Default::default() };
+        let listed = self.docker().await?.list_containers(Some(options));
+        let listed = self.ask("/containers/json", listed).await?.into_iter();
+        Ok(listed.filter_map(|one| one.id).map(|id| self.container(id)).collect())
     }
 }
 
@@ -80,90 +84,83 @@ impl Container {
     }
 
     /// What the engine knows of it.
-    pub async fn inspect(&self) -> Result<Value, Error> {
-        let call = self.client.get(format!("/containers/{}/json", self.id));
-        call.value().await
+    pub async fn inspect(&self) -> Result<ContainerInspectResponse, Error> {
+        let inspected = self.client.docker().await?.inspect_container(&self.id, None);
+        self.client.ask(&self.path("json"), inspected).await
     }
 
     /// Run it.
     pub async fn start(&self) -> Result<(), Error> {
-        let call = self.client.post(format!("/containers/{}/start", self.id));
-        call.done().await
+        let started = self.client.docker().await?.start_container(&self.id, None);
+        self.client.ask(&self.path("start"), started).await
     }
 
     /// Its output from now on. Attach before the start, and nothing is missed.
     pub async fn attach(&self) -> Result<Attached, Error> {
-        let call = self.client.post(format!("/containers/{}/attach", self.id));
-        let call = call.query("stream", "true");
-        let call = call.query("stdout", "true").query("stderr", "true");
-        Ok(Attached { bytes: call.stream().await?, lines: Lines::default() })
+        let options = AttachContainerOptions {
+            stream: true,
+            stdout: true,
+            stderr: true,
+            ..Default::default()
+        };
+        let attached = self.client.docker().await?.attach_container(&self.id, Some(options));
+        let attached = self.client.ask(&self.path("attach"), attached).await?;
+        Ok(Attached { pieces: attached.output, lines: Lines::default() })
     }
 
     /// Its end. When this returns the engine watches for it, so a container that is started then
     /// cannot end unnoticed.
     pub async fn watch(&self) -> Result<Ending, Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Ended {
-            status_code: i64,
-            error: Option<Message>,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Message {
-            message: String,
-        }
-        let path = format!("/containers/{}/wait", self.id);
-        let call = self.client.post(path.clone()).query("condition", "next-exit");
-        let answer = call.stream().await?;
+        let options = WaitContainerOptions { condition: "next-exit".to_owned() };
+        let wait =
+            |docker: &bollard::Docker| docker.wait_container(&self.id, Some(options)).map(exit_of);
+        let mut ending = self.client.begin("/containers/…/wait", wait).await?;
+        let client = self.client.clone();
         Ok(Box::pin(async move {
-            let read = |mut all: Vec<u8>, data: Bytes| async move {
-                all.extend_from_slice(&data);
-                Ok(all)
-            };
-            let body = answer.try_fold(Vec::new(), read).await?;
-            let ended: Ended =
-                serde_json::from_slice(&body).map_err(|source| Error::Answer { path, source })?;
-            let error = ended.error.map(|error| error.message);
-            Ok(Exit { code: ended.status_code, error: error.filter(|message| !message.is_empty()) })
+            let broken = || client.unreachable("it ended the connection before the container");
+            ending.next().await.unwrap_or_else(|| Err(broken()))
         }))
-    }
-
-    /// Its last `lines` lines so far, oldest first.
-    pub async fn tail(&self, lines: usize) -> Result<Vec<String>, Error> {
-        let call = self.client.get(format!("/containers/{}/logs", self.id));
-        let call = call.query("stdout", "true").query("stderr", "true");
-        let output = call.query("tail", lines.to_string()).bytes(TAIL_LIMIT).await?;
-        let mut reader = Lines::default();
-        let mut read = reader.push(&output);
-        read.extend(reader.finish());
-        Ok(read)
     }
 
     /// Make the directory `path` in its root, writable for any user, before it runs.
     pub async fn make_directory(&self, path: &str) -> Result<(), Error> {
-        let call = self.client.put(format!("/containers/{}/archive", self.id));
-        let call = call.query("path", "/").query("noOverwriteDirNonDir", "true");
-        call.archive(directory(path.trim_start_matches('/'))).done().await
+        let options = UploadToContainerOptions {
+            path: "/".to_owned(),
+            no_overwrite_dir_non_dir: Some("true".to_owned()),
+            ..Default::default()
+        };
+        let archive = bollard::body_full(directory(path.trim_start_matches('/')));
+        let docker = self.client.docker().await?;
+        let made = docker.upload_to_container(&self.id, Some(options), archive);
+        self.client.ask(&self.path("archive"), made).await
     }
 
     /// Paths in it that are not as its image has them. Takes a tenth of a download.
     pub async fn changed(&self) -> Result<Vec<String>, Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Change {
-            path: String,
-        }
-        let call = self.client.get(format!("/containers/{}/changes", self.id));
-        let changes: Option<Vec<Change>> = call.value().await?;
+        let changes = self.client.docker().await?.container_changes(&self.id);
+        let changes = self.client.ask(&self.path("changes"), changes).await?;
         Ok(changes.unwrap_or_default().into_iter().map(|change| change.path).collect())
     }
 
     /// A directory or file in it, as a tar archive of at most `limit` bytes; none if it does not
     /// exist there.
-    pub async fn download(&self, path: &str, limit: usize) -> Result<Option<Bytes>, Error> {
-        let call = self.client.get(format!("/containers/{}/archive", self.id));
-        match call.query("path", path).bytes(limit).await {
+    pub async fn download(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, Error> {
+        let options = DownloadFromContainerOptions { path: path.to_owned() };
+        let pieces = self.client.docker().await?.download_from_container(&self.id, Some(options));
+        let asked = self.path("archive");
+        let mut pieces = std::pin::pin!(pieces);
+        let gathered = async {
+            let mut archive = Vec::new();
+            while let Some(piece) = pieces.try_next().await? {
+                archive.extend_from_slice(&piece);
+                if archive.len() > limit {
+                    break;
+                }
+            }
+            Ok(archive)
+        };
+        match self.client.ask(&asked, gathered).await {
+            Ok(archive) if archive.len() > limit => Err(Error::TooLarge { path: asked, limit }),
             Ok(archive) => Ok(Some(archive)),
             Err(Error::Refused { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
@@ -172,17 +169,29 @@ impl Container {
 
     /// End and remove it with its anonymous volumes; gone already is fine.
     pub async fn remove(&self) -> Result<(), Error> {
-        let call = self.client.delete(format!("/containers/{}", self.id));
-        match call.query("force", "true").query("v", "true").done().await {
+        let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
+        let removed = self.client.docker().await?.remove_container(&self.id, Some(options));
+        match self.client.ask(&self.path(""), removed).await {
             // 409: somebody else is removing it at this moment.
             Ok(()) | Err(Error::Refused { status: 404 | 409, .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
+
+    fn path(&self, what: &str) -> String {
+        format!("/containers/{}/{what}", self.id)
+    }
 }
 
-/// The last lines of a container are asked for as a handful.
-const TAIL_LIMIT: usize = 4 << 20;
+/// bollard counts an exit code that is not zero as an error.
+fn exit_of(ended: Result<ContainerWaitResponse, BollardError>) -> Result<Exit, BollardError> {
+    let (code, error) = match ended {
+        Ok(ended) => (ended.status_code, ended.error.and_then(|error| error.message)),
+        Err(BollardError::DockerContainerWaitError { error, code }) => (code, Some(error)),
+        Err(error) => return Err(error),
+    };
+    Ok(Exit { code, error: error.filter(|message| !message.is_empty()) })
+}
 
 /// A tar archive of one empty directory.
 fn directory(name: &str) -> Bytes {
@@ -199,8 +208,8 @@ fn directory(name: &str) -> Bytes {
 impl Attached {
     /// The next lines that are complete; none when the output has ended.
     pub async fn next(&mut self) -> Option<Vec<String>> {
-        match self.bytes.next().await {
-            Some(Ok(data)) => Some(self.lines.push(&data)),
+        match self.pieces.next().await {
+            Some(Ok(piece)) => Some(self.lines.push(&piece)),
             // The connection broke or the container ended: either way nothing more comes.
             Some(Err(_)) | None => None,
         }

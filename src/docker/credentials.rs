@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
+use bollard::auth::DockerCredentials;
 use docker_credential::{CredentialRetrievalError as Failed, DockerCredential};
 use hyper::header::HeaderValue;
 use serde_json::json;
@@ -22,7 +23,7 @@ pub struct Credentials {
 
 /// Credentials for one registry, as an engine wants them. Does not show them.
 #[derive(Clone)]
-pub struct RegistryAuth(HeaderValue);
+pub struct RegistryAuth(DockerCredentials);
 
 impl Credentials {
     /// From `directory`; none is `DOCKER_CONFIG`, else `~/.docker`.
@@ -50,22 +51,32 @@ impl Credentials {
 
 impl RegistryAuth {
     pub(super) fn header(&self) -> HeaderValue {
-        self.0.clone()
+        // The engine decodes the URL-safe alphabet only.
+        let encoded = URL_SAFE.encode(json!(self.0).to_string());
+        let mut header = HeaderValue::try_from(encoded).expect("base64 is visible ASCII");
+        header.set_sensitive(true);
+        header
     }
 
-    fn new(credential: &DockerCredential, server: &str) -> Option<Self> {
-        let content = match credential {
-            DockerCredential::IdentityToken(token) => {
-                json!({ "identitytoken": token, "serveraddress": server })
-            }
-            DockerCredential::UsernamePassword(user, password) => {
-                json!({ "username": user, "password": password, "serveraddress": server })
-            }
-        };
-        // The engine decodes the URL-safe alphabet only.
-        let mut header = HeaderValue::try_from(URL_SAFE.encode(content.to_string())).ok()?;
-        header.set_sensitive(true);
-        Some(Self(header))
+    pub(super) fn into_bollard(self) -> DockerCredentials {
+        self.0
+    }
+
+    fn new(credential: DockerCredential, server: &str) -> Self {
+        let serveraddress = Some(server.to_owned());
+        Self(match credential {
+            DockerCredential::IdentityToken(token) => DockerCredentials {
+                identitytoken: Some(token),
+                serveraddress,
+                ..Default::default()
+            },
+            DockerCredential::UsernamePassword(user, password) => DockerCredentials {
+                username: Some(user),
+                password: Some(password),
+                serveraddress,
+                ..Default::default()
+            },
+        })
     }
 }
 
@@ -82,7 +93,7 @@ fn look_up(file: &Path, registry: &str) -> Result<Option<RegistryAuth>, Error> {
         Err(error) => return Err(unusable(error.to_string())),
     };
     match docker_credential::get_credential_from_reader(text.as_slice(), server) {
-        Ok(credential) => Ok(RegistryAuth::new(&credential, server)),
+        Ok(credential) => Ok(Some(RegistryAuth::new(credential, server))),
         Err(Failed::NoCredentialConfigured | Failed::ConfigNotFound) => Ok(None),
         Err(Failed::HelperFailure { stdout, stderr, .. })
             if is_unknown(&stdout) || is_unknown(&stderr) =>

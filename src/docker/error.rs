@@ -58,7 +58,7 @@ pub enum Error {
         path: String,
         /// Why.
         #[source]
-        source: serde_json::Error,
+        source: Box<dyn StdError + Send + Sync>,
     },
     /// The request itself cannot be written.
     #[error("a request for `{path}` cannot be made")]
@@ -67,7 +67,7 @@ pub enum Error {
         path: String,
         /// Why.
         #[source]
-        source: hyper::http::Error,
+        source: Box<dyn StdError + Send + Sync>,
     },
     /// An answer is larger than anything that makes sense.
     #[error("the Docker engine's answer to `{path}` is larger than {limit} bytes")]

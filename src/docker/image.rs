@@ -1,5 +1,6 @@
-use futures_util::TryStreamExt;
-use serde::Deserialize;
+use bollard::models::CreateImageInfo;
+use bollard::query_parameters::CreateImageOptions;
+use futures_util::{TryStreamExt, future};
 
 use super::{Client, Error, RegistryAuth};
 use crate::deploy::ports::{PortError, Trouble};
@@ -81,34 +82,40 @@ impl ImageError {
 }
 
 /// An image that the engine has.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct LocalImage {
     /// Its id, which names nothing else.
-    #[serde(rename = "Id")]
     pub id: String,
-    #[serde(rename = "RepoDigests", default)]
-    digests: Option<Vec<String>>,
+    digests: Vec<String>,
 }
 
 impl LocalImage {
     /// It was built or loaded here, and no registry of images knows it.
     #[must_use]
     pub fn was_never_pushed(&self) -> bool {
-        self.digests.as_ref().is_none_or(Vec::is_empty)
+        self.digests.is_empty()
     }
 
     /// It is `image` and no other.
     #[must_use]
     pub fn is(&self, image: &PinnedImage) -> bool {
-        self.digests.iter().flatten().any(|known| *known == image.reference())
+        self.digests.contains(&image.reference())
     }
 }
 
 impl Client {
     /// What the engine has under the name `image`; none if it has nothing.
     pub async fn local_image(&self, image: &ImageRef) -> Result<Option<LocalImage>, Error> {
-        match self.get(format!("/images/{image}/json")).value().await {
-            Ok(found) => Ok(Some(found)),
+        self.inspect_image(&image.to_string()).await
+    }
+
+    async fn inspect_image(&self, name: &str) -> Result<Option<LocalImage>, Error> {
+        let inspected = self.docker().await?.inspect_image(name);
+        match self.ask(&format!("/images/{name}/json"), inspected).await {
+            Ok(found) => Ok(Some(LocalImage {
+                id: found.id.unwrap_or_default(),
+                digests: found.repo_digests.unwrap_or_default(),
+            })),
             Err(Error::Refused { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -129,12 +136,7 @@ impl Client {
 
     /// Whether the engine has `image` itself.
     pub async fn has_image(&self, image: &PinnedImage) -> Result<bool, Error> {
-        let asked = self.get(format!("/images/{}/json", image.reference()));
-        match asked.done().await {
-            Ok(()) => Ok(true),
-            Err(Error::Refused { status: 404, .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(self.inspect_image(&image.reference()).await?.is_some())
     }
 
     /// Make the engine fetch `image`.
@@ -150,43 +152,25 @@ impl Client {
 
     /// The engine answers at once and reports progress; that it failed comes as the last line.
     async fn fetch(&self, image: &PinnedImage, auth: Option<RegistryAuth>) -> Result<(), Error> {
-        let call = self.post("/images/create");
-        let call = call.query("fromImage", image.reference()).auth(auth);
-        let mut progress = call.lines().await?;
-        while let Some(line) = progress.try_next().await? {
-            fail_on_error(&line)?;
-        }
-        Ok(())
+        let options =
+            CreateImageOptions { from_image: Some(image.reference()), ..Default::default() };
+        let auth = auth.map(RegistryAuth::into_bollard);
+        let progress = self.docker().await?.create_image(Some(options), None, auth);
+        let fetched = progress.try_for_each(|_: CreateImageInfo| future::ok(())).await;
+        fetched.map_err(|error| self.error(error, "/images/create"))
     }
 
     async fn digest(&self, image: &ImageRef) -> Result<String, ImageError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Distribution {
-            descriptor: Descriptor,
-        }
-        #[derive(Deserialize)]
-        struct Descriptor {
-            digest: String,
-        }
         let auth = self.credentials().of(image.registry()).await?;
         let known = auth.is_some();
-        let asked = self.get(format!("/distribution/{image}/json")).auth(auth);
-        match asked.value::<Distribution>().await {
-            Ok(answer) => Ok(answer.descriptor.digest),
+        let auth = auth.map(RegistryAuth::into_bollard);
+        let (path, name) = (format!("/distribution/{image}/json"), image.to_string());
+        let asked = self.docker().await?.inspect_registry_image(&name, auth);
+        match self.ask(&path, asked).await.map(|answer| answer.descriptor.digest) {
+            Ok(Some(digest)) => Ok(digest),
+            Ok(None) => Err(Error::Answer { path, source: "it has no digest".into() }.into()),
             Err(error) => Err(explain(error, image, known)),
         }
-    }
-}
-
-fn fail_on_error(line: &str) -> Result<(), Error> {
-    #[derive(Deserialize)]
-    struct Progress {
-        error: Option<String>,
-    }
-    match serde_json::from_str(line) {
-        Ok(Progress { error: Some(message) }) => Err(Error::Refused { status: 500, message }),
-        _ => Ok(()),
     }
 }
 

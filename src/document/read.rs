@@ -99,6 +99,21 @@ impl<T: Read> Read for Vec<T> {
     }
 }
 
+/// A list that means nothing when one of its items is wrong: the words of a command.
+#[derive(Debug, Clone)]
+pub(crate) struct Whole<T>(pub Vec<T>);
+
+impl<T: Read> Read for Whole<T> {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let Value::List(items) = &node.value else {
+            mismatch(node, "a list", problems);
+            return None;
+        };
+        let read: Vec<Option<T>> = items.iter().map(|item| T::read(item, problems)).collect();
+        read.into_iter().collect::<Option<_>>().map(Self)
+    }
+}
+
 /// A value that remembers its place, for checks that come later.
 #[derive(Debug, Clone)]
 pub(crate) struct At<T> {

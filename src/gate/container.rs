@@ -1,10 +1,10 @@
 //! A container gate: run the test image to its end on the CI engine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use bollard::models::{ContainerCreateBody, HostConfig};
 
 use super::environment::variables;
 use super::{Bounds, junit};
@@ -36,12 +36,12 @@ pub async fn run(
         let image = obtain(ci, check, output).await?;
         let environment = variables(context, &check.env, JUNIT).await?;
         let labels = labels_of(gate, context);
-        let specification = specification(&image, check, &environment, &labels, network_mode);
-        let container = ci.create_container(&specification).await.map_err(not_run)?;
+        let specification = specification(image, check, &environment, labels, network_mode);
+        let container = ci.create_container(specification).await.map_err(not_run)?;
         Ok::<_, GateError>(Scrap::new(container))
     };
-    let scrap = bounds.hold(made).await??;
-    let exit = bounds.hold(exercise(ci, &scrap.container, check, output)).await;
+    let scrap = Box::pin(bounds.hold(made)).await??;
+    let exit = Box::pin(bounds.hold(exercise(ci, &scrap.container, check, output))).await;
     let verdict = match exit.and_then(|ended| ended.map_err(not_run)) {
         Ok(exit) => judge(&scrap.container, exit, output).await,
         Err(error) => Err(error),
@@ -94,38 +94,38 @@ fn network_mode(check: &ContainerCheck) -> Result<&'static str, GateError> {
     Err(error.into())
 }
 
-fn labels_of(gate: &str, context: &GateContext) -> Value {
-    json!({
-        labels::MANAGED_BY: labels::VERDIGRIS,
-        labels::SERVICE: context.release.service,
-        labels::DEPLOYMENT: context.deployment,
-        labels::GATE: gate,
-    })
+fn labels_of(gate: &str, context: &GateContext) -> HashMap<String, String> {
+    let labels = [
+        (labels::MANAGED_BY, labels::VERDIGRIS.to_owned()),
+        (labels::SERVICE, context.release.service.to_string()),
+        (labels::DEPLOYMENT, context.deployment.to_string()),
+        (labels::GATE, gate.to_owned()),
+    ];
+    labels.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 fn specification(
-    image: &str,
+    image: String,
     check: &ContainerCheck,
     environment: &BTreeMap<String, String>,
-    labels: &Value,
+    labels: HashMap<String, String>,
     network_mode: &str,
-) -> Value {
+) -> ContainerCreateBody {
     let environment = environment.iter().map(|(name, value)| format!("{name}={value}"));
-    let mut specification = Map::new();
-    let mut put = |name: &str, value: Value| specification.insert(name.to_owned(), value);
-    put("Image", json!(image));
-    put("Env", environment.collect());
-    put("Labels", labels.clone());
-    put("AttachStdout", json!(true));
-    put("AttachStderr", json!(true));
-    put("HostConfig", json!({ "NetworkMode": network_mode }));
-    if let Some(entrypoint) = &check.entrypoint {
-        put("Entrypoint", json!(entrypoint));
+    ContainerCreateBody {
+        image: Some(image),
+        env: Some(environment.collect()),
+        labels: Some(labels),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        entrypoint: check.entrypoint.clone(),
+        cmd: check.command.clone(),
+        host_config: Some(HostConfig {
+            network_mode: Some(network_mode.to_owned()),
+            ..Default::default()
+        }),
+        ..Default::default()
     }
-    if let Some(command) = &check.command {
-        put("Cmd", json!(command));
-    }
-    Value::Object(specification)
 }
 
 /// Start it, pass on what it prints, wait for its end.
@@ -199,7 +199,7 @@ async fn judge(
 
 async fn ran_out_of_memory(container: &Container) -> bool {
     let inspected = container.inspect().await;
-    inspected.is_ok_and(|state| state["State"]["OOMKilled"] == json!(true))
+    inspected.is_ok_and(|it| it.state.is_some_and(|state| state.oom_killed == Some(true)))
 }
 
 /// Reports that cannot be read are no reason for a verdict; they are mentioned.

@@ -148,3 +148,46 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let common = certificate.subject().iter_common_name();
     common.filter_map(|name| name.as_str().ok()).map(str::to_ascii_lowercase).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pem(names: &[&str]) -> (String, String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn hosts_find_their_certificates() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+        let (wild, wild_key) = pem(&["*.example.com", "example.com"]);
+        write("bundle.pem", &format!("{wild}{wild_key}"));
+        let (exact, exact_key) = pem(&["books.example.com"]);
+        write("exact.crt", &exact);
+        write("exact.key", &exact_key);
+        let (keyless, _) = pem(&["lost.example.org"]);
+        write("keyless.crt", &keyless);
+        write("notes.txt", "nothing");
+        let mut found = Certificates::default();
+        found.look(directory.path()).unwrap();
+        let file = |host: &str| {
+            let chain = found.for_host(host)?.chain.clone();
+            Some(chain.rsplit('/').next()?.to_owned())
+        };
+        assert_eq!(file("books.example.com").as_deref(), Some("exact.crt"));
+        assert_eq!(file("other.example.com").as_deref(), Some("bundle.pem"));
+        assert_eq!(file("example.com").as_deref(), Some("bundle.pem"));
+        assert_eq!(file("a.b.example.com"), None);
+        assert_eq!(file("lost.example.org"), None);
+        assert_eq!(found.problems.len(), 1);
+        assert!(found.problems[0].contains("keyless.crt"), "{:?}", found.problems);
+        let before = found.fingerprint.clone();
+        write("exact.key", &format!("{exact_key}\n"));
+        found.look(directory.path()).unwrap();
+        assert_ne!(found.fingerprint, before, "a new key is a change");
+    }
+}

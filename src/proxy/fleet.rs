@@ -5,12 +5,13 @@ use std::future::Future;
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
 
+use super::doctor;
 use super::error::{Error, Result};
 use super::install;
 use super::keeper::{Change, Keeper};
 use super::probe;
 use super::settings::Settings;
-use crate::deploy::control::Rendered;
+use crate::deploy::control::{Finding, Rendered};
 use crate::deploy::ports::{Answers, Door, PortResult, Proxies, ProxyViews};
 use crate::model::{Backend, Colour, ProxyStatus, ServiceName, ServiceView};
 
@@ -38,15 +39,21 @@ impl Fleet {
     /// there is no such proxy.
     pub async fn render(&self, name: &str) -> Option<Rendered> {
         let keeper = self.keepers.iter().find(|keeper| keeper.settings().name == name)?;
-        let (text, differs, problem) = match keeper.render().await {
-            Ok((rendition, refused, differs)) => {
-                (Some(rendition.text), differs, refused.map(|error| in_full(&error)))
+        let (text, differs, problem) = match keeper.render(false).await {
+            Ok(rendered) => {
+                let problem = rendered.refused.map(|error| in_full(&error));
+                (Some(rendered.rendition.text), rendered.differs, problem)
             }
             Err(error) => (None, true, Some(in_full(&error))),
         };
         // A file that cannot be read is a problem that `status` tells; here there is none to show.
         let current = install::read(&keeper.settings().output).await.ok().flatten();
         Some(Rendered { proxy: name.to_owned(), text, current, differs, problem })
+    }
+
+    /// What an operator should know: is everything there that deployments need?
+    pub async fn findings(&self) -> Vec<Finding> {
+        join_all(self.keepers.iter().map(doctor::findings)).await.concat()
     }
 
     /// Do `act` on every proxy at once; the first failure, by the order of the configuration, counts.

@@ -17,6 +17,7 @@ pub(crate) use stats::Tally;
 
 use super::command;
 use super::error::{Error, Result};
+use super::logs::Logs;
 use super::probe;
 use super::settings::Settings;
 use sockets::{Process, Sockets};
@@ -55,18 +56,19 @@ impl Haproxy {
             listeners::free(text, pid)?;
         }
         let master = self.sockets.master().await?;
+        let logs = master.map(|master| Logs::mark(master.pid)).unwrap_or_default();
         let deadline = Instant::now() + RELOAD_LIMIT;
         self.order().await?;
         let mut ordered = Instant::now();
         while !self.is_replaced(&before, generation).await {
             if Instant::now() >= deadline {
-                return Err(self.not_taken(generation).await);
+                return Err(self.not_taken(generation, &logs).await);
             }
             // The master's socket is away while it starts itself anew; then it has heard the order.
             let now = self.sockets.master().await.unwrap_or_default();
             if let (Some(before), Some(now)) = (master, now) {
                 if now.failed > before.failed {
-                    return Err(self.not_taken(generation).await);
+                    return Err(self.not_taken(generation, &logs).await);
                 }
                 if now.reloads == before.reloads && ordered.elapsed() > ORDER_AGAIN {
                     tracing::info!(proxy = self.settings.name, "reload was lost: ordered again");
@@ -79,7 +81,7 @@ impl Haproxy {
         Ok(())
     }
 
-    async fn not_taken(&self, generation: &str) -> Error {
+    async fn not_taken(&self, generation: &str, logs: &Logs) -> Error {
         let why = match probe::generation(self.settings.status).await {
             Ok(Some(told)) if told == generation => {
                 "its old process still accepts connections".to_owned()
@@ -87,7 +89,7 @@ impl Haproxy {
             Ok(Some(told)) => format!("it tells generation {told} instead of {generation}"),
             _ => "it tells no generation".to_owned(),
         };
-        Error::NotTaken { why, words: Vec::new() }
+        Error::NotTaken { why, words: logs.grave() }
     }
 
     async fn order(&self) -> Result<()> {
@@ -192,8 +194,8 @@ impl Haproxy {
         Ok(())
     }
 
-    /// Whether the sockets answer.
-    pub async fn answers(&self) -> Result<()> {
+    /// Whether its sockets answer.
+    pub async fn is_seen(&self) -> Result<()> {
         self.sockets.processes().await.map(drop)
     }
 }

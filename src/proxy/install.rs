@@ -1,6 +1,7 @@
 //! Files that are either as they were or as they should be, whenever the power fails.
 
 use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
 use tokio::fs;
@@ -32,6 +33,15 @@ fn staged(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// A configuration holds the secret of the probes: it is not for everybody, unless the operator has
+/// decided so for the file that is there.
+const MODE: u32 = 0o640;
+
+async fn create(path: &Path) -> std::io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(MODE).open(path).await
+}
+
 /// A text beside the file that it will replace.
 #[derive(Debug)]
 pub(crate) struct Staged {
@@ -40,16 +50,17 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Write `text` beside `path`, durably, with the mode of what it will replace.
+    /// Write `text` beside `path`, durably, with mode and owner of what it will replace.
     pub async fn write(path: &Path, text: &str) -> Result<Self> {
         let from = staged(path);
         let write = async {
             if let Some(directory) = path.parent() {
                 fs::create_dir_all(directory).await?;
             }
-            let mut file = fs::File::create(&from).await?;
+            let mut file = create(&from).await?;
             if let Ok(old) = fs::metadata(path).await {
                 file.set_permissions(old.permissions()).await?;
+                chown(&from, Some(old.uid()), Some(old.gid()))?;
             }
             file.write_all(text.as_bytes()).await?;
             file.sync_all().await
@@ -126,11 +137,4 @@ pub(crate) async fn names(path: &Path) -> Result<Vec<String>> {
     }
     found.sort();
     Ok(found)
-}
-
-/// Let only the owner read `path`.
-pub(crate) async fn private(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::Permissions::from_mode(0o600);
-    fs::set_permissions(path, mode).await.map_err(failed("protect", path))
 }

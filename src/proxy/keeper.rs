@@ -26,9 +26,11 @@ use tokio_util::task::AbortOnDropHandle;
 pub(crate) use change::Change;
 
 use super::error::{Error, Result};
+use super::probe;
 use super::render::Rendition;
 use super::routing::Entries;
 use super::settings::Settings;
+use super::user;
 use crate::deploy::ports::Answers;
 use crate::model::{Colour, ServiceName, ServiceView};
 use batch::Member;
@@ -36,6 +38,16 @@ use clerk::{Clerk, Order, Reply};
 use driver::Driver;
 use machine::Machine;
 use report::Report;
+
+/// What a template renders now.
+#[derive(Debug)]
+pub(crate) struct Rendered {
+    pub rendition: Rendition,
+    /// It is not what the file says.
+    pub differs: bool,
+    /// What the checker has against it.
+    pub refused: Option<Error>,
+}
 
 /// Orders waiting for one keeper: more than services that can be deployed at once.
 const MOST_ORDERS: usize = 1024;
@@ -58,7 +70,9 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// Take up where the last keeper of this proxy left, and make the proxy agree.
-    pub async fn start(settings: Settings) -> Result<Self> {
+    pub async fn start(mut settings: Settings) -> Result<Self> {
+        settings.user =
+            settings.user.or_else(|| user::of(settings.kind, settings.pid_file.as_deref()));
         let problems = settings.problems();
         if !problems.is_empty() {
             return Err(Error::Settings { proxy: settings.name, problems });
@@ -102,10 +116,15 @@ impl Keeper {
         self.order(|reply| Order::Flip { service, to, generation, reply }).await
     }
 
-    /// The configuration as the template renders it now, what the checker has against it, and whether
-    /// it differs from the file.
-    pub async fn render(&self) -> Result<(Rendition, Option<Error>, bool)> {
-        self.order(Order::Render).await
+    /// The configuration as the template renders it now. It is checked where it differs from the file,
+    /// or `always`.
+    pub async fn render(&self, always: bool) -> Result<Rendered> {
+        self.order(|reply| Order::Render { always, reply }).await
+    }
+
+    /// Whether the proxy's processes and sockets can be seen.
+    pub async fn sees_proxy(&self) -> Result<()> {
+        self.driver.is_seen().await
     }
 
     async fn order<T>(&self, order: impl FnOnce(Reply<T>) -> Order) -> Result<T> {
@@ -120,11 +139,21 @@ impl Keeper {
             return Ok(());
         };
         let mut pause = FIRST_LOOK;
-        while !self.driver.is_drained(&entry, colour).await? {
+        loop {
+            match self.driver.is_drained(&entry, colour).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                // A proxy that does not run has no request under way.
+                Err(Error::NotRunning { .. } | Error::Socket { .. })
+                    if probe::generation(self.settings.status).await.is_err() =>
+                {
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_LOOK);
         }
-        Ok(())
     }
 
     /// The answers of `colour` so far.

@@ -6,6 +6,7 @@ mod processes;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ pub(crate) use answers::Counter;
 
 use super::command;
 use super::error::{Error, Result};
+use super::logs::Logs;
 use super::probe;
 use super::routing::Entries;
 use super::settings::Settings;
@@ -75,11 +77,31 @@ impl Nginx {
     /// `generation`.
     pub async fn reload(&self, generation: &str) -> Result<()> {
         let before = self.workers()?;
+        let logs = self.master().ok().map(Logs::mark).unwrap_or_default();
         self.order().await?;
         let deadline = Instant::now() + RELOAD_LIMIT;
-        match before {
+        let taken = match before {
             Some(before) => self.replaced(&before, generation, deadline).await,
             None => self.told(generation, deadline).await,
+        };
+        match taken {
+            Err(Error::NotTaken { why, .. }) => Err(Error::NotTaken { why, words: logs.grave() }),
+            taken => taken,
+        }
+    }
+
+    fn master(&self) -> Result<i32> {
+        match &self.settings.pid_file {
+            Some(pid_file) => processes::master(pid_file),
+            None => Err(Error::NotConfigured { setting: "pid_file" }),
+        }
+    }
+
+    /// Whether its master process can be seen.
+    pub fn is_seen(&self) -> Result<()> {
+        match &self.settings.pid_file {
+            Some(_) => self.master().map(drop),
+            None => Ok(()),
         }
     }
 
@@ -155,10 +177,11 @@ impl Nginx {
         probe::generation(self.settings.status).await
     }
 
-    /// Whether no worker, old or new, has a connection to any of `addresses`.
+    /// Whether no worker, old or new, has a connection to any of `addresses`. Without a pid file
+    /// nobody knows: not before the caller's patience ends.
     pub async fn is_drained(&self, addresses: BTreeSet<SocketAddr>) -> Result<bool> {
         let Some(pid_file) = self.settings.pid_file.clone() else {
-            return Err(Error::NotConfigured { setting: "pid_file" });
+            return Ok(false);
         };
         let look = move || {
             let master = processes::master(&pid_file)?;
@@ -179,4 +202,10 @@ fn not_taken(wanted: &str, told: Option<String>, left: usize) -> Error {
         format!("it tells generation {told} instead of {wanted}")
     };
     Error::NotTaken { why, words: Vec::new() }
+}
+
+/// User and group of the workers of the nginx that `pid_file` names.
+pub(crate) fn worker_of(pid_file: &Path) -> Option<(u32, u32)> {
+    let master = processes::master(pid_file).ok()?;
+    processes::workers(master).first()?.owner()
 }

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::certificates::{Certificate, Certificates};
 use super::routing::{self, Claim, Entries, Entry, backend_name};
-use super::settings::Settings;
-use crate::model::{Colour, ServiceName};
+use super::settings::{Kind, Settings};
+use super::template::Asks;
+use crate::model::{Backend, Colour, ServiceName};
 
 /// Everything that a template can use.
 #[derive(Debug, Serialize)]
@@ -125,15 +126,29 @@ pub(crate) struct Sources<'a> {
 
 /// How much of the services a page shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Detail {
-    /// All.
-    Full,
-    /// All that is fixed until a reload: not which colour is live, and where slots take addresses at
-    /// run time, not the addresses.
-    Fixed {
-        /// Addresses are set at run time.
-        slots: bool,
-    },
+pub(crate) struct Detail {
+    /// Which colour is live.
+    live: bool,
+    /// The addresses of instances.
+    addresses: bool,
+    asks: Asks,
+}
+
+impl Detail {
+    /// Everything that the template asks for.
+    pub fn full(asks: Asks) -> Self {
+        Self { live: true, addresses: true, asks }
+    }
+
+    /// What is fixed until a reload.
+    pub fn fixed(asks: Asks, kind: Kind) -> Self {
+        // `HAProxy` has rules in its map, and addresses in its slots if the template has slots.
+        let asks = match kind {
+            Kind::Nginx => Asks { rules: true, ..asks },
+            Kind::Haproxy => asks,
+        };
+        Self { live: false, addresses: asks.servers || !asks.slots, asks }
+    }
 }
 
 impl<'a> Page<'a> {
@@ -146,7 +161,7 @@ impl<'a> Page<'a> {
         slots: &dyn Fn(&Entry) -> usize,
     ) -> Self {
         let flags = sources.settings.flags.as_ref().and_then(|path| path.to_str());
-        let table = routing::table(entries);
+        let table = if detail.asks.rules { routing::table(entries) } else { BTreeMap::new() };
         let context = Context { entries, flags: flags.unwrap_or_default(), detail };
         Self {
             proxy: ProxyPage::new(sources),
@@ -202,60 +217,54 @@ fn text(path: Option<&std::path::PathBuf>) -> Option<&str> {
 impl<'a> ServicePage<'a> {
     fn new(entry: &'a Entry, detail: Detail, slots: usize) -> Self {
         let view = &entry.view;
-        let live = live_of(entry, detail);
+        let colour = |colour| ColourPage::new(entry, colour, detail, slots);
+        let rule = detail.asks.rules.then_some(&view.rule);
         Self {
             name: view.service.as_str(),
-            hosts: &view.rule.hosts,
-            path: &view.rule.path,
-            tls: view.rule.tls,
-            live,
-            colours: Colour::BOTH
-                .into_iter()
-                .map(|colour| ColourPage::new(entry, colour, live == Some(colour), detail, slots))
-                .collect(),
+            hosts: rule.map_or(&[], |rule| rule.hosts.as_slice()),
+            path: rule.map_or("", |rule| rule.path.as_str()),
+            tls: rule.is_some_and(|rule| rule.tls),
+            live: live_of(entry, detail),
+            colours: Colour::BOTH.into_iter().map(colour).collect(),
         }
     }
 }
 
 fn live_of(entry: &Entry, detail: Detail) -> Option<Colour> {
-    match detail {
-        Detail::Full => entry.view.live,
-        Detail::Fixed { .. } => None,
-    }
+    entry.view.live.filter(|_| detail.live)
 }
 
 /// Where a slot without an instance points; it is disabled, and nothing listens there.
 const NOWHERE: &str = "127.0.0.1:1";
 
 impl ColourPage {
-    fn new(entry: &Entry, colour: Colour, live: bool, detail: Detail, slots: usize) -> Self {
-        let backends: &[_] = match detail {
-            Detail::Fixed { slots: true } => &[],
-            _ => entry.view.of(colour),
-        };
+    fn new(entry: &Entry, colour: Colour, detail: Detail, slots: usize) -> Self {
+        let backends = if detail.addresses { entry.view.of(colour) } else { &[] };
+        let servers = if detail.asks.servers { backends } else { &[] };
+        let slots = if detail.asks.slots { slots } else { 0 };
         Self {
             name: colour,
             backend: backend_name(&entry.view.service, colour),
-            live,
-            servers: backends
-                .iter()
-                .enumerate()
-                .map(|(index, backend)| ServerPage {
-                    name: slot_name(index),
-                    address: backend.address.to_string(),
-                })
-                .collect(),
-            slots: (0..slots)
-                .map(|index| {
-                    let backend = backends.get(index);
-                    SlotPage {
-                        name: slot_name(index),
-                        address: backend
-                            .map_or_else(|| NOWHERE.to_owned(), |b| b.address.to_string()),
-                        spare: backend.is_none(),
-                    }
-                })
-                .collect(),
+            live: live_of(entry, detail) == Some(colour),
+            servers: servers.iter().enumerate().map(ServerPage::new).collect(),
+            slots: (0..slots).map(|index| SlotPage::new(index, backends.get(index))).collect(),
+        }
+    }
+}
+
+impl ServerPage {
+    fn new((index, backend): (usize, &Backend)) -> Self {
+        Self { name: slot_name(index), address: backend.address.to_string() }
+    }
+}
+
+impl SlotPage {
+    fn new(index: usize, backend: Option<&Backend>) -> Self {
+        let address = backend.map(|backend| backend.address.to_string());
+        Self {
+            name: slot_name(index),
+            address: address.unwrap_or_else(|| NOWHERE.to_owned()),
+            spare: backend.is_none(),
         }
     }
 }

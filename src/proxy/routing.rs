@@ -228,3 +228,99 @@ fn inherited<'a>(
 pub(crate) fn backend_name(service: &ServiceName, colour: Colour) -> String {
     service.swarm_name(colour)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(hosts: &[&str], path: &str) -> RouteRule {
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        RouteRule { hosts, path: path.to_owned(), tls: true }
+    }
+
+    /// Service, path, and the colour and path of the rule that waits.
+    type Row<'a> = (&'a str, &'a str, Option<(Colour, &'a str)>);
+
+    fn entries(list: &[Row<'_>]) -> Entries {
+        let entry = |(service, path, next): &Row<'_>| {
+            let service: ServiceName = service.parse().unwrap();
+            let view = ServiceView {
+                service: service.clone(),
+                rule: rule(&["h"], path),
+                live: Some(Colour::Blue),
+                generation: 1,
+                backends: BTreeMap::new(),
+            };
+            let next = next.map(|(with, path)| NextRule { with, rule: rule(&["h"], path) });
+            (service, Arc::new(Entry { view, next }))
+        };
+        list.iter().map(entry).collect()
+    }
+
+    fn shown(entries: &Entries) -> Vec<String> {
+        let claims = &table(entries)["h"];
+        let choice = |choice: &Choice<'_>| format!("{}-{}", choice.service, choice.colour);
+        let line = |claim: &Claim<'_>| {
+            let choices: Vec<String> = claim.choices.iter().map(choice).collect();
+            format!("{}/ {}", claim.path, choices.join(" "))
+        };
+        claims.iter().map(line).collect()
+    }
+
+    #[test]
+    fn the_longest_prefix_comes_first() {
+        let entries = entries(&[("a", "/", None), ("b", "/api/", None), ("c", "/api/v1", None)]);
+        let expected = ["/api/v1/ c-blue c-green", "/api/ b-blue b-green", "/ a-blue a-green"];
+        assert_eq!(shown(&entries), expected);
+    }
+
+    #[test]
+    fn what_holds_for_one_colour_leaves_the_rest_to_the_shorter_prefix() {
+        let entries = entries(&[("a", "/", None), ("b", "/old", Some((Colour::Green, "/new")))]);
+        let expected =
+            ["/new/ a-blue a-green b-green", "/old/ a-blue a-green b-blue", "/ a-blue a-green"];
+        assert_eq!(shown(&entries), expected);
+    }
+
+    #[test]
+    fn a_service_may_move_below_itself() {
+        let entries = entries(&[("b", "/api", Some((Colour::Green, "/api/v2")))]);
+        assert_eq!(shown(&entries), ["/api/v2/ b-blue b-green", "/api/ b-blue"]);
+    }
+
+    #[test]
+    fn prefixes_match_whole_segments() {
+        assert!(covers("", "/x") && covers("/a", "/a") && covers("/a", "/a/b"));
+        assert!(!covers("/a", "/ab") && !covers("/a/b", "/a"));
+    }
+
+    #[test]
+    fn bad_rules_are_named() {
+        for (hosts, path, expected) in [
+            (&[][..], "/", "has no host"),
+            (&["UPPER.example.com"], "/", "is not a host name"),
+            (&["a..b"], "/", "is not a host name"),
+            (&["-a.b"], "/", "is not a host name"),
+            (&["*.example.com"], "/", "is not a host name"),
+            (&["a.b"], "x", "does not start with"),
+            (&["a.b"], "/a//b", "empty segment"),
+            (&["a.b"], "/a/../b", "`..` segment"),
+            (&["a.b"], "/a b", "a character other than"),
+        ] {
+            let error = validate(&rule(hosts, path)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert_eq!(validate(&rule(&["a-1.example.com", "localhost"], "/a/b.c~d/")), Ok(()));
+    }
+
+    #[test]
+    fn a_waiting_rule_is_claimed_as_well() {
+        let entries = entries(&[("b", "/old", Some((Colour::Green, "/new")))]);
+        let other: ServiceName = "other".parse().unwrap();
+        assert!(admit(&other, &rule(&["h"], "/new/"), &entries).is_err());
+        assert!(admit(&other, &rule(&["h"], "/old"), &entries).is_err());
+        assert!(admit(&other, &rule(&["h"], "/newer"), &entries).is_ok());
+        let same: ServiceName = "b".parse().unwrap();
+        assert!(admit(&same, &rule(&["h"], "/old"), &entries).is_ok());
+    }
+}

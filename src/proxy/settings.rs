@@ -170,3 +170,63 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     };
     SocketAddr::new(ip, address.port())
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Settings of a proxy that is only rendered.
+    pub(crate) fn settings(kind: Kind) -> Settings {
+        let nginx = kind == Kind::Nginx;
+        Settings {
+            name: format!("edge-{kind}"),
+            kind,
+            template: None,
+            output: "/etc/edge/proxy.conf".into(),
+            flags: nginx.then(|| "/var/lib/edge/flags".into()),
+            map: (!nginx).then(|| "/var/lib/edge/routes.map".into()),
+            check: vec!["check".to_owned(), "{file}".to_owned()],
+            reload: None,
+            pid_file: Some("/run/edge.pid".into()),
+            master_socket: (!nginx).then(|| "/run/edge-master.sock".into()),
+            runtime_socket: (!nginx).then(|| "/run/edge-runtime.sock".into()),
+            status: ([127, 0, 0, 1], 9180).into(),
+            http: Some(([192, 0, 2, 1], 80).into()),
+            https: None,
+            ca: None,
+            certificates: None,
+            user: Some("nobody".to_owned()),
+            state: "/var/lib/edge".into(),
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        assert!(settings(Kind::Nginx).problems().is_empty());
+        assert!(settings(Kind::Haproxy).problems().is_empty());
+        let empty = Settings {
+            flags: None,
+            pid_file: None,
+            check: vec!["nginx".to_owned()],
+            http: None,
+            output: "relative.conf".into(),
+            ..settings(Kind::Nginx)
+        };
+        let found = empty.problems();
+        for word in ["`flags`", "`pid_file`", "`{file}`", "`http`", "not absolute"] {
+            assert!(found.iter().any(|problem| problem.contains(word)), "{word} in {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_cannot_end_a_string() {
+        let odd = Settings { flags: Some("/a\"; evil".into()), ..settings(Kind::Nginx) };
+        assert!(odd.problems()[0].contains("cannot be written"));
+    }
+
+    #[test]
+    fn a_wildcard_is_reached_on_loopback() {
+        let wild = Settings { http: Some(([0, 0, 0, 0], 80).into()), ..settings(Kind::Nginx) };
+        assert_eq!(wild.http_door(), Some(([127, 0, 0, 1], 80).into()));
+    }
+}

@@ -58,40 +58,48 @@ impl State {
 }
 
 /// The file that a keeper's state is kept in.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Store {
     path: PathBuf,
+    /// Hash of what it holds, so that nothing is written without need.
+    holds: Option<String>,
 }
 
 impl Store {
     /// The store of `proxy` in `directory`.
     pub fn new(directory: &Path, proxy: &str) -> Self {
-        Self { path: directory.join(format!("proxy-{proxy}.json")) }
+        Self { path: directory.join(format!("proxy-{proxy}.json")), holds: None }
     }
 
     /// What was saved; none when nothing was, or when it makes no sense any more.
-    pub async fn load(&self) -> Result<Option<State>> {
+    pub async fn load(&mut self) -> Result<Option<State>> {
         let Some(text) = install::read(&self.path).await? else {
             return Ok(None);
         };
+        self.holds = Some(fingerprint(&text));
         match serde_json::from_str(&text) {
             Ok(state) => Ok(Some(state)),
             Err(error) => {
-                tracing::warn!(path = %self.path.display(), %error, "state of the proxy is not readable and is made anew");
+                let path = self.path.display();
+                tracing::warn!(%path, %error, "what was known of the proxy cannot be read");
                 Ok(None)
             }
         }
     }
 
     /// Save, durably.
-    pub async fn save(&self, state: &State) -> Result<()> {
+    pub async fn save(&mut self, state: &State) -> Result<()> {
         let text = serde_json::to_string(state).map_err(|error| Error::File {
             act: "write",
             path: self.path.clone(),
             source: error.into(),
         })?;
-        install::replace(&self.path, &text).await?;
-        install::private(&self.path).await
+        let hash = Some(fingerprint(&text));
+        if self.holds != hash {
+            install::replace(&self.path, &text).await?;
+            self.holds = hash;
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 pub(crate) struct Watch {
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
+    files: Arc<Mutex<Vec<PathBuf>>>,
     hint: Arc<Notify>,
 }
 
@@ -19,21 +20,23 @@ impl Watch {
     /// A watch of nothing yet.
     pub fn new() -> Self {
         let hint = Arc::new(Notify::new());
-        let told = hint.clone();
+        let files = Arc::new(Mutex::new(Vec::new()));
+        let (told, wanted) = (hint.clone(), files.clone());
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading a template is an event too, and must not lead to reading it again.
-            if event.map_or(true, |event| !event.kind.is_access()) {
+            let wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
+            if event.map_or(true, |event| concerns(&event, &wanted)) {
                 told.notify_one();
             }
         });
         if let Err(error) = &watcher {
             tracing::warn!(%error, "templates are not watched, only looked at now and then");
         }
-        Self { watcher: watcher.ok(), watched: BTreeSet::new(), hint }
+        Self { watcher: watcher.ok(), watched: BTreeSet::new(), files, hint }
     }
 
     /// Watch the directories of `files`, and no others.
     pub fn follow(&mut self, files: &[PathBuf]) {
+        files.clone_into(&mut self.files.lock().unwrap_or_else(PoisonError::into_inner));
         let Some(watcher) = &mut self.watcher else {
             return;
         };
@@ -62,4 +65,11 @@ impl Watch {
     pub async fn hint(&self) {
         self.hint.notified().await;
     }
+}
+
+/// Whether one of `files` may have changed. Reading one is an event too, and must not lead to reading
+/// it again; a directory that changes as a whole may bring any of them.
+fn concerns(event: &notify::Event, files: &[PathBuf]) -> bool {
+    let touches = |path: &PathBuf| files.iter().any(|file| file.starts_with(path));
+    !event.kind.is_access() && (event.paths.is_empty() || event.paths.iter().any(touches))
 }

@@ -12,7 +12,7 @@ use crate::document::{At, Node, Problems, Read, Refusal, Scalar, ScalarKind, Val
 
 use super::compose::Pairs;
 use super::interpolate::Variables;
-use super::leaves::Name;
+use super::leaves::{Name, is_template};
 
 /// One of the sections beside `services`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,7 +173,12 @@ impl Declared<'_> {
         let declared: Option<At<VolumeDeclaration>> =
             self.read(Section::Volumes, reference, problems);
         let Some(At { value: declared, .. }) = declared else {
-            return Some(DeclaredVolume { name: plain(reference, problems)?, ..<_>::default() });
+            let name = if is_template(reference) {
+                reference.value.clone()
+            } else {
+                plain(reference, problems)?
+            };
+            return Some(DeclaredVolume { name, ..<_>::default() });
         };
         let name = match (declared.name, declared.external) {
             (Some(Name(name)), _) | (None, Some(External::Named(Name(name)))) => name,

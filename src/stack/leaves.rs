@@ -46,6 +46,9 @@ leaf! {
     Name(String) is "a name", like "books-db", by parse_name,
         schema { "type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9_.-]*$|\$" };
 
+    /// What an instance calls itself; Swarm fills in `{{…}}` per task.
+    Hostname(String) is "a host name", like "books", by parse_hostname;
+
     /// The signal that ends a container.
     Signal(String) is "a signal", like "SIGTERM", by parse_signal;
 
@@ -95,6 +98,15 @@ fn parse_name(text: &str) -> Result<String, String> {
         return Err("use letters, digits and `_.-`, a letter or digit first".to_owned());
     }
     Ok(text.to_owned())
+}
+
+fn parse_hostname(text: &str) -> Result<String, String> {
+    if is_template(text) { Ok(text.to_owned()) } else { parse_name(text) }
+}
+
+/// Swarm replaces parts of it for each task: `data-{{.Task.Slot}}`.
+pub(super) fn is_template(text: &str) -> bool {
+    text.split_once("{{").is_some_and(|(_, rest)| rest.contains("}}"))
 }
 
 fn parse_signal(text: &str) -> Result<String, String> {

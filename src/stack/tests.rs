@@ -85,3 +85,148 @@ fn every_key_arrives() {
     let draft = load_one(&source, &options(&[("TAG", "1.0")])).unwrap_or_else(|e| panic!("{e}"));
     insta::assert_snapshot!(serde_json::to_string_pretty(&draft).unwrap());
 }
+
+const TWO: &str = "
+services:
+  one: { image: 'one:${ONE:?}', x-verdigris: { port: 80 } }
+  two: { image: two, x-verdigris: { port: 80 } }
+  db: { image: postgres, ports: ['5432'] }
+";
+
+fn told(text: &str, options: &Options) -> String {
+    load_one(&source(text), options).expect_err("should be refused").to_string()
+}
+
+#[test]
+fn a_service_is_chosen_by_name_and_the_others_are_left_alone() {
+    let chosen = |service: &str| Options { service: Some(service.to_owned()), ..<_>::default() };
+    let draft = load_one(&source(TWO), &chosen("two")).unwrap();
+    assert_eq!(draft.service.as_str(), "two");
+    for (service, words) in [
+        ("db", "`db` has no `x-verdigris` block"),
+        ("tow", "there is no service `tow`; did you mean `two`?"),
+        ("zebra", "those to deploy are one, two"),
+        ("one", "the variable `ONE` is not set"),
+    ] {
+        let told = told(TWO, &chosen(service));
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
+fn without_a_name_there_must_be_one_service() {
+    let told = told(TWO, &options(&[("ONE", "1")]));
+    assert!(told.contains("there are several services to deploy: `one`, `two`"), "{told}");
+    assert_eq!(load(&source(TWO), &options(&[("ONE", "1")])).unwrap().len(), 2);
+}
+
+#[test]
+fn an_image_from_outside_replaces_the_files_whose_variables_then_need_not_be_set() {
+    let image: crate::model::ImageRef = "other:2".parse().unwrap();
+    let options = Options {
+        service: Some("one".to_owned()),
+        image: Some(image.clone()),
+        ..Options::default()
+    };
+    assert_eq!(load_one(&source(TWO), &options).unwrap().image, image);
+    let without = "services: { one: { x-verdigris: { port: 80 } } }";
+    assert_eq!(load_one(&source(without), &options).unwrap().image, image);
+    let all = Options { service: None, ..options };
+    assert!(load(&source(TWO), &all).is_err(), "one image for two services");
+}
+
+#[test]
+fn defaults_are_filled_in() {
+    let policy = draft("services: { a: { image: a, x-verdigris: { port: 80 } } }").policy;
+    assert_eq!((policy.stable_for, policy.drain), (super::STABLE_FOR, super::DRAIN));
+    assert_eq!((policy.deadline, policy.publish), (super::DEADLINE, Publish::Host));
+    assert_eq!((policy.retain.releases, policy.approve, policy.bake), (0, None, None));
+    let block =
+        "{ port: 80, approve: yes, bake: { for: 1m }, retain: {}, route: { hosts: [A.b] } }";
+    let policy = draft(&format!("services: {{ a: {{ image: a, x-verdigris: {block} }} }}")).policy;
+    assert_eq!(policy.approve.unwrap().expires, super::APPROVAL_EXPIRES);
+    let bake = policy.bake.unwrap();
+    assert_eq!(bake.min_requests, super::BAKE_MIN_REQUESTS);
+    assert!((bake.max_errors - super::BAKE_MAX_ERRORS).abs() < f64::EPSILON);
+    assert_eq!((policy.retain.releases, policy.retain.scale), (1, None));
+    let route = policy.route.unwrap();
+    assert_eq!((route.hosts[0].as_str(), route.path.as_str(), route.tls), ("a.b", "/", true));
+}
+
+#[test]
+fn names_in_the_swarm_are_the_declared_ones_or_the_keys() {
+    let text = "
+services:
+  a:
+    image: a
+    volumes: ['data-{{.Task.Slot}}:/data']
+    hostname: 'a-{{.Task.Slot}}'
+    x-verdigris: { port: 80 }
+networks:
+  default: { name: shared }
+";
+    let workload = draft(text).workload;
+    assert_eq!(workload.networks[0].name, "shared", "the default network, because it is declared");
+    assert_eq!(workload.mounts[0].source.as_deref(), Some("data-{{.Task.Slot}}"));
+    let undeclared = text.replace("networks:\n  default: { name: shared }\n", "");
+    assert!(draft(&undeclared).workload.networks.is_empty());
+}
+
+#[test]
+fn the_process_wins_over_dotenv_and_dotenv_over_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    write(".env", "TAG=dotenv\nOTHER=\"from dotenv\"\n");
+    write("a.env", "A=file\nB=${TAG}\nOTHER\n");
+    let text = "services: { a: { image: 'a:${TAG}', env_file: a.env, environment: { A: own }, \
+                x-verdigris: { port: 80 } } }";
+    let source = Source { base: directory.path().to_owned(), ..source(text) };
+    let draft = load_one(&source, &Options::default()).unwrap();
+    assert_eq!(draft.image.tag(), Some("dotenv"));
+    let environment: Vec<_> = draft.workload.environment.into_iter().collect();
+    let expected = [("A", "own"), ("B", "dotenv"), ("OTHER", "from dotenv")];
+    assert_eq!(environment, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let draft = load_one(&source, &options(&[("TAG", "process")])).unwrap();
+    assert_eq!(draft.image.tag(), Some("process"));
+
+    write("a.env", "A='sesame\n");
+    let told = load_one(&source, &Options::default()).unwrap_err().to_string();
+    assert!(told.contains("a.env:1:1: a quote is never closed"), "{told}");
+    write(".env", "=sesame\n");
+    let told = load_one(&source, &Options::default()).unwrap_err().to_string();
+    assert!(told.contains(".env:1:1: the line does not begin with a name"), "{told}");
+    assert!(!told.contains("sesame"), "{told}");
+}
+
+#[test]
+fn a_value_cannot_become_structure() {
+    let hostile = "x\n    privileged: true\n    # ";
+    let text = "services: { a: { image: a, environment: { A: '${V}' }, user: '${V}', \
+                x-verdigris: { port: 80 } } }";
+    let draft = load_one(&source(text), &options(&[("V", hostile)])).unwrap();
+    assert_eq!(draft.workload.environment["A"], hostile);
+    assert_eq!(draft.workload.user.as_deref(), Some(hostile));
+}
+
+#[test]
+fn secrets_are_not_repeated() {
+    let text = "
+services:
+  a:
+    image: a
+    environment: { PASSWORD: sesame, NESTED: [sesame], VERDIGRIS_COLOUR: sesame }
+    command: ['$sesame']
+    healthcheck: sesame
+    x-verdigris:
+      port: 80
+      gates:
+        pre_integration:
+          - http: { path: /, headers: { Authorization: \"Bearer sesame\\n\", Host: sesame } }
+";
+    let told = told(text, &Options::default());
+    assert_eq!(told.lines().count(), 6, "{told}");
+    // A variable must be named to be set; nothing else may show.
+    let told =
+        told.replace("variable `sesame`", "").replace("set `sesame`", "").replace("${sesame:", "");
+    assert!(!told.contains("sesame"), "{told}");
+}

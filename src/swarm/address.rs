@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use serde_json::Value;
+use bollard::models::{ContainerInspectResponse, PortBinding};
 use tokio::net::TcpStream;
 
 use super::DockerSwarm;
@@ -53,7 +53,7 @@ impl DockerSwarm {
         let address = node?.address?;
         let container = &task.status.container.as_ref()?.id;
         let inspected = self.client.container(container.as_str()).inspect().await;
-        let port = published_port(&inspected.ok()?, port, address)?;
+        let port = published_port(inspected.ok()?, port, address)?;
         Some(SocketAddr::new(address, port))
     }
 
@@ -81,15 +81,15 @@ async fn first_open(candidates: &[SocketAddr]) -> Option<SocketAddr> {
 }
 
 /// The host port of the same address family as the node's address.
-fn published_port(container: &Value, port: u16, address: IpAddr) -> Option<u16> {
-    let bindings =
-        container.get("NetworkSettings")?.get("Ports")?.get(format!("{port}/tcp"))?.as_array()?;
-    let fits = |binding: &&Value| {
-        let ip = binding["HostIp"].as_str().and_then(|ip| ip.parse::<IpAddr>().ok());
+fn published_port(container: ContainerInspectResponse, port: u16, address: IpAddr) -> Option<u16> {
+    let mut ports = container.network_settings?.ports?;
+    let bindings = ports.remove(&format!("{port}/tcp"))??;
+    let fits = |binding: &&PortBinding| {
+        let ip = binding.host_ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok());
         ip.is_none_or(|ip| ip.is_ipv4() == address.is_ipv4())
     };
     let binding = bindings.iter().find(fits).or(bindings.first())?;
-    binding["HostPort"].as_str()?.parse().ok()
+    binding.host_port.as_deref()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -99,11 +99,13 @@ mod tests {
 
     #[test]
     fn the_port_of_the_nodes_address_family_is_taken() {
-        let container = json!({ "NetworkSettings": { "Ports": { "8080/tcp": [
+        let container: ContainerInspectResponse =
+            serde_json::from_value(json!({ "NetworkSettings": { "Ports": { "8080/tcp": [
             { "HostIp": "::", "HostPort": "32770" },
             { "HostIp": "0.0.0.0", "HostPort": "32769" },
-        ] } } });
-        let found = |port, ip: &str| published_port(&container, port, ip.parse().unwrap());
+        ] } } }))
+            .unwrap();
+        let found = |port, ip: &str| published_port(container.clone(), port, ip.parse().unwrap());
         assert_eq!(found(8080, "10.0.0.1"), Some(32769));
         assert_eq!(found(8080, "fd00::1"), Some(32770));
         assert_eq!(found(9090, "10.0.0.1"), None);

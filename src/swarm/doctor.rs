@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use bollard::models::{LocalNodeState, SwarmInfo, SystemInfo, SystemVersion};
 
 use super::DockerSwarm;
 use super::node::{self, Node};
@@ -12,33 +12,20 @@ use crate::docker::{Client, Endpoint, Error};
 /// The oldest API that has all that is used: Engine 20.10.
 const OLDEST: (u16, u16) = (1, 41);
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Version {
-    version: String,
-    api_version: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Info {
-    #[serde(default)]
-    swarm: SwarmInfo,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct SwarmInfo {
-    local_node_state: String,
-    control_available: bool,
-}
-
 /// Look at the engine behind `client`, called `subject`: is it there, and new enough.
 pub async fn engine(client: &Client, subject: &str) -> Finding {
-    match client.get("/version").value::<Version>().await {
+    match version(client).await {
         Ok(version) => judge_version(&version, client.endpoint(), subject),
         Err(error) => unreachable(error, subject),
     }
+}
+
+async fn version(client: &Client) -> Result<SystemVersion, Error> {
+    client.ask("/version", client.docker().await?.version()).await
+}
+
+async fn info(client: &Client) -> Result<SystemInfo, Error> {
+    client.ask("/info", client.docker().await?.info()).await
 }
 
 impl DockerSwarm {
@@ -49,8 +36,8 @@ impl DockerSwarm {
             return vec![engine];
         }
         let mut findings = vec![engine];
-        match self.client.get("/info").value::<Info>().await {
-            Ok(info) => findings.extend(self.swarm(&info.swarm).await),
+        match info(&self.client).await {
+            Ok(info) => findings.extend(self.swarm(&info.swarm.unwrap_or_default()).await),
             Err(error) => findings.push(unreachable(error, "swarm")),
         }
         if matches!(self.client.endpoint(), Endpoint::Unix(_)) {
@@ -70,11 +57,12 @@ impl DockerSwarm {
     }
 }
 
-fn judge_version(version: &Version, endpoint: &Endpoint, subject: &str) -> Finding {
-    let api = version.api_version.split_once('.');
+fn judge_version(version: &SystemVersion, endpoint: &Endpoint, subject: &str) -> Finding {
+    let said = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (version, spoken) = (said(&version.version), said(&version.api_version));
+    let api = spoken.split_once('.');
     let api = api.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-    let message =
-        format!("Docker Engine {} at `{endpoint}` (API {})", version.version, version.api_version);
+    let message = format!("Docker Engine {version} at `{endpoint}` (API {spoken})");
     if api.is_some_and(|api| api < OLDEST) {
         return Finding {
             subject: subject.to_owned(),
@@ -95,14 +83,17 @@ fn not_a_manager(info: &SwarmInfo) -> Option<Finding> {
             remedy: Some(remedy.to_owned()),
         })
     };
-    match (info.local_node_state.as_str(), info.control_available) {
-        ("active", true) => None,
-        ("active", false) => bad(
+    let state = info.local_node_state.unwrap_or(LocalNodeState::INACTIVE);
+    match (state, info.control_available.unwrap_or(false)) {
+        (LocalNodeState::ACTIVE, true) => None,
+        (LocalNodeState::ACTIVE, false) => bad(
             "the engine is a worker of its Swarm",
             "point `[swarm] host` at a manager, or run `docker node promote` there",
         ),
-        ("locked", _) => bad("the Swarm is locked", "run `docker swarm unlock` on the engine"),
-        ("pending" | "error", _) => {
+        (LocalNodeState::LOCKED, _) => {
+            bad("the Swarm is locked", "run `docker swarm unlock` on the engine")
+        }
+        (LocalNodeState::PENDING | LocalNodeState::ERROR, _) => {
             bad("the engine does not get into its Swarm", "see `docker info` and the engine's log")
         }
         _ => bad("the engine is in no Swarm", "run `docker swarm init` on it"),
@@ -181,9 +172,11 @@ mod tests {
 
     #[test]
     fn every_state_that_is_no_manager_has_a_remedy() {
-        let info = |state: &str, control_available| SwarmInfo {
-            local_node_state: state.to_owned(),
-            control_available,
+        let info = |state: &str, control_available: bool| -> SwarmInfo {
+            serde_json::from_value(serde_json::json!({
+                "LocalNodeState": state, "ControlAvailable": control_available,
+            }))
+            .unwrap()
         };
         assert_eq!(not_a_manager(&info("active", true)), None);
         for (state, remedy) in [
@@ -217,7 +210,7 @@ mod tests {
     #[test]
     fn an_old_engine_is_told_to_be_renewed() {
         let judged = |api: &str| {
-            let version = Version { version: "x".to_owned(), api_version: api.to_owned() };
+            let version = SystemVersion { api_version: Some(api.to_owned()), ..Default::default() };
             judge_version(&version, &Endpoint::Unix("/s".into()), "engine").severity
         };
         assert_eq!(judged("1.40"), Severity::Bad);

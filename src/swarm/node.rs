@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bollard::models::{Node as RawNode, NodeSpecAvailabilityEnum, NodeState};
+use bollard::query_parameters::ListNodesOptions;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
@@ -73,79 +75,27 @@ impl Nodes {
 
 /// All nodes, as they are now.
 pub async fn list(client: &Client) -> Result<Vec<Node>, Error> {
-    client.get("/nodes").value().await
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct RawNode {
-    #[serde(rename = "ID")]
-    id: String,
-    #[serde(default)]
-    spec: Spec,
-    #[serde(default)]
-    description: Description,
-    #[serde(default)]
-    status: Status,
-    manager_status: Option<ManagerStatus>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Spec {
-    role: String,
-    availability: String,
-    labels: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Description {
-    hostname: String,
-    platform: Platform,
-    engine: Engine,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Platform {
-    #[serde(rename = "OS")]
-    os: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Engine {
-    labels: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Status {
-    state: String,
-    addr: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ManagerStatus {
-    #[serde(default)]
-    addr: String,
+    let listed = client.docker().await?.list_nodes(None::<ListNodesOptions>);
+    Ok(client.ask("/nodes", listed).await?.into_iter().map(Node::from).collect())
 }
 
 impl From<RawNode> for Node {
     fn from(raw: RawNode) -> Self {
-        let manager = raw.manager_status.map(|status| status.addr);
+        let spec = raw.spec.unwrap_or_default();
+        let description = raw.description.unwrap_or_default();
+        let status = raw.status.unwrap_or_default();
+        let manager = raw.manager_status.and_then(|status| status.addr);
+        let engine = description.engine.unwrap_or_default();
         Self {
-            address: address(&raw.status.addr, manager.as_deref()),
-            id: raw.id,
-            hostname: raw.description.hostname,
-            ready: raw.status.state == "ready",
-            active: raw.spec.availability == "active",
-            role: raw.spec.role,
-            labels: raw.spec.labels.unwrap_or_default(),
-            engine_labels: raw.description.engine.labels.unwrap_or_default(),
-            os: raw.description.platform.os,
+            address: address(status.addr.as_deref().unwrap_or_default(), manager.as_deref()),
+            id: raw.id.unwrap_or_default(),
+            hostname: description.hostname.unwrap_or_default(),
+            ready: status.state == Some(NodeState::READY),
+            active: spec.availability == Some(NodeSpecAvailabilityEnum::ACTIVE),
+            role: spec.role.map(|role| role.to_string()).unwrap_or_default(),
+            labels: spec.labels.unwrap_or_default().into_iter().collect(),
+            engine_labels: engine.labels.unwrap_or_default().into_iter().collect(),
+            os: description.platform.and_then(|platform| platform.os).unwrap_or_default(),
         }
     }
 }

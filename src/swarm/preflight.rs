@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use bollard::models::Network;
+use bollard::query_parameters::ListNetworksOptions;
 use serde::Deserialize;
 
 use super::DockerSwarm;
 use super::constraint::Constraint;
 use super::node::{self, Node};
 use super::spec::Ids;
-use crate::docker::Error;
+use crate::docker::{Error, filters};
 use crate::model::{Placement, Workload};
 
 impl DockerSwarm {
@@ -67,45 +69,38 @@ impl DockerSwarm {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let call = self.client.get("/networks").filters(&[("name", &names)]);
-        let networks: Vec<Network> = call.value().await?;
+        let options = ListNetworksOptions { filters: Some(filters(&[("name", &names)])) };
+        let listed = self.client.docker().await?.list_networks(Some(options));
+        let networks = self.client.ask("/networks", listed).await?;
         let judged = names.iter().filter_map(|name| network_obstacle(name, &networks));
         Ok(judged.collect())
     }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Network {
-    name: String,
-    scope: String,
-    #[serde(default)]
-    ingress: bool,
-    #[serde(default)]
-    config_only: bool,
 }
 
 /// Networks of the engine itself that tasks can join on any node.
 const PREDEFINED: [&str; 3] = ["bridge", "host", "none"];
 
 fn network_obstacle(name: &str, networks: &[Network]) -> Option<String> {
-    let mut of_that_name = networks.iter().filter(|network| network.name == name);
     if PREDEFINED.contains(&name) {
         return None;
     }
-    let fit =
-        |network: &Network| network.scope == "swarm" && !network.ingress && !network.config_only;
+    let of_that_name = networks.iter().filter(|network| network.name.as_deref() == Some(name));
+    let is_ingress = |network: &Network| network.ingress == Some(true);
+    let scope = |network: &Network| network.scope.clone().unwrap_or_default();
+    let fit = |network: &Network| {
+        scope(network) == "swarm" && !is_ingress(network) && network.config_only != Some(true)
+    };
     match of_that_name.clone().next() {
         None => Some(format!(
             "network `{name}` does not exist: `docker network create --driver overlay --attachable {name}`"
         )),
         Some(_) if of_that_name.clone().any(fit) => None,
-        Some(_) if of_that_name.any(|network| network.ingress) => Some(format!(
+        Some(_) if of_that_name.clone().any(is_ingress) => Some(format!(
             "network `{name}` is the Swarm's ingress network, which no service can join"
         )),
         Some(network) => Some(format!(
             "network `{name}` is of scope `{}` and cannot be joined by Swarm tasks: make an overlay network instead",
-            network.scope
+            scope(network)
         )),
     }
 }
@@ -195,10 +190,10 @@ mod tests {
     #[test]
     fn a_network_must_be_one_that_tasks_can_join() {
         let network = |name: &str, scope: &str, ingress| Network {
-            name: name.to_owned(),
-            scope: scope.to_owned(),
-            ingress,
-            config_only: false,
+            name: Some(name.to_owned()),
+            scope: Some(scope.to_owned()),
+            ingress: Some(ingress),
+            ..Default::default()
         };
         let networks = [
             network("backend", "swarm", false),

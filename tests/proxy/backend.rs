@@ -15,7 +15,9 @@ use hyper::{Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use verdigris::model::Backend;
 
 /// A running instance; it stops to accept and drops its connections when it is dropped.
@@ -24,6 +26,7 @@ pub struct Instance {
     pub address: SocketAddr,
     state: Arc<State>,
     stop: CancellationToken,
+    tasks: TaskTracker,
 }
 
 struct State {
@@ -31,6 +34,7 @@ struct State {
     status: AtomicU16,
     active: AtomicUsize,
     requests: AtomicUsize,
+    held: Semaphore,
 }
 
 impl Instance {
@@ -42,10 +46,13 @@ impl Instance {
             status: AtomicU16::new(200),
             active: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
+            held: Semaphore::new(0),
         });
         let stop = CancellationToken::new();
-        tokio::spawn(serve(listener, state.clone(), stop.clone()));
-        Self { name: name.to_owned(), address, state, stop }
+        let tasks = TaskTracker::new();
+        tasks.spawn(serve(listener, state.clone(), stop.clone(), tasks.clone()));
+        tasks.close();
+        Self { name: name.to_owned(), address, state, stop, tasks }
     }
 
     pub fn backend(&self) -> Backend {
@@ -55,6 +62,11 @@ impl Instance {
     /// Answer every request with this status from now on.
     pub fn answer(&self, status: u16) {
         self.state.status.store(status, Ordering::Relaxed);
+    }
+
+    /// Let the requests below `/held` go on.
+    pub fn release(&self) {
+        self.state.held.close();
     }
 
     /// Requests under way.
@@ -68,8 +80,9 @@ impl Instance {
     }
 
     /// Stop at once, with everything that is under way.
-    pub fn kill(&self) {
+    pub async fn kill(&self) {
         self.stop.cancel();
+        self.tasks.wait().await;
     }
 }
 
@@ -79,7 +92,12 @@ impl Drop for Instance {
     }
 }
 
-async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
+async fn serve(
+    listener: TcpListener,
+    state: Arc<State>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -88,7 +106,7 @@ async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken
         let Ok((stream, _)) = accepted else { continue };
         let state = state.clone();
         let stop = stop.clone();
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             let service = service_fn(|request| answer(request, state.clone()));
             let connection = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
@@ -141,8 +159,9 @@ async fn answer(
         let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
         let builder = builder.header(header::SEC_WEBSOCKET_ACCEPT, accept);
         builder.header(header::UPGRADE, "websocket").body(whole(""))
-    } else if path.contains("/slow/") {
-        tokio::time::sleep(Duration::from_millis(millis())).await;
+    } else if path.contains("/held") {
+        // An error says that the wait is over.
+        let _ = state.held.acquire().await;
         builder.body(whole(&state.name))
     } else if path.contains("/stream/") {
         builder.body(stream(millis(), state.name.clone(), active))

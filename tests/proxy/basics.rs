@@ -31,7 +31,7 @@ async fn deployments_under_load_lose_nothing(#[values(Kind::Nginx, Kind::Haproxy
         fleet.flip(&name("books"), colour.other(), release).await.unwrap();
         assert_eq!(body(&world).await, next.name);
         within(10, fleet.drained(&name("books"), colour)).await.unwrap();
-        live.kill();
+        live.kill().await;
         fleet.retire(&name("books"), colour).await.unwrap();
         (live, colour) = (next, colour.other());
     }
@@ -181,10 +181,10 @@ async fn instances_that_are_replaced_are_served(#[values(Kind::Nginx, Kind::Hapr
     deploy(&fleet, &view("books", HOST, None), Blue, &[one.backend(), two.backend()]).await;
     let load = Load::start(world.http(), HOST, 2, 2);
     let three = Instance::start("three").await;
-    one.kill();
+    one.kill().await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     fleet.refresh(&name("books"), Blue, &[two.backend(), three.backend()]).await.unwrap();
-    two.kill();
+    two.kill().await;
     assert_eq!(body(&world).await, "three");
     // An empty answer takes nobody's last instance away.
     fleet.refresh(&name("books"), Blue, &[]).await.unwrap();
@@ -219,7 +219,7 @@ async fn many_instances_find_room(#[values(Kind::Nginx, Kind::Haproxy)] kind: Ki
         assert_eq!(reloads(&fleet), before, "fewer instances cost no reload");
     }
     for instance in &instances[..7] {
-        instance.kill();
+        instance.kill().await;
     }
     for _ in 0..10 {
         assert!(["many-7", "many-8"].contains(&body(&world).await.as_str()));
@@ -234,7 +234,7 @@ async fn drained_waits_for_the_last_request(#[values(Kind::Nginx, Kind::Haproxy)
     let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
     deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
     let address = world.http();
-    let slow = tokio::spawn(async move { get(address, HOST, "/slow/1500").await });
+    let slow = tokio::spawn(async move { get(address, HOST, "/held").await });
     while blue.active() == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -243,6 +243,7 @@ async fn drained_waits_for_the_last_request(#[values(Kind::Nginx, Kind::Haproxy)
     let early = tokio::time::timeout(Duration::from_millis(700), fleet.drained(&books, Blue));
     assert!(early.await.is_err(), "a request is under way");
     assert_eq!(blue.active(), 1);
+    blue.release();
     within(10, fleet.drained(&books, Blue)).await.unwrap();
     assert_eq!(blue.active(), 0);
     assert_eq!(slow.await.unwrap().unwrap().body, "blue");
@@ -274,4 +275,75 @@ async fn answers_are_counted_by_colour(#[values(Kind::Nginx, Kind::Haproxy)] kin
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(count().await, Answers { total: 5, errors: 2 });
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_there_before_is_kept_aside(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let world = world!(kind);
+    let found = std::fs::read(&world.settings.output).unwrap();
+    let name = world.settings.output.file_name().unwrap().to_str().unwrap();
+    for _ in 0..2 {
+        let fleet = world.fleet().await;
+        assert!(fleet.status()[0].in_sync);
+        assert_ne!(std::fs::read(&world.settings.output).unwrap(), found);
+        assert_eq!(std::fs::read(world.path(&format!("{name}.before-verdigris"))).unwrap(), found);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_kinds_at_once() {
+    let (nginx, haproxy) = (world!(Kind::Nginx), world!(Kind::Haproxy));
+    let settings = vec![nginx.settings.clone(), haproxy.settings.clone()];
+    let fleet = verdigris::proxy::Fleet::start(settings).await.unwrap();
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    let snapshot = fleet.snapshot(&name("books")).await.unwrap();
+    assert_eq!(snapshot.keys().collect::<Vec<_>>(), ["edge-haproxy", "edge-nginx"]);
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    assert_eq!((body(&nginx).await, body(&haproxy).await), ("green".into(), "green".into()));
+    fleet.restore(&name("books"), &snapshot).await.unwrap();
+    assert_eq!((body(&nginx).await, body(&haproxy).await), ("blue".into(), "blue".into()));
+    let doors = fleet.doors();
+    assert_eq!((doors[0].http, doors[1].http), (nginx.settings.http, haproxy.settings.http));
+    assert_ne!(doors[0].probe, doors[1].probe);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_what_is_wrong(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    use std::os::unix::fs::PermissionsExt;
+    use verdigris::deploy::control::Severity;
+    let mut world = world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    let findings = fleet.findings().await;
+    assert!(findings.iter().all(|f| f.severity == Severity::Good), "{findings:#?}");
+    let said = async || {
+        let findings = fleet.findings().await;
+        let bad = findings.into_iter().filter(|finding| finding.severity == Severity::Bad);
+        bad.map(|f| format!("{}: {} ({})", f.subject, f.message, f.remedy.unwrap_or_default()))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    if kind == Kind::Nginx {
+        let closed = |mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(world.directory.path(), mode).unwrap();
+        };
+        closed(0o700);
+        let found = said().await;
+        assert!(
+            found.contains("workers cannot look into") && found.contains("chmod o+x"),
+            "{found}"
+        );
+        closed(0o755);
+    }
+    std::fs::write(world.path("certificates/odd.pem"), "-----BEGIN CERTIFICATE-----\nx\n").unwrap();
+    world.stop_proxy();
+    let found = said().await;
+    assert!(found.contains(&format!("proxy edge-{kind}: ")), "{found}");
+    assert!(found.contains("the proxy does not run"), "{found}");
+    assert!(found.contains(&format!("{} cannot be reached", world.http())), "{found}");
 }

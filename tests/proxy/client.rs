@@ -39,11 +39,10 @@ pub async fn get_with(
     path: &str,
     headers: &[(&str, &str)],
 ) -> Result<Answer, String> {
-    let mut request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
-    for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    request.push_str("\r\n");
+    let more: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let more = more.concat();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+    let request = format!("{head}{more}\r\n");
     let exchange = async {
         let mut stream = TcpStream::connect(address).await.map_err(|e| e.to_string())?;
         stream.write_all(request.as_bytes()).await.map_err(|e| e.to_string())?;

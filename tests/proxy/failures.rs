@@ -3,200 +3,25 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process};
 use verdigris::deploy::ports::{Proxies, Trouble};
 use verdigris::model::Colour::{Blue, Green};
-use verdigris::proxy::{Fleet, Kind};
+use verdigris::proxy::Kind;
 
 use crate::backend::Instance;
 use crate::client::{Load, get};
+use crate::edited::{edited_world, problem, well};
 use crate::world::{HOST, World, body, deploy, free_port, name, reloads, view, within, world};
-
-/// A world whose template is a copy of the one built in.
-fn with_template(kind: Kind) -> Option<(World, PathBuf, String)> {
-    let mut world = World::new(kind)?;
-    let built_in = match kind {
-        Kind::Nginx => include_str!("../../templates/nginx.conf.tera"),
-        Kind::Haproxy => include_str!("../../templates/haproxy.cfg.tera"),
-    };
-    let directory = world.path("templates");
-    fs::create_dir(&directory).unwrap();
-    let path = directory.join("proxy.tera");
-    fs::write(&path, built_in).unwrap();
-    world.settings.template = Some(path.clone());
-    Some((world, path, built_in.to_owned()))
-}
-
-macro_rules! with_template {
-    ($kind:expr) => {
-        match with_template($kind) {
-            Some(world) => world,
-            None => {
-                eprintln!("SKIPPED: {} is not installed", $kind);
-                return;
-            }
-        }
-    };
-}
-
-async fn problem(fleet: &Fleet, wanted: &str) -> String {
-    for _ in 0..1200 {
-        if let Some(problem) = fleet.status()[0].problem.clone()
-            && problem.contains(wanted)
-        {
-            return problem;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("no problem with `{wanted}`: {:?}", fleet.status()[0].problem);
-}
-
-async fn well(fleet: &Fleet) {
-    for _ in 0..1200 {
-        if fleet.status()[0].in_sync {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("still a problem: {:?}", fleet.status()[0].problem);
-}
-
-#[rstest]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_saved_template_is_live_at_once(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
-    let (world, path, text) = with_template!(kind);
-    let fleet = world.fleet().await;
-    let blue = Instance::start("blue").await;
-    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
-    fleet.retire(&name("books"), Green).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(600)).await;
-    let (from, to) = match kind {
-        Kind::Nginx => (
-            "return 200 \"{{ generation }}\\n\";",
-            "return 200 \"{{ generation }}\\n\";\n        }\n        location = /new {\n            return 204;",
-        ),
-        Kind::Haproxy => (
-            "    http-request return status 404\n",
-            "    http-request return status 204 if { path /new }\n    http-request return status 404\n",
-        ),
-    };
-    assert!(text.contains(from));
-    let mut took = Vec::new();
-    for (text, expected) in [(text.replace(from, to), 204), (text.clone(), 404)] {
-        let saved = Instant::now();
-        fs::write(&path, text).unwrap();
-        loop {
-            let answer = get(world.settings.status, "x", "/new").await;
-            if answer.is_ok_and(|answer| answer.status == expected) {
-                break;
-            }
-            assert!(saved.elapsed() < Duration::from_secs(10));
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        took.push(saved.elapsed());
-        tokio::time::sleep(Duration::from_millis(600)).await;
-    }
-    eprintln!("{kind}: saved to live {took:?}");
-    // 300 ms on a quiet machine; this one may be busy.
-    assert!(took.iter().all(|took| *took < Duration::from_secs(2)), "{took:?}");
-    assert_eq!(body(&world).await, "blue");
-    well(&fleet).await;
-}
-
-#[rstest]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_faulty_template_changes_nothing(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
-    let (world, path, text) = with_template!(kind);
-    let fleet = world.fleet().await;
-    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
-    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
-    fleet.retire(&name("books"), Green).await.unwrap();
-    let (files, before) = (world.files(), reloads(&fleet));
-    let snapshot = fleet.snapshot(&name("books")).await.unwrap();
-    for (bad, place) in [
-        (format!("# first line\n{{{{ nonsense.here }}}}\n{text}"), ":2:4"),
-        (format!("{text}{{% if %}}"), ":"),
-        (format!("{text}\nthis is no directive at all"), "the proxy's checker refuses"),
-    ] {
-        fs::write(&path, &bad).unwrap();
-        let problem = problem(&fleet, place).await;
-        assert!(!place.starts_with(':') || problem.contains(path.to_str().unwrap()), "{problem}");
-        assert_eq!((world.files(), reloads(&fleet)), (files.clone(), before));
-        let rendered = fleet.render(&world.settings.name).await.unwrap();
-        assert!(rendered.problem.unwrap().contains(place));
-        let view = view("books", HOST, Some(Blue));
-        let error = fleet.stage(&view, Green, &[green.backend()]).await.unwrap_err();
-        assert_eq!(error.trouble, Trouble::Invalid, "{}", error.chain());
-        assert!(!error.details.is_empty());
-        assert_eq!(world.files(), files);
-        fleet.restore(&name("books"), &snapshot).await.unwrap();
-        assert_eq!((world.files(), body(&world).await), (files.clone(), "blue".to_owned()));
-        fs::write(&path, &text).unwrap();
-        well(&fleet).await;
-    }
-    assert_eq!(fleet.render("nobody").await, None);
-    let rendered = fleet.render(&world.settings.name).await.unwrap();
-    assert_eq!((rendered.problem, rendered.differs), (None, false));
-}
-
-#[rstest]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_revert_does_not_need_the_saved_template(
-    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
-) {
-    let (world, path, text) = with_template!(kind);
-    let fleet = world.fleet().await;
-    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
-    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
-    fleet.retire(&name("books"), Green).await.unwrap();
-    let (files, snapshot) = (world.files(), fleet.snapshot(&name("books")).await.unwrap());
-    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
-    fs::write(&path, format!("{text}\nthis is no directive at all")).unwrap();
-    problem(&fleet, "checker refuses").await;
-    drop(fleet);
-    let fleet = world.fleet().await;
-    problem(&fleet, "checker refuses").await;
-    fleet.restore(&name("books"), &snapshot).await.unwrap();
-    assert_eq!((world.files(), body(&world).await), (files, "blue".to_owned()));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn included_files_are_part_of_the_template() {
-    let (world, path, text) = with_template!(Kind::Nginx);
-    let include = "{% include \"parts/extra.tera\" %}";
-    let text = text.replace(
-        "        location / {\n            return 404;",
-        &format!("        {include}\n        location / {{\n            return 404;"),
-    );
-    assert!(text.contains(include));
-    fs::write(&path, text).unwrap();
-    let fleet = world.fleet().await;
-    let missing = problem(&fleet, "parts/extra.tera").await;
-    assert!(missing.contains(&format!("{}:", path.display())), "{missing}");
-    let part = world.path("templates/parts/extra.tera");
-    fs::create_dir(part.parent().unwrap()).unwrap();
-    fs::write(&part, "location = /extra {\n    return 299;\n}\n").unwrap();
-    // Its directory is new: it is found within a look.
-    within(10, well(&fleet)).await;
-    assert_eq!(get(world.settings.status, "x", "/extra").await.unwrap().status, 299);
-    fs::write(&part, "location = /extra {\n    return {{ 1 / }};\n}\n").unwrap();
-    let faulty = problem(&fleet, "extra.tera:2:").await;
-    assert!(faulty.contains(part.to_str().unwrap()), "{faulty}");
-    assert_eq!(get(world.settings.status, "x", "/extra").await.unwrap().status, 299);
-    fs::write(&part, "location = /extra {\n    return 298;\n}\n").unwrap();
-    within(3, well(&fleet)).await;
-    assert_eq!(get(world.settings.status, "x", "/extra").await.unwrap().status, 298);
-}
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_that_fails_though_the_check_passed(
     #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
 ) {
-    let (world, path, text) = with_template!(kind);
+    let (world, path, text) = edited_world!(kind);
     // The second service brings a listener on a port that is taken, and the checker binds nothing.
     let taken = TcpListener::bind(free_port()).unwrap();
     let address = taken.local_addr().unwrap();
@@ -230,7 +55,7 @@ async fn a_reload_that_fails_though_the_check_passed(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn haproxy_is_not_reloaded_onto_a_taken_port() {
-    let (world, path, text) = with_template!(Kind::Haproxy);
+    let (world, path, text) = edited_world!(Kind::Haproxy);
     let fleet = world.fleet().await;
     let blue = Instance::start("blue").await;
     deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
@@ -391,7 +216,7 @@ async fn twenty_at_once_share_reloads_and_not_their_faults(
     #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
     #[values(false, true)] one_is_bad: bool,
 ) {
-    let (world, path, text) = with_template!(kind);
+    let (world, path, text) = edited_world!(kind);
     if one_is_bad {
         // What only the checker can see, and only of one service.
         let end = "{% for service in services %}{% if service.name == \"svc-7\" %}\nnonsense{% endif %}{% endfor %}";
@@ -424,4 +249,46 @@ async fn twenty_at_once_share_reloads_and_not_their_faults(
     }
     let count = reloads(&fleet) - before;
     assert!(count <= if one_is_bad { 8 } else { 4 }, "{count} reloads");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_certificate_is_read(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let before = reloads(&fleet);
+    crate::world::renew_certificate(world.directory.path());
+    within(15, async {
+        while reloads(&fleet) == before {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    within(15, well(&fleet)).await;
+    // The probes check against the authority of the new one.
+    drop(fleet);
+    let fleet = world.fleet().await;
+    let green = Instance::start("green").await;
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_is_not_done() {
+    let world = world!(Kind::Nginx);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let (files, snapshot) = (world.files(), fleet.snapshot(&name("books")).await.unwrap());
+    let staging = view("books", HOST, Some(Blue));
+    let backends = [green.backend()];
+    let given_up =
+        tokio::time::timeout(Duration::from_millis(1), fleet.stage(&staging, Green, &backends));
+    assert!(given_up.await.is_err());
+    fleet.restore(&name("books"), &snapshot).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(world.files(), files);
 }

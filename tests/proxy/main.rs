@@ -6,6 +6,8 @@
 mod backend;
 mod basics;
 mod client;
+mod edited;
 mod failures;
 mod public;
+mod templates;
 mod world;

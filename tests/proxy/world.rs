@@ -79,7 +79,7 @@ impl World {
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let at = |name: &str| directory.path().join(name);
         fs::create_dir(at("certificates")).unwrap();
-        certificates(directory.path());
+        renew_certificate(directory.path());
         let text = |path: PathBuf| path.display().to_string();
         let nginx = kind == Kind::Nginx;
         let check: Vec<String> = if nginx {
@@ -258,7 +258,7 @@ fn program(kind: Kind) -> Option<PathBuf> {
 }
 
 /// An authority, and a certificate of it for `*.example.com`.
-fn certificates(directory: &Path) {
+pub fn renew_certificate(directory: &Path) {
     let authority_key = rcgen::KeyPair::generate().unwrap();
     let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
     authority.distinguished_name.push(rcgen::DnType::CommonName, "test authority");

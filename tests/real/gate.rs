@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bollard::models::ContainerCreateBody;
 use tokio_util::sync::CancellationToken;
 use verdigris::deploy::ports::{GateContext, GateError, Gates, JunitFile, Trouble};
 use verdigris::gate::GateRunner;
@@ -201,13 +202,15 @@ async fn a_gate_costs_about_what_a_bare_container_costs() {
     let gate = bench.gate("true");
     let image = bench.testbed.busybox().to_string();
     let client = bench.testbed.client();
-    let bare = serde_json::json!({
-        "Image": image, "Entrypoint": ["/bin/busybox", "true"], "HostConfig": {},
-    });
+    let bare = ContainerCreateBody {
+        image: Some(image),
+        entrypoint: Some(["/bin/busybox", "true"].map(str::to_owned).into()),
+        ..ContainerCreateBody::default()
+    };
     let (mut floor, mut cost) = (Vec::new(), Vec::new());
     for _ in 0..7 {
         let begun = Instant::now();
-        let container = client.create_container(&bare).await.unwrap();
+        let container = client.create_container(bare.clone()).await.unwrap();
         let ending = container.watch().await.unwrap();
         container.start().await.unwrap();
         ending.await.unwrap();

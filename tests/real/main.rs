@@ -4,8 +4,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod commands;
+mod crash;
+mod failures;
 mod gate;
+mod interruptions;
+mod outages;
 mod releases;
+mod retention;
 mod support;
 mod swarm;
+mod templates;
 mod testbed;
+mod turns;

@@ -1,5 +1,7 @@
 //! Blue, green, blue again: what is registered, routed and running at each stage, under load.
 
+use std::time::{Duration, Instant};
+
 use verdigris::model::Colour;
 
 use crate::support::{Picture, Proxy, Registry, Traffic, World, curl};
@@ -47,9 +49,8 @@ async fn blue_green_blue(registry: Registry, proxy: Proxy) {
 }
 
 async fn check(world: &World, expected: &Expected) {
-    let picture = world.picture().await;
+    let picture = two_run(world).await;
     assert_eq!(services(&picture), expected.services, "Swarm services");
-    assert_eq!(running(&picture), 2, "containers that run");
     assert_eq!(entries(world, &picture), expected.entries, "registry entries");
     assert_eq!(bare_colour(world, &picture), expected.colour.to_string());
     let told = world.client().colour(&"books-ms".parse().unwrap()).await.unwrap();
@@ -68,8 +69,18 @@ fn services(picture: &Picture) -> Vec<(&str, u64)> {
     picture.parts("service ").map(|(name, spec)| (name, replicas(spec))).collect()
 }
 
-fn running(picture: &Picture) -> usize {
-    picture.parts("running ").count()
+/// The picture once two containers run: of a colour that is scaled down, they may still be ending.
+async fn two_run(world: &World) -> Picture {
+    let begun = Instant::now();
+    loop {
+        let picture = world.picture().await;
+        let running = picture.parts("running ").count();
+        if running == 2 {
+            return picture;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{running} containers run, not 2");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Colour, tag and number of the entries, as whoever looks in from outside sees them.

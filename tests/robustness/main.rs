@@ -93,7 +93,7 @@ fn corpus(extension: &str) -> Vec<String> {
 }
 
 /// A place between two characters.
-fn boundary(text: &str, index: &Index) -> usize {
+fn boundary(text: &str, index: Index) -> usize {
     let mut at = index.index(text.len() + 1);
     while !text.is_char_boundary(at) {
         at -= 1;
@@ -101,7 +101,7 @@ fn boundary(text: &str, index: &Index) -> usize {
     at
 }
 
-fn range(text: &str, one: &Index, other: &Index) -> std::ops::Range<usize> {
+fn range(text: &str, one: Index, other: Index) -> std::ops::Range<usize> {
     let (one, other) = (boundary(text, one), boundary(text, other));
     one.min(other)..one.max(other)
 }
@@ -109,16 +109,16 @@ fn range(text: &str, one: &Index, other: &Index) -> std::ops::Range<usize> {
 fn apply(text: &mut String, change: &Change, corpus: &[String]) {
     match change {
         Change::Cut(from, to) => {
-            let range = range(text, from, to);
+            let range = range(text, *from, *to);
             text.replace_range(range, "");
         }
         Change::Double(from, to) => {
-            let range = range(text, from, to);
+            let range = range(text, *from, *to);
             let part = text[range.clone()].to_owned();
             text.insert_str(range.end, &part);
         }
         Change::Insert(at, word) => {
-            let at = boundary(text, at);
+            let at = boundary(text, *at);
             text.insert_str(at, word.get::<&str>(&WORDS));
         }
         Change::SwapLines(one, other) => {
@@ -130,9 +130,9 @@ fn apply(text: &mut String, change: &Change, corpus: &[String]) {
             *text = lines.join("\n");
         }
         Change::Mix(at, file, from) => {
-            text.truncate(boundary(text, at));
+            text.truncate(boundary(text, *at));
             let other = file.get(corpus);
-            text.push_str(&other[boundary(other, from)..]);
+            text.push_str(&other[boundary(other, *from)..]);
         }
     }
 }
@@ -142,7 +142,9 @@ fn broken(extension: &'static str) -> impl Strategy<Value = String> {
     let changes = proptest::collection::vec(change(), 1..6);
     (any::<Index>(), changes).prop_map(move |(file, changes)| {
         let mut text = file.get(&corpus).clone();
-        changes.iter().for_each(|change| apply(&mut text, change, &corpus));
+        for change in &changes {
+            apply(&mut text, change, &corpus);
+        }
         text
     })
 }

@@ -22,7 +22,7 @@ pub const READ: &str = "read-token";
 pub const DEPLOY: &str = "deploy-token";
 pub const OPERATE: &str = "operate-token";
 pub const BOOKS: &str = "books-token";
-pub const TOKENS: [&str; 4] = [READ, DEPLOY, OPERATE, BOOKS];
+pub const ALL: &str = "all-token";
 
 pub struct Daemon {
     pub fake: Arc<Fake>,
@@ -42,9 +42,14 @@ impl Daemon {
 
     /// A daemon that finds what an earlier one left.
     pub async fn start_in(directory: TempDir, fake: Arc<Fake>) -> Self {
+        Self::start_at(directory, fake, ([127, 0, 0, 1], 0).into()).await
+    }
+
+    /// The same at a known address.
+    pub async fn start_at(directory: TempDir, fake: Arc<Fake>, address: SocketAddr) -> Self {
         let socket = directory.path().join("verdigris.sock");
         let unix = Listener::unix(&socket).await.unwrap();
-        let tcp = Listener::tcp(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let tcp = Listener::tcp(address).await.unwrap();
         let address = tcp.address().unwrap();
         let (ready, is_ready) = watch::channel(false);
         let shutdown = CancellationToken::new();
@@ -96,7 +101,7 @@ impl Daemon {
     }
 }
 
-fn plain() -> reqwest::ClientBuilder {
+pub fn plain() -> reqwest::ClientBuilder {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().tls_certs_only([])
 }
@@ -120,6 +125,7 @@ fn tokens() -> Vec<Token> {
         token(READ, &[Scope::Read], &[]),
         token(DEPLOY, &[Scope::Deploy], &[]),
         token(OPERATE, &[Scope::Operate], &[]),
+        token(ALL, &[Scope::Deploy, Scope::Operate], &[]),
         token(BOOKS, &[Scope::Deploy, Scope::Operate], &["books-*"]),
     ]
 }

@@ -78,7 +78,7 @@ fn unfit(problems: Vec<String>) -> Failure {
 /// Look at everything that a deployment needs to know, all at once.
 pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
     let service = request.service();
-    let past = history::committed(&*world.journal, service, PAST).await?;
+    let past = history::committed(&*world.journal, service, how_far(&request.kind)).await?;
     let (release, (record, others), (swarm, proxies)) = try_join3(
         release(world, request, &past),
         registry(world, service),
@@ -95,6 +95,14 @@ pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
     let running = still_runs(world, &release, of(colour)).await?;
     let before = Before { swarm, registry: record, proxies };
     Ok(Finding { prepared: Prepared { release, colour, live, running, before }, from, problems })
+}
+
+/// How many committed deployments are looked back over: a deployment needs the last one only.
+fn how_far(kind: &Kind) -> usize {
+    match kind {
+        Kind::Deploy { .. } => 1,
+        Kind::Rollback { .. } => PAST,
+    }
 }
 
 /// How many committed deployments a rollback may look back over.

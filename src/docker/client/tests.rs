@@ -2,13 +2,14 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use base64::Engine as _;
+use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_rustls::TlsAcceptor;
@@ -39,6 +40,12 @@ impl Engine {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(uri.clone());
         let (status, body) = match uri.as_str() {
             "/version" => (200, self.versions.clone()),
+            uri if uri.contains("/containers/gone") => (404, json!({ "message": "gone" })),
+            uri if uri.contains("/containers/failed/wait") => (200, json!({ "StatusCode": 3 })),
+            uri if uri.contains("/distribution/") => {
+                let auth = request.headers().get(&REGISTRY_AUTH).map(|auth| auth.to_str().unwrap());
+                (200, json!({ "Descriptor": { "digest": auth }, "Platforms": [] }))
+            }
             uri if uri.ends_with("/missing") => (404, json!({ "message": "no such thing" })),
             uri if uri.ends_with("/garbage") => (200, json!("not what was wanted")),
             uri => (200, json!([uri])),
@@ -114,11 +121,64 @@ async fn what_goes_wrong_is_told_apart() {
     assert_eq!(missing.to_string(), "no such thing (HTTP 404)");
     let garbage = client.get("/garbage").value::<Vec<String>>().await.unwrap_err();
     assert!(matches!(garbage, Error::Answer { .. }), "{garbage}");
-    let large = client.get("/tasks").bytes(3).await.unwrap_err();
+    let large = client.container("x").download("/y", 3).await.unwrap_err();
     assert!(matches!(large, Error::TooLarge { limit: 3, .. }), "{large}");
+    assert_eq!(client.container("gone").download("/y", 3).await.unwrap(), None);
+    let unwatched = client.container("gone").watch().await.err().unwrap();
+    assert_eq!(unwatched.to_string(), "gone (HTTP 404)");
+    let inspected = client.container("garbage").inspect().await.unwrap_err();
+    assert!(matches!(inspected, Error::Answer { .. }), "{inspected}");
+    let unreached = absent_engine(directory.path()).container("x").start().await.unwrap_err();
+    assert_eq!(unreached.trouble(), Trouble::Unreachable);
+    assert!(unreached.during("start").chain().contains("No such file"));
 
     // The engine was not there before and is now: nothing has to be made anew.
     absent.get("/tasks").done().await.unwrap();
+}
+
+fn absent_engine(directory: &Path) -> Client {
+    client(&format!("unix://{}", directory.join("absent").display()), None).unwrap()
+}
+
+#[tokio::test]
+async fn bollard_speaks_the_settled_version_over_the_same_pool() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = Engine::new("1.41", "1.12");
+    let client = engine.listen(&directory.path().join("socket"));
+    client.container("abc").start().await.unwrap();
+    client.get("/tasks").done().await.unwrap();
+    assert_eq!(engine.asked(), ["/version", "/v1.41/containers/abc/start", "/v1.41/tasks"]);
+}
+
+#[tokio::test]
+async fn an_exit_code_is_no_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let client = Engine::new("1.41", "1.12").listen(&directory.path().join("socket"));
+    let exit = client.container("failed").watch().await.unwrap().await.unwrap();
+    assert_eq!(exit, crate::docker::Exit { code: 3, error: None });
+}
+
+/// The fake engine answers with the header that it got.
+#[tokio::test]
+async fn credentials_go_out_in_the_alphabet_that_engines_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    Engine::new("1.41", "1.12").listen(&socket);
+    // This needs the two characters in which the alphabets differ, wherever it stands.
+    let auth = base64::engine::general_purpose::STANDARD.encode("me:~~~~~~??????");
+    let config = json!({ "auths": { "registry:5000": { "auth": auth } } });
+    std::fs::write(directory.path().join("config.json"), config.to_string()).unwrap();
+    let client = Client::new(&Settings {
+        host: format!("unix://{}", socket.display()),
+        tls: None,
+        docker_config: Some(directory.path().to_owned()),
+    });
+    let image = "registry:5000/books-ms:7".parse().unwrap();
+    let sent = client.unwrap().pin(&image).await.unwrap().digest;
+    assert!(sent.contains(['-', '_']) && !sent.contains(['+', '/']), "{sent}");
+    let read = base64::engine::general_purpose::URL_SAFE.decode(sent).unwrap();
+    let read: Value = serde_json::from_slice(&read).unwrap();
+    assert_eq!(read["password"], "~~~~~~??????");
 }
 
 /// An authority with a certificate that it signed for `127.0.0.1`, in files as `docker` wants them.
@@ -148,7 +208,7 @@ impl Authority {
         let (person, person_key) = sign("deployer");
         Self {
             files: TlsFiles {
-                ca: put("ca.pem", root.pem()),
+                ca: Some(put("ca.pem", root.pem())),
                 client: Some((
                     put("cert.pem", person.pem()),
                     put("key.pem", person_key.serialize_pem()),
@@ -213,7 +273,7 @@ async fn over_tcp_both_sides_show_their_certificates() {
 async fn a_tls_file_that_cannot_be_used_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let ca = directory.path().join("ca.pem");
-    let files = TlsFiles { ca: ca.clone(), client: None };
+    let files = TlsFiles { ca: Some(ca.clone()), client: None };
     let refused = |why: &str| {
         let Err(error) = client("tcp://127.0.0.1:2376", Some(files.clone())) else {
             panic!("{why} was taken");

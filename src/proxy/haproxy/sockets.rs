@@ -36,6 +36,8 @@ pub(crate) struct Process {
 /// What the master process counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Master {
+    /// Its process id.
+    pub pid: i32,
     /// Reloads that it has begun.
     pub reloads: u64,
     /// Those of them that failed.
@@ -194,7 +196,8 @@ fn parse_master(listed: &str) -> Option<Master> {
     let line =
         listed.lines().map(fields).find(|line| line.get(1).is_some_and(|t| t == "master"))?;
     let failed = line.get(4).and_then(|failed| failed.trim_end_matches(']').parse().ok());
-    Some(Master { reloads: line.get(2)?.parse().ok()?, failed: failed.unwrap_or(0) })
+    let pid = line.first()?.parse().ok()?;
+    Some(Master { pid, reloads: line.get(2)?.parse().ok()?, failed: failed.unwrap_or(0) })
 }
 
 /// The lines of `show proc`: `<pid> worker …`, those after `# old workers` replaced.
@@ -228,7 +231,7 @@ mod tests {
             1233  worker  3  0d00h00m43s  2.6.12\n\
             # programs\n";
         let process = |pid, old| Process { pid: Some(pid), old };
-        assert_eq!(parse_master(listed), Some(Master { reloads: 5, failed: 0 }));
+        assert_eq!(parse_master(listed), Some(Master { pid: 1162, reloads: 5, failed: 0 }));
         assert_eq!(parse_processes(listed), [process(1271, false), process(1233, true)]);
     }
 }

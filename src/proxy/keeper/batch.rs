@@ -1,5 +1,6 @@
 //! Changes done together, and apart where together does not work.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -21,6 +22,11 @@ pub(crate) struct Member {
 }
 
 impl Member {
+    /// Nobody waits for what would be new: what was asked for was given up meanwhile.
+    fn is_moot(&self) -> bool {
+        self.change.need() == Need::All && self.reply.is_closed()
+    }
+
     /// Who does not wait any more does not need the answer.
     fn answer(self, answer: Result<()>) {
         let _ = self.reply.send(answer);
@@ -32,6 +38,9 @@ impl Clerk {
     pub(super) async fn do_pending(&mut self) {
         let mut admitted = Vec::new();
         for member in std::mem::take(&mut self.pending) {
+            if member.is_moot() {
+                continue;
+            }
             match self.admit(&member.change).await {
                 Ok(()) => admitted.push(member),
                 Err(error) => member.answer(Err(error)),
@@ -137,23 +146,94 @@ impl Clerk {
 
     /// What keeps or restores is tried apart from what is new, then halves apart from each other. A
     /// single change, or one of many where none is to blame, gets the error.
-    async fn bring_apart(&mut self, members: Vec<Member>, error: Error) {
-        let is_new = |member: &Member| member.change.need() == Need::All;
-        let (new, mut kept): (Vec<_>, Vec<_>) = members.into_iter().partition(is_new);
-        let mut new = new;
-        if !new.is_empty() && !kept.is_empty() {
-            self.bring(kept, false).await;
-            return self.bring(new, false).await;
-        }
-        new.append(&mut kept);
-        if new.len() > 1 && error.may_be_one() {
-            let second = new.split_off(new.len() / 2);
-            self.bring(new, false).await;
-            return self.bring(second, false).await;
+    async fn bring_apart(&mut self, mut members: Vec<Member>, error: Error) {
+        let first = split(&mut members, error.may_be_one());
+        if !first.is_empty() && !members.is_empty() {
+            self.bring(first, false).await;
+            return self.bring(members, false).await;
         }
         let error = Arc::new(error);
-        for member in new {
+        for member in first.into_iter().chain(members) {
             member.answer(Err(Error::Shared(error.clone())));
         }
+    }
+}
+
+/// Take from `members` those that are to be tried first, apart from the rest; none when there is no
+/// use in parts. Two changes of one service stay in their order.
+fn split(members: &mut Vec<Member>, one_is_to_blame: bool) -> Vec<Member> {
+    let mut services = BTreeSet::new();
+    let twice = members.iter().any(|member| !services.insert(member.change.service().clone()));
+    let is_new = |member: &Member| member.change.need() == Need::All;
+    let mixed = members.iter().any(is_new) && !members.iter().all(is_new);
+    if mixed && !twice {
+        let (new, kept) = std::mem::take(members).into_iter().partition(is_new);
+        *members = new;
+        return kept;
+    }
+    let at = match () {
+        () if members.len() < 2 => 0,
+        // One by one, so that each keeps its place.
+        () if mixed => 1,
+        () if one_is_to_blame => members.len() / 2,
+        () => 0,
+    };
+    let rest = members.split_off(at);
+    std::mem::replace(members, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Colour;
+
+    fn member(service: &str, new: bool) -> Member {
+        let service: crate::model::ServiceName = service.parse().unwrap();
+        let change = if new {
+            let rule = crate::model::RouteRule { hosts: Vec::new(), path: "/".into(), tls: false };
+            let backends = std::collections::BTreeMap::new();
+            let view =
+                crate::model::ServiceView { service, rule, live: None, generation: 1, backends };
+            Change::Stage { view, colour: Colour::Blue, backends: Vec::new() }
+        } else {
+            Change::Restore { service, before: None }
+        };
+        Member { change, reply: tokio::sync::oneshot::channel().0 }
+    }
+
+    fn parts(list: &[(&str, bool)], one_is_to_blame: bool) -> (Vec<String>, Vec<String>) {
+        let mut rest = list.iter().map(|(service, new)| member(service, *new)).collect();
+        let first = split(&mut rest, one_is_to_blame);
+        let names = |members: &[Member]| {
+            let name = |m: &Member| {
+                format!("{}{}", m.change.service(), u8::from(m.change.need() == Need::All))
+            };
+            members.iter().map(name).collect::<Vec<_>>()
+        };
+        (names(&first), names(&rest))
+    }
+
+    fn text(list: &[&str]) -> Vec<String> {
+        list.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_kept_comes_before_what_is_new() {
+        let found = parts(&[("a", true), ("b", false), ("c", true)], false);
+        assert_eq!(found, (text(&["b0"]), text(&["a1", "c1"])));
+    }
+
+    #[test]
+    fn two_changes_of_one_service_keep_their_order() {
+        let found = parts(&[("a", true), ("b", true), ("a", false)], true);
+        assert_eq!(found, (text(&["a1"]), text(&["b1", "a0"])));
+    }
+
+    #[test]
+    fn halves_only_where_one_is_to_blame() {
+        let list = [("a", true), ("b", true), ("c", true)];
+        assert_eq!(parts(&list, true), (text(&["a1"]), text(&["b1", "c1"])));
+        assert_eq!(parts(&list, false), (Vec::new(), text(&["a1", "b1", "c1"])));
+        assert_eq!(parts(&list[..1], true), (Vec::new(), text(&["a1"])));
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
+use super::Rendered;
 use super::batch::Member;
 use super::machine::Machine;
 use super::plan::Need;
 use crate::model::{Colour, ServiceName};
-use crate::proxy::error::{Error, Result};
-use crate::proxy::render::Rendition;
+use crate::proxy::error::Result;
 use crate::proxy::routing::Entries;
 use crate::proxy::watch::Watch;
 
@@ -32,7 +32,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
 pub(crate) enum Order {
     Change(Member),
     Flip { service: ServiceName, to: Colour, generation: u64, reply: Reply<()> },
-    Render(Reply<(Rendition, Option<Error>, bool)>),
+    Render { always: bool, reply: Reply<Rendered> },
 }
 
 pub(crate) struct Clerk {
@@ -138,14 +138,16 @@ impl Clerk {
         while let Some(order) = next {
             match order {
                 Order::Change(member) => self.pending.push(member),
+                // Who asked for it has given it up, and may have asked for the opposite already.
+                Order::Flip { reply, .. } if reply.is_closed() => {}
                 Order::Flip { service, to, generation, reply } => {
                     let flipped = self.flip(&service, to, generation).await;
                     self.show();
                     // Who does not wait any more does not need the answer.
                     let _ = reply.send(flipped);
                 }
-                Order::Render(reply) => {
-                    let _ = reply.send(self.render().await);
+                Order::Render { always, reply } => {
+                    let _ = reply.send(self.render(always).await);
                 }
             }
             next = self.incoming.try_recv().ok();
@@ -175,14 +177,11 @@ impl Clerk {
         Ok(())
     }
 
-    /// What the template renders now, what the checker has against it, and whether it differs.
-    async fn render(&mut self) -> Result<(Rendition, Option<Error>, bool)> {
+    async fn render(&mut self, always: bool) -> Result<Rendered> {
         let (rendition, differs) = self.machine.rendition()?;
-        let refused = match differs {
-            true => self.machine.try_check(&rendition).await.err(),
-            false => None,
-        };
-        Ok((rendition, refused, differs))
+        let checked = always || differs;
+        let refused = if checked { self.machine.try_check(&rendition).await.err() } else { None };
+        Ok(Rendered { rendition, differs, refused })
     }
 
     /// Let the configuration file follow the flips.

@@ -62,6 +62,14 @@ impl Driver {
         }
     }
 
+    /// Whether its processes and sockets can be seen.
+    pub async fn is_seen(&self) -> Result<()> {
+        match self {
+            Self::Nginx { proxy, .. } => proxy.is_seen(),
+            Self::Haproxy { proxy, .. } => proxy.is_seen().await,
+        }
+    }
+
     /// Shortest time from one reload to the next.
     pub fn pace(&self) -> Duration {
         match self {
@@ -112,6 +120,15 @@ impl Driver {
             Self::Haproxy { proxy, .. } => {
                 proxy.flip(&format!("={service}"), &backend_name(service, to)).await
             }
+        }
+    }
+
+    /// Let the last flip survive a power cut.
+    pub async fn make_durable(&self) -> Result<()> {
+        match self {
+            Self::Nginx { proxy, .. } => proxy.flags().sync().await,
+            // The map file was written durably before the flip.
+            Self::Haproxy { .. } => Ok(()),
         }
     }
 

@@ -40,7 +40,7 @@ pub(crate) struct Machine {
 impl Machine {
     /// The machine for `settings`, as it was left.
     pub async fn open(settings: Arc<Settings>, report: Arc<Report>) -> Result<Self> {
-        let store = Store::new(&settings.state, &settings.name);
+        let mut store = Store::new(&settings.state, &settings.name);
         let (driver, problem) = Driver::start(&settings).await?;
         report.set("answers", problem);
         let mut state = match store.load().await? {

@@ -64,7 +64,7 @@ impl Machine {
             Ok(_) if force => true,
             Ok(None) => true,
             Ok(Some(told)) if *told == rendition.generation => false,
-            Ok(Some(told)) => !self.suffices(&template, &entries, need, told)?,
+            Ok(Some(told)) => !self.suffices(&template, &entries, need, told),
         };
         Ok(Plan { entries, template, rendition, reload, need, told })
     }
@@ -75,32 +75,37 @@ impl Machine {
     }
 
     /// Whether what runs does for `entries`, though it is not what they render to.
-    fn suffices(
-        &self,
-        template: &Template,
-        entries: &Entries,
-        need: Need,
-        told: &str,
-    ) -> Result<bool> {
+    fn suffices(&self, template: &Template, entries: &Entries, need: Need, told: &str) -> bool {
         let Some(loaded) = self.loaded(told) else {
-            return Ok(false);
+            return false;
         };
         match (need, self.settings.kind) {
-            (Need::Live, kind) => Ok(serves(kind, &loaded.entries, entries)),
-            (Need::All, Kind::Nginx) => Ok(false),
+            (Need::Live, _) => self.serves(template, &loaded.entries, entries),
+            (Need::All, Kind::Nginx) => false,
             (Need::All, Kind::Haproxy) => self.holds(template, &loaded.entries, entries, told),
         }
     }
 
+    /// Whether the public is served by a proxy that has `loaded` as by one that has `entries`.
+    fn serves(&self, template: &Template, loaded: &Entries, entries: &Entries) -> bool {
+        let kind = self.settings.kind;
+        entries.iter().all(|(service, entry)| {
+            let Some(live) = entry.view.live else {
+                return true;
+            };
+            loaded.get(service).is_some_and(|has| {
+                // A template of one's own may do more with rules than the map does.
+                let rule = kind == Kind::Nginx
+                    || !template.asks().rules
+                    || has.view.rule == entry.view.rule;
+                rule && has_colour(kind, has, entry, live)
+            })
+        })
+    }
+
     /// Whether the running proxy has read all that `entries` need: backends that are not wanted any
     /// more, and more server slots than needed, are in nobody's way.
-    fn holds(
-        &self,
-        template: &Template,
-        loaded: &Entries,
-        entries: &Entries,
-        told: &str,
-    ) -> Result<bool> {
+    fn holds(&self, template: &Template, loaded: &Entries, entries: &Entries, told: &str) -> bool {
         let mut all = entries.clone();
         for (service, entry) in loaded {
             all.entry(service.clone()).or_insert_with(|| entry.clone());
@@ -109,8 +114,7 @@ impl Machine {
             let had = loaded.get(&entry.view.service).map_or(0, |entry| render::slots(entry));
             render::slots(entry).max(had)
         };
-        let generation = render::generation(template, &self.sources(), &all, &slots);
-        Ok(generation.map_err(Error::Template)? == told)
+        render::generation(template, &self.sources(), &all, &slots) == told
     }
 
     /// Whether what a flip of `service` to `to` needs is running.
@@ -124,16 +128,6 @@ impl Machine {
         let has = loaded.and_then(|loaded| loaded.entries.get(service));
         Ok(has.is_some_and(|has| has_colour(self.settings.kind, has, entry, to)))
     }
-}
-
-/// Whether the public is served by a proxy that has `loaded` as it would be by one that has `entries`.
-fn serves(kind: Kind, loaded: &Entries, entries: &Entries) -> bool {
-    entries.iter().all(|(service, entry)| {
-        let Some(live) = entry.view.live else {
-            return true;
-        };
-        loaded.get(service).is_some_and(|has| has_colour(kind, has, entry, live))
-    })
 }
 
 /// Whether a proxy that has read `has` can serve `colour` of `entry`: nginx by the very same

@@ -21,7 +21,10 @@ impl Machine {
         new.view.generation = generation;
         let claim = self.claim(&new, to);
         let moved = match self.move_public(service, new).await {
-            Ok(()) => proof::prove(&self.prober, &claim, proof::FLIPPED).await,
+            Ok(()) => {
+                let proved = proof::prove(&self.prober, &claim, proof::FLIPPED);
+                tokio::try_join!(proved, self.driver.make_durable()).map(drop)
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = moved {

@@ -22,6 +22,9 @@ const LONGEST_PATH: usize = 107;
 /// Longest datagram: a syslog header, a backend's name and a status.
 const MOST_BYTES: usize = 512;
 
+/// Most backends that are counted: far more than services.
+const MOST_BACKENDS: usize = 1 << 16;
+
 type Counts = Arc<Mutex<HashMap<String, Answers>>>;
 
 /// Counts answers by backend name.
@@ -82,6 +85,10 @@ async fn count(socket: UnixDatagram, counts: Counts) {
             continue;
         };
         let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+        // Anybody on this host may send datagrams; they must not make us grow.
+        if counts.len() >= MOST_BACKENDS && !counts.contains_key(backend) {
+            continue;
+        }
         let answers = counts.entry(backend.to_owned()).or_default();
         answers.total += 1;
         answers.errors += u64::from((500..600).contains(&status));

@@ -13,6 +13,16 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    /// The user and group that it runs as.
+    pub fn owner(self) -> Option<(u32, u32)> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let effective = |name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_whitespace().nth(1)?.parse().ok()
+        };
+        Some((effective("Uid:")?, effective("Gid:")?))
+    }
+
     /// It accepts no connection any more: gone, or finishing what it has.
     pub fn is_leaving(self) -> bool {
         title(self.pid).is_none_or(|title| title.contains("shutting down"))

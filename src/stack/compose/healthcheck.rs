@@ -1,4 +1,4 @@
-use crate::document::{At, Node, Problems, Read, Refusal, Scalar, Value, record};
+use crate::document::{At, Node, Problems, Read, Refusal, Scalar, Value, Whole, record};
 
 use super::super::leaves::Period;
 
@@ -30,7 +30,7 @@ impl Read for HealthTest {
         if let Value::Scalar(Scalar { text, .. }) = &node.value {
             return Some(Self(vec!["CMD-SHELL".to_owned(), text.clone()]));
         }
-        let words: Vec<String> = Vec::read(node, problems)?;
+        let Whole(words): Whole<String> = Read::read(node, problems)?;
         let problem = match (words.first().map(String::as_str), words.len()) {
             (Some("NONE"), 1) | (Some("CMD-SHELL"), 2) => None,
             (Some("CMD"), length) if length > 1 => None,

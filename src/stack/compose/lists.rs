@@ -1,4 +1,4 @@
-use crate::document::{At, Leaf, Node, Problems, Read, Scalar, Value};
+use crate::document::{At, Leaf, Node, Problems, Read, Scalar, Value, Whole};
 
 use super::super::split::split;
 
@@ -27,7 +27,7 @@ pub(crate) struct CommandLine(pub Vec<String>);
 impl Read for CommandLine {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         let words = match &node.value {
-            Value::List(_) => Vec::read(node, problems)?,
+            Value::List(_) => Whole::read(node, problems)?.0,
             _ => Words::read(node, problems)?.0,
         };
         if words.is_empty() {

@@ -4,7 +4,7 @@ use crate::document::{At, Node, Place, Problems, Read, Table, Value, record};
 
 use super::super::BLOCK;
 use super::super::block::Block;
-use super::super::leaves::{Address, Image, InsidePath, Name, Period, Signal};
+use super::super::leaves::{Address, Hostname, Image, InsidePath, Name, Period, Signal};
 use super::refused::refuse_in_service;
 use super::{
     CommandLine, Deploy, FileUse, HealthRecord, MountUse, NetworkUses, OneOrMany, Pairs, TmpfsUse,
@@ -29,7 +29,7 @@ record! {
         user: Option<String>,
         group_add: Vec<String>,
         working_dir: Option<InsidePath>,
-        hostname: Option<Name>,
+        hostname: Option<Hostname>,
         init: Option<bool>,
         tty: Option<bool>,
         stdin_open: Option<bool>,

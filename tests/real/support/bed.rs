@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -83,6 +85,23 @@ impl Bed {
         format!("{}/{name}", self.env("TESTBED_IMAGES"))
     }
 
+    /// Somebody else on the edge host listens on `port`, until the testbed is down.
+    pub fn occupy_port(&self, port: u16) {
+        let inside = ["exec", "edge", "busybox", "nc", "-l", "-p"];
+        let mut command = Command::new(run::root().join("scripts/testbed"));
+        command.args(inside).arg(port.to_string()).env("TESTBED_NAME", &self.name);
+        // The end of the testbed is its end, too.
+        drop(command.stdin(Stdio::piped()).spawn().unwrap());
+        let listening = format!(":{port} ");
+        for _ in 0..200 {
+            if self.testbed(&["exec", "edge", "ss", "-ltn"]).contains(&listening) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        panic!("nobody listens on port {port}");
+    }
+
     /// As if nothing had been deployed here before, whatever the last test left broken.
     pub fn reset(&self) {
         self.testbed(&["engine", "1", "start"]);
@@ -144,13 +163,13 @@ impl Drop for Lease {
 struct Pool {
     permits: Arc<Semaphore>,
     free: Mutex<Vec<Arc<Bed>>>,
-    made: Mutex<usize>,
+    made: AtomicUsize,
 }
 
 static POOL: LazyLock<Pool> = LazyLock::new(|| Pool {
     permits: Arc::new(Semaphore::new(BEDS)),
     free: Mutex::default(),
-    made: Mutex::new(0),
+    made: AtomicUsize::new(0),
 });
 
 /// Waits for a testbed, and has it as if new. None when tests on real parts are left out.
@@ -160,16 +179,12 @@ pub async fn lease() -> Option<Lease> {
     }
     let permit = Arc::clone(&POOL.permits).acquire_owned().await.unwrap();
     let free = POOL.free.lock().unwrap().pop();
-    let bed = match free {
-        Some(bed) => {
-            bed.reset();
-            bed
-        }
-        None => {
-            let mut made = POOL.made.lock().unwrap();
-            *made += 1;
-            Arc::new(Bed::up(&made.to_string()))
-        }
+    let bed = if let Some(bed) = free {
+        bed.reset();
+        bed
+    } else {
+        let number = POOL.made.fetch_add(1, Ordering::Relaxed) + 1;
+        Arc::new(Bed::up(&number.to_string()))
     };
     Some(Lease { bed: Some(bed), _permit: permit })
 }

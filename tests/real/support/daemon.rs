@@ -15,8 +15,6 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_verdigris");
 /// `verdigris serve`; killed when dropped.
 pub struct Daemon {
     child: Child,
-    /// Its configuration.
-    pub config: PathBuf,
     /// Its unix socket.
     pub socket: PathBuf,
     log: PathBuf,
@@ -45,7 +43,7 @@ impl Daemon {
             .spawn()
             .unwrap();
         run::adopt(child.id());
-        Self { child, config, socket: home.join("state/verdigris.sock"), log }
+        Self { child, socket: home.join("state/verdigris.sock"), log }
     }
 
     /// Waits until it answers that it is ready.

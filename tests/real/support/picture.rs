@@ -43,6 +43,15 @@ impl Picture {
         self.parts.iter().filter_map(move |(n, text)| Some((n.strip_prefix(start)?, text.as_str())))
     }
 
+    /// Without what another container of the same spec changes: services and what is not about a
+    /// single instance remain.
+    pub fn without_containers(&self) -> Self {
+        let about_one = ["running ", "catalog ", "row instances ", "file "];
+        let parts = self.parts.iter();
+        let rest = parts.filter(|(name, _)| !about_one.iter().any(|start| name.starts_with(start)));
+        Self { parts: rest.map(|(name, text)| (name.clone(), text.clone())).collect() }
+    }
+
     /// What is different in `after`, readably; empty when nothing is.
     pub fn compare(&self, after: &Self) -> String {
         let mut said = String::new();
@@ -98,7 +107,8 @@ async fn consul(address: &str) -> BTreeMap<String, String> {
     let http = client(None);
     let mut parts = BTreeMap::new();
     let names = json(&http, &format!("{address}/v1/catalog/services")).await;
-    for name in names.as_object().unwrap().keys() {
+    // Consul's entry of itself is its own affair.
+    for name in names.as_object().unwrap().keys().filter(|name| *name != "consul") {
         for mut entry in list(json(&http, &format!("{address}/v1/catalog/service/{name}")).await) {
             let fields = entry.as_object_mut().unwrap();
             // These count writes; the order of tags is of no meaning.

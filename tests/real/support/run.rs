@@ -90,7 +90,9 @@ done
 for bed in "$1"/beds/*; do
   if [ -e "$bed" ]; then TESTBED_NAME=${bed##*/} "$2" down; fi
 done
-umount -l "$1"/mounts/* || true
+for mount in "$1"/mounts/*; do
+  if [ -L "$mount" ]; then umount -l "$(readlink -f "$mount")"; fi
+done
 rm -rf "$1"
 "#;
 

@@ -18,7 +18,7 @@ impl Stack {
             "image": image,
             "healthcheck": {
                 "test": ["CMD", "/books-ms", "health"],
-                "interval": "250ms", "timeout": "2s", "retries": 3,
+                "interval": "250ms", "timeout": "5s", "retries": 4,
             },
             "deploy": { "replicas": 2 },
             "stop_grace_period": "10s",

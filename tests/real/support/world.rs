@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
 use verdigris::client::{Client, ClientError, Followed};
 use verdigris::deploy::control::{Refusal, Submitted};
 use verdigris::model::{
@@ -156,11 +159,40 @@ impl World {
         Picture::take(self).await
     }
 
+    /// The picture once it stays the same.
+    pub async fn settled(&self) -> Picture {
+        let begun = Instant::now();
+        let mut last = self.picture().await;
+        loop {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            let now = self.picture().await;
+            if now == last {
+                return now;
+            }
+            let difference = last.compare(&now);
+            assert!(begun.elapsed() < Duration::from_secs(30), "no rest: {difference}");
+            last = now;
+        }
+    }
+
     /// Waits until the picture equals `before`; what differs when it never does.
     pub async fn settles_as(&self, before: &Picture) -> Result<(), String> {
+        self.settles(before, Clone::clone).await
+    }
+
+    /// The same, whichever containers run and wherever they are.
+    pub async fn settles_as_but_for_containers(&self, before: &Picture) -> Result<(), String> {
+        self.settles(before, Picture::without_containers).await
+    }
+
+    async fn settles(
+        &self,
+        before: &Picture,
+        view: impl Fn(&Picture) -> Picture,
+    ) -> Result<(), String> {
         let begun = Instant::now();
         loop {
-            let difference = before.compare(&self.picture().await);
+            let difference = view(before).compare(&view(&self.picture().await));
             if difference.is_empty() {
                 return Ok(());
             }
@@ -169,6 +201,15 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+    }
+
+    /// Puts the credentials of the private registry of images where Docker keeps them.
+    pub fn write_login(&self, directory: &Path) {
+        let said = |name| self.bed.env(name);
+        let pair = format!("{}:{}", said("TESTBED_PRIVATE_USER"), said("TESTBED_PRIVATE_PASSWORD"));
+        let auth = STANDARD.encode(pair);
+        let config = json!({ "auths": { said("TESTBED_PRIVATE_IMAGES"): { "auth": auth } } });
+        std::fs::write(directory.join("config.json"), config.to_string()).unwrap();
     }
 
     /// Deploys and waits for the end.
@@ -232,11 +273,58 @@ impl World {
         events
     }
 
+    /// Moves the state to a file system of its own that can be filled; the daemon must not run.
+    pub fn on_a_small_disk(&self) -> SmallDisk {
+        SmallDisk::under(&self.state())
+    }
+
     /// Kills the daemon and starts it again on the same state.
     pub async fn restart(&mut self, environment: &[(&str, &str)]) {
         self.daemon.kill();
         self.daemon = Daemon::start(&self.home, environment).await;
     }
+}
+
+/// A file system of a few megabytes in the place of a directory, with the same content.
+pub struct SmallDisk {
+    place: PathBuf,
+    mark: PathBuf,
+}
+
+impl SmallDisk {
+    fn under(place: &Path) -> Self {
+        let aside = place.with_extension("aside");
+        std::fs::rename(place, &aside).unwrap();
+        std::fs::create_dir(place).unwrap();
+        // The caretaker finds it by this link if this process ends before it can unmount.
+        let mark = run::directory().join("mounts").join(std::process::id().to_string());
+        std::os::unix::fs::symlink(place, &mark).unwrap();
+        shell(r#"mount -t tmpfs -o size=12m tmpfs "$1" && cp -a "$2"/. "$1""#, place, &aside);
+        Self { place: place.to_owned(), mark }
+    }
+
+    /// Leaves not a byte.
+    pub fn fill(&self) {
+        shell(r#"cat /dev/zero >"$1/filler" 2>/dev/null || true"#, &self.place, &self.place);
+    }
+
+    /// Undoes [`Self::fill`].
+    pub fn free(&self) {
+        std::fs::remove_file(self.place.join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        shell(r#"umount -l "$1""#, &self.place, &self.place);
+        std::fs::remove_file(&self.mark).unwrap();
+    }
+}
+
+fn shell(script: &str, first: &Path, second: &Path) {
+    let mut command = std::process::Command::new("sh");
+    let status = command.args(["-c", script, "sh"]).args([first, second]).status().unwrap();
+    assert!(status.success(), "{script}: {status}");
 }
 
 /// A directory in the run's.

@@ -1,0 +1,190 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::deploy::record::{Before, Prepared};
+use crate::deploy::runner::opening;
+use crate::model::{
+    Approval, Bake, Check, Colour, CommandCheck, Draft, FailureKind, Gate, Gates, OnBusy,
+    OnDisconnect, Policy, Publish, Retain, RouteRule, ServiceRecord, Workload,
+};
+
+fn draft() -> Draft {
+    let check = Check::Command(CommandCheck { argv: vec!["true".to_owned()], env: [].into() });
+    let gate = vec![Gate { name: "gate".to_owned(), check, timeout: Duration::from_secs(1) }];
+    Draft {
+        service: "books-ms".parse().unwrap(),
+        image: "books-ms:1".parse().unwrap(),
+        workload: Workload { replicas: 1, ..Workload::default() },
+        policy: Policy {
+            port: 80,
+            publish: Publish::Host,
+            route: Some(RouteRule {
+                hosts: vec!["a.test".to_owned()],
+                path: "/".to_owned(),
+                tls: false,
+            }),
+            gates: Gates {
+                pre_deployment: gate.clone(),
+                pre_integration: gate.clone(),
+                post_integration: gate,
+            },
+            stable_for: Duration::ZERO,
+            approve: Some(Approval { expires: Duration::from_secs(1) }),
+            bake: Some(Bake { duration: Duration::from_secs(1), max_errors: 0.0, min_requests: 1 }),
+            drain: Duration::ZERO,
+            retain: Retain { releases: 0, scale: None, duration: None },
+            deadline: Duration::from_secs(60),
+        },
+    }
+}
+
+fn state() -> State {
+    let request = Request {
+        kind: Kind::Deploy { draft: draft() },
+        sequence: None,
+        on_busy: OnBusy::Refuse,
+        on_disconnect: OnDisconnect::Continue,
+        deadline: None,
+        force: false,
+        by: String::new(),
+    };
+    State::open(&opening(request, Timestamp::UNIX_EPOCH)).unwrap()
+}
+
+fn result(step: Step) -> Box<StepResult> {
+    let image = "books-ms:1".parse::<crate::model::ImageRef>().unwrap().pin("sha256:1");
+    Box::new(match step {
+        Step::Prepare => StepResult::Prepared(Prepared {
+            release: draft().pin(image),
+            colour: Colour::Green,
+            live: Some(Colour::Blue),
+            running: false,
+            before: Before {
+                swarm: BTreeMap::new(),
+                registry: ServiceRecord::default(),
+                proxies: BTreeMap::new(),
+            },
+        }),
+        _ => StepResult::Nothing,
+    })
+}
+
+fn failure(step: Step) -> Failure {
+    let (message, details) = ("it broke".to_owned(), Vec::new());
+    Failure { step, kind: FailureKind::Start, message, details, remedy: None }
+}
+
+/// Go on as decided; `fails` says of each step that ends whether it failed. Answers the end and the
+/// order in which things were done and undone.
+fn play(fails: &[bool]) -> (Outcome, Vec<Step>, Vec<Step>) {
+    let mut state = state();
+    let mut fails = fails.iter().copied().chain(std::iter::repeat(false));
+    let (mut done, mut undone) = (Vec::new(), Vec::new());
+    let mut running: BTreeSet<Step> = BTreeSet::new();
+    for _ in 0..200 {
+        match state.decide(&running) {
+            Decision::Act(steps) => {
+                for step in steps {
+                    state.apply(&Record::Began { step }).unwrap();
+                    running.insert(step);
+                }
+            }
+            Decision::Wait => {
+                let step = running.pop_last().expect("something is awaited");
+                let may_fail = !state.committed() && !state.reverting();
+                if may_fail && fails.next().unwrap_or(false) {
+                    state.apply(&Record::Failed { failure: failure(step) }).unwrap();
+                } else {
+                    state.apply(&Record::Done { step, result: result(step) }).unwrap();
+                    done.push(step);
+                }
+            }
+            Decision::Undo(step) => {
+                state.apply(&Record::Undoing { step }).unwrap();
+                state.apply(&Record::Undone { step }).unwrap();
+                undone.push(step);
+            }
+            Decision::End(outcome) => return (outcome, done, undone),
+            Decision::Finished => unreachable!("the end is not applied"),
+        }
+    }
+    panic!("no end after 200 decisions");
+}
+
+#[test]
+fn without_a_failure_every_step_is_done_once_and_in_order() {
+    let (outcome, mut done, undone) = play(&[]);
+    assert_eq!((outcome, undone), (Outcome::Committed, Vec::new()));
+    done.sort();
+    assert_eq!(done, Step::ALL);
+}
+
+#[test]
+fn a_step_cannot_begin_before_what_it_waits_for() {
+    let mut state = state();
+    assert!(state.apply(&Record::Began { step: Step::Start }).is_err());
+    assert!(
+        state.apply(&Record::Done { step: Step::Prepare, result: result(Step::Prepare) }).is_err()
+    );
+    assert!(state.apply(&Record::Undoing { step: Step::Prepare }).is_err());
+}
+
+#[test]
+fn nothing_follows_the_end() {
+    let mut state = state();
+    state.apply(&Record::Ended { outcome: Outcome::Committed }).unwrap();
+    assert!(state.apply(&Record::Began { step: Step::Prepare }).is_err());
+    assert_eq!(state.decide(&BTreeSet::new()), Decision::Finished);
+}
+
+proptest! {
+    /// Whatever fails: the end is committed with nothing undone, or reverted with everything undone
+    /// that may have left traces, last first.
+    #[test]
+    fn every_play_ends_whole(fails in prop::collection::vec(prop::bool::weighted(0.15), 0..20)) {
+        let (outcome, done, undone) = play(&fails);
+        match outcome {
+            Outcome::Committed => prop_assert!(undone.is_empty()),
+            Outcome::Reverted { failure } => {
+                let mut traces: Vec<Step> =
+                    done.into_iter().chain([failure.step]).filter(|step| leaves_traces(*step)).collect();
+                traces.sort();
+                traces.dedup();
+                traces.reverse();
+                prop_assert_eq!(undone, traces);
+            }
+            other => prop_assert!(false, "{:?}", other),
+        }
+    }
+
+    /// A journal cut anywhere folds to a state that goes on to an end.
+    #[test]
+    fn a_crash_anywhere_is_taken_up(cut in 1usize..40) {
+        let mut state = state();
+        let mut applied = 0;
+        while applied < cut {
+            let Decision::Act(steps) = state.decide(&BTreeSet::new()) else { break };
+            for step in steps {
+                state.apply(&Record::Began { step }).unwrap();
+                applied += 1;
+                if applied < cut {
+                    state.apply(&Record::Done { step, result: result(step) }).unwrap();
+                    applied += 1;
+                }
+            }
+        }
+        // Begun steps are begun again: nothing of the cut is lost.
+        match state.decide(&BTreeSet::new()) {
+            Decision::Act(steps) => {
+                for step in steps {
+                    let begun = state.apply(&Record::Began { step });
+                    prop_assert!(begun.is_ok());
+                }
+            }
+            decision => prop_assert_eq!(decision, Decision::End(Outcome::Committed)),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The dashboard's files: whole, closed to the outside, and the same for everybody.
+
+use crate::support::daemon::Daemon;
+
+#[tokio::test]
+async fn every_file_that_the_page_names_is_served_to_anybody() {
+    let daemon = Daemon::start().await;
+    let http = daemon.http_over_tcp();
+    let mut wanted = vec!["/".to_owned()];
+    let mut served = Vec::new();
+    while let Some(path) = wanted.pop() {
+        if served.contains(&path) {
+            continue;
+        }
+        let response = http.get(daemon.url(&path)).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        let policy = response.headers()["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        let text = response.text().await.unwrap();
+        for part in text.split(['"', '\'']) {
+            assert!(!part.starts_with("//") && !part.starts_with("https:"), "{path} names {part}");
+            if let Some(name) = part.strip_prefix("./").filter(|name| name.ends_with(".js")) {
+                wanted.push(format!("/assets/{name}"));
+            } else if part.starts_with("/assets/") {
+                wanted.push(part.to_owned());
+            }
+        }
+        served.push(path);
+    }
+    assert_eq!(served.len(), 12, "{served:?}");
+}
+
+#[tokio::test]
+async fn a_browser_keeps_a_file_until_it_changes() {
+    let daemon = Daemon::start().await;
+    let http = daemon.http_over_tcp();
+    let first = http.get(daemon.url("/assets/app.js")).send().await.unwrap();
+    let tag = first.headers()["etag"].clone();
+    assert_eq!(first.headers()["cache-control"], "no-cache");
+    let again = http.get(daemon.url("/assets/app.js")).header("if-none-match", tag);
+    let again = again.send().await.unwrap();
+    assert_eq!(again.status(), 304);
+    assert_eq!(again.text().await.unwrap(), "");
+    assert_eq!(http.get(daemon.url("/assets/other.js")).send().await.unwrap().status(), 401);
+}

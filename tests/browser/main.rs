@@ -1,0 +1,12 @@
+//! The dashboard in a real browser (headless Chromium by chromedriver), over a fake daemon.
+//!
+//! Where there is no chromedriver these tests say so and pass; `VERDIGRIS_BROWSER=required` makes
+//! that a failure. `VERDIGRIS_SCREENSHOTS=DIRECTORY` keeps pictures.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod driver;
+mod pages;

@@ -1,0 +1,16 @@
+//! The command line against a fake daemon: every verb and every exit code, as text and as JSON.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod deploying;
+mod ends;
+mod help;
+mod junit;
+mod offline;
+mod reading;
+mod run;
+mod signals;
+mod terminal;

@@ -1,0 +1,165 @@
+//! Templates that are saved: good ones go live at once, bad ones change nothing.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rstest::rstest;
+use verdigris::deploy::ports::{Proxies, Trouble};
+use verdigris::model::Colour::{Blue, Green};
+use verdigris::proxy::Kind;
+
+use crate::backend::Instance;
+use crate::client::get;
+use crate::edited::{edited_world, problem, well};
+use crate::world::{HOST, body, deploy, name, reloads, view, within};
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saved_template_is_live_at_once(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let (world, path, text) = edited_world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let (from, to) = match kind {
+        Kind::Nginx => (
+            "return 200 \"{{ generation }}\\n\";",
+            "return 200 \"{{ generation }}\\n\";\n        }\n        location = /new {\n            return 204;",
+        ),
+        Kind::Haproxy => (
+            "    http-request return status 404\n",
+            "    http-request return status 204 if { path /new }\n    http-request return status 404\n",
+        ),
+    };
+    assert!(text.contains(from));
+    let mut took = Vec::new();
+    for (text, expected) in [(text.replace(from, to), 204), (text.clone(), 404)] {
+        let saved = Instant::now();
+        fs::write(&path, text).unwrap();
+        loop {
+            let answer = get(world.settings.status, "x", "/new").await;
+            if answer.is_ok_and(|answer| answer.status == expected) {
+                break;
+            }
+            assert!(saved.elapsed() < Duration::from_secs(10));
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        took.push(saved.elapsed());
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+    eprintln!("{kind}: saved to live {took:?}");
+    // 300 ms on a quiet machine; this one may be busy.
+    assert!(took.iter().all(|took| *took < Duration::from_secs(2)), "{took:?}");
+    assert_eq!(body(&world).await, "blue");
+    well(&fleet).await;
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_faulty_template_changes_nothing(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let (world, path, text) = edited_world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let (files, before) = (world.files(), reloads(&fleet));
+    let snapshot = fleet.snapshot(&name("books")).await.unwrap();
+    for (bad, place) in [
+        (format!("# first line\n{{{{ nonsense.here }}}}\n{text}"), ":2:4"),
+        (format!("{text}{{% if %}}"), ":"),
+        (format!("{text}\nthis is no directive at all"), "the proxy's checker refuses"),
+    ] {
+        fs::write(&path, &bad).unwrap();
+        let problem = problem(&fleet, place).await;
+        assert!(!place.starts_with(':') || problem.contains(path.to_str().unwrap()), "{problem}");
+        assert_eq!((world.files(), reloads(&fleet)), (files.clone(), before));
+        let rendered = fleet.render(&world.settings.name).await.unwrap();
+        assert!(rendered.problem.unwrap().contains(place));
+        let view = view("books", HOST, Some(Blue));
+        let error = fleet.stage(&view, Green, &[green.backend()]).await.unwrap_err();
+        assert_eq!(error.trouble, Trouble::Invalid, "{}", error.chain());
+        assert!(!error.details.is_empty());
+        assert_eq!(world.files(), files);
+        fleet.restore(&name("books"), &snapshot).await.unwrap();
+        assert_eq!((world.files(), body(&world).await), (files.clone(), "blue".to_owned()));
+        fs::write(&path, &text).unwrap();
+        well(&fleet).await;
+    }
+    assert_eq!(fleet.render("nobody").await, None);
+    let rendered = fleet.render(&world.settings.name).await.unwrap();
+    assert_eq!((rendered.problem, rendered.differs), (None, false));
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revert_does_not_need_the_saved_template(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let (world, path, text) = edited_world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let (files, snapshot) = (world.files(), fleet.snapshot(&name("books")).await.unwrap());
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    fs::write(&path, format!("{text}\nthis is no directive at all")).unwrap();
+    problem(&fleet, "checker refuses").await;
+    drop(fleet);
+    let fleet = world.fleet().await;
+    problem(&fleet, "checker refuses").await;
+    fleet.restore(&name("books"), &snapshot).await.unwrap();
+    assert_eq!((world.files(), body(&world).await), (files, "blue".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn included_files_are_part_of_the_template() {
+    let (world, path, text) = edited_world!(Kind::Nginx);
+    let include = "{% include \"parts/extra.tera\" %}";
+    let text = text.replace(
+        "        location / {\n            return 404;",
+        &format!("        {include}\n        location / {{\n            return 404;"),
+    );
+    assert!(text.contains(include));
+    fs::write(&path, text).unwrap();
+    let fleet = world.fleet().await;
+    let missing = problem(&fleet, "parts/extra.tera").await;
+    assert!(missing.contains(&format!("{}:", path.display())), "{missing}");
+    let part = world.path("templates/parts/extra.tera");
+    fs::create_dir(part.parent().unwrap()).unwrap();
+    fs::write(&part, "location = /extra {\n    return 299;\n}\n").unwrap();
+    // Its directory is new: it is found within a look.
+    within(10, well(&fleet)).await;
+    assert_eq!(get(world.settings.status, "x", "/extra").await.unwrap().status, 299);
+    fs::write(&part, "location = /extra {\n    return {{ 1 / }};\n}\n").unwrap();
+    let faulty = problem(&fleet, "extra.tera:2:").await;
+    assert!(faulty.contains(part.to_str().unwrap()), "{faulty}");
+    assert_eq!(get(world.settings.status, "x", "/extra").await.unwrap().status, 299);
+    fs::write(&part, "location = /extra {\n    return 298;\n}\n").unwrap();
+    within(3, well(&fleet)).await;
+    assert_eq!(get(world.settings.status, "x", "/extra").await.unwrap().status, 298);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_haproxy_template_may_do_without_slots() {
+    let (world, path, text) = edited_world!(Kind::Haproxy);
+    let from = text.find("{%- for slot").unwrap();
+    let to = text.find("{%- endfor %}\n{%- endfor %}\n{%- endfor %}").unwrap();
+    let plain =
+        "{%- for server in colour.servers %}\n    server {{ server.name }} {{ server.address }}\n";
+    fs::write(&path, format!("{}{plain}{}", &text[..from], &text[to..])).unwrap();
+    let fleet = world.fleet().await;
+    assert_eq!(fleet.status()[0].problem, None);
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    assert_eq!(body(&world).await, "green");
+    let before = reloads(&fleet);
+    deploy(&fleet, &view("books", HOST, Some(Green)), Blue, &[blue.backend()]).await;
+    assert_eq!((body(&world).await, reloads(&fleet)), ("blue".to_owned(), before));
+    fleet
+        .stage(&view("books", HOST, Some(Blue)), Green, &[green.backend(), blue.backend()])
+        .await
+        .unwrap();
+    assert_eq!(reloads(&fleet), before + 1);
+}
