@@ -57,7 +57,7 @@ impl Serve {
         let asked = shutdown.clone();
         tokio::spawn(async move {
             let signal = signals.next().await;
-            tracing::info!(signal, "stopping");
+            tracing::info!(signal = signal.name, "stopping");
             asked.cancel();
         });
         app::serve(config, shutdown).await?;
