@@ -25,6 +25,7 @@ begin_testbed() {
   set +a
   home=$TESTBED_DIR/demo
   mkdir -p "$home"
+  echo $$ >"$home/demo.pid"
   export VERDIGRIS_DAEMON=unix:$home/verdigris.sock REGISTRY=$TESTBED_IMAGES
 }
 
@@ -129,18 +130,26 @@ end_daemon() {
   kill -KILL "$daemon" 2>/dev/null || true
 }
 
-# What an earlier `--keep` left: its daemon (if it is one: the id may be another process' by now) and
-# its testbed.
+# What an earlier `--keep` left: its daemon and its testbed. A demo that still goes on is let alone.
 end_kept() {
-  local directory pid
+  local directory
   directory=$("$root/scripts/testbed" env 2>/dev/null | sed -n 's/^TESTBED_DIR=//p') || true
-  if [[ -n $directory && -s $directory/demo/daemon.pid ]]; then
-    pid=$(cat "$directory/demo/daemon.pid")
-    if [[ $pid =~ ^[0-9]+$ ]] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$directory/demo/verdigris.toml"; then
-      daemon=$pid
-      end_daemon
-      daemon=''
-    fi
+  if is_process "$directory/demo/demo.pid" scripts/demo; then
+    echo "demo: another one is running (process $(cat "$directory/demo/demo.pid")): wait for it, or set TESTBED_NAME" >&2
+    exit 1
+  fi
+  if is_process "$directory/demo/daemon.pid" "$directory/demo/verdigris.toml"; then
+    daemon=$(cat "$directory/demo/daemon.pid")
+    end_daemon
+    daemon=''
   fi
   "$root/scripts/testbed" down >/dev/null 2>&1
+}
+
+# Whether the file names a process whose command line has WORD: an old id may be another process' by now.
+is_process() {
+  local file=$1 word=$2 pid
+  if [[ ! -s $file ]]; then return 1; fi
+  pid=$(cat "$file")
+  [[ $pid =~ ^[0-9]+$ && -r /proc/$pid/cmdline ]] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$word"
 }

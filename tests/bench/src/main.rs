@@ -35,6 +35,9 @@ struct Cli {
     /// Fewer rounds
     #[arg(long)]
     quick: bool,
+    /// Flips are measured with so many services configured
+    #[arg(long, value_delimiter = ',', default_value = "1,100,1000")]
+    services: Vec<usize>,
     /// These parts only
     #[arg(long, value_enum)]
     only: Vec<Part>,
@@ -59,11 +62,13 @@ struct Rounds {
     templates: usize,
     renders: usize,
     watched: Duration,
+    services: Vec<usize>,
 }
 
 impl Rounds {
-    fn new(quick: bool) -> Self {
-        match quick {
+    fn new(cli: &Cli) -> Self {
+        let services = cli.services.clone();
+        match cli.quick {
             true => Self {
                 deployments: 2,
                 flips: 6,
@@ -72,6 +77,7 @@ impl Rounds {
                 templates: 2,
                 renders: 5,
                 watched: Duration::from_secs(10),
+                services,
             },
             false => Self {
                 deployments: 7,
@@ -81,6 +87,7 @@ impl Rounds {
                 templates: 7,
                 renders: 30,
                 watched: Duration::from_secs(30),
+                services,
             },
         }
     }
@@ -105,7 +112,7 @@ async fn run(cli: &Cli) -> Result<Vec<Row>> {
     let acts = Acts::default();
     tracing_subscriber::registry().with(acts.clone()).init();
     let bed = Bed::from_environment(cli.root.clone())?;
-    let rounds = Rounds::new(cli.quick);
+    let rounds = Rounds::new(cli);
     let mut rows = Vec::new();
     for part in Part::value_variants() {
         if cli.only.is_empty() || cli.only.contains(part) {
@@ -138,7 +145,7 @@ async fn measure(part: Part, bed: &Bed, acts: &Acts, rounds: &Rounds, rows: &mut
         }
         Part::Flips => {
             for kind in both {
-                let measured = flips::rows(bed, acts, kind, &[1, 100, 1000], rounds.flips).await;
+                let measured = flips::rows(bed, acts, kind, &rounds.services, rounds.flips).await;
                 add(&format!("flip, {kind}"), measured);
             }
         }

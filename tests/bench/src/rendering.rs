@@ -39,7 +39,8 @@ pub async fn rows(bed: &Bed, kind: Kind, rounds: usize) -> Result<Vec<Row>> {
         took.push(begun.elapsed().as_secs_f64() * 1e3);
         ensure!(!rendered.differs, "what was rendered differs: {:?}", rendered.problem);
         let text = rendered.text.unwrap_or_default();
-        ensure!(text.contains(&many::host(SERVICES - 1)), "the last service is not rendered");
+        let last = many::name(SERVICES - 1).swarm_name(Colour::Blue);
+        ensure!(text.contains(&last), "the last service is not rendered");
     }
     let what = format!("render and decide, {kind}, {SERVICES} services × {INSTANCES}");
     Ok(vec![Row::at_most(what, 30.0, median(took), " ms")])
