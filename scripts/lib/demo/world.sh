@@ -107,6 +107,7 @@ counted() {
 clean_up() {
   local status=$? pid
   trap '' INT TERM
+  set +e # whatever fails, the rest is still to be ended
   if $lively; then printf '\r\e[K\e[?25h'; fi
   for pid in "${loads[@]}" ${deploying:-}; do kill -TERM "$pid" 2>/dev/null || true; done
   for pid in "${loads[@]}" ${deploying:-}; do wait "$pid" 2>/dev/null || true; done
@@ -119,11 +120,12 @@ clean_up() {
 }
 
 end_daemon() {
-  if [[ -z ${daemon:-} ]]; then return; fi
+  if [[ -z ${daemon:-} ]]; then return 0; fi
   kill -TERM "$daemon" 2>/dev/null || return 0
   local attempt
   for attempt in $(seq 100); do
-    if ! kill -0 "$daemon" 2>/dev/null; then return; fi
+    # Explicitly 0: within a trap a bare return gives what was before it.
+    if ! kill -0 "$daemon" 2>/dev/null; then return 0; fi
     sleep 0.1
   done
   echo "demo: the daemon did not end in ${attempt}00 ms: killed" >&2
