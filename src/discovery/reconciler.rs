@@ -18,7 +18,7 @@ use crate::deploy::history::{self, Committed};
 use crate::deploy::ledger::{self, Ledger};
 use crate::deploy::ports::{PortResult, ProxyViews, SwarmSnapshot, Trouble, World};
 use crate::model::{
-    Colour, Registration, ReleaseId, ServiceName, ServiceRecord, ServiceView, Standing,
+    Backend, Colour, Registration, ReleaseId, ServiceName, ServiceRecord, ServiceView, Standing,
 };
 
 /// Everything is looked at this often, hints or not.
@@ -228,6 +228,9 @@ impl Reconciler {
     /// The proxies lead where the route says.
     async fn lead(&self, service: &ServiceName, record: &ServiceRecord) -> PortResult<()> {
         let Some(wanted) = wanted_view(service, record) else { return Ok(()) };
+        let Some(live) = wanted.live.filter(|live| !wanted.of(*live).is_empty()) else {
+            return Ok(());
+        };
         let views = self.world.proxies.snapshot(service).await?;
         let astray = |view: &Option<ServiceView>| {
             view.as_ref().is_none_or(|view| {
@@ -236,12 +239,18 @@ impl Reconciler {
                     || view.generation != wanted.generation
             })
         };
+        // They may have missed a change that the registry has: its hint is not given twice.
+        let behind = |view: &ServiceView| sorted(view.of(live)) != sorted(wanted.of(live));
+        if views.values().flatten().any(behind) {
+            self.note(service, &[format!("proxies did not know the instances of {live}")]);
+            self.world.proxies.refresh(service, live, wanted.of(live)).await?;
+        }
         let wrong: ProxyViews = views
             .into_iter()
             .filter(|(_, view)| astray(view))
             .map(|(proxy, _)| (proxy, Some(wanted.clone())))
             .collect();
-        if wrong.is_empty() || wanted.live.is_none_or(|live| wanted.of(live).is_empty()) {
+        if wrong.is_empty() {
             return Ok(());
         }
         let proxies: Vec<&str> = wrong.keys().map(String::as_str).collect();
@@ -295,6 +304,12 @@ async fn gather(hints: &mut BoxStream<'static, ()>) {
         while let Ok(Some(())) = tokio::time::timeout(QUIET, hints.next()).await {}
     })
     .await;
+}
+
+fn sorted(backends: &[Backend]) -> Vec<&Backend> {
+    let mut sorted: Vec<&Backend> = backends.iter().collect();
+    sorted.sort();
+    sorted
 }
 
 /// The service as the proxies should see it by its record; none without a route.
