@@ -11,6 +11,9 @@ use crate::support::{Proxy, Registry, Traffic, World, run};
 /// The templates, by proxy.
 const FILES: [(&str, &str); 2] = [("nginx", "nginx.conf.tera"), ("haproxy", "haproxy.cfg.tera")];
 
+/// Comes with every change, so that what is rendered tells that it was taken in.
+const WORD: &str = "# a word of ours";
+
 /// Copies of the templates, which `break_it` may change at any time.
 struct Templates(TempDir);
 
@@ -62,7 +65,7 @@ impl Templates {
             assert_eq!(text.matches(mark).count(), 1, "`{mark}` in {file}");
             let at = text.find(mark).unwrap();
             let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-            format!("{}{insert}{}", &text[..line], &text[line..])
+            format!("{}{WORD}\n{insert}{}", &text[..line], &text[line..])
         });
     }
 }
@@ -84,7 +87,7 @@ async fn fails_at_the_proxy(
     let originals = FILES.map(|(_, file)| (file, good(file)));
     spoil(&templates, &world);
     for (proxy, file) in FILES.into_iter().filter(|(name, _)| proxy.names().contains(name)) {
-        saved_is_rendered(&world, &templates, proxy, file).await;
+        is_rendered(&world, proxy, file).await;
     }
     until_in_sync(&world).await;
     let before = world.settled().await;
@@ -103,12 +106,11 @@ async fn fails_at_the_proxy(
     traffic.end("a template that goes wrong").await;
 }
 
-/// Saves one more word and waits until it is in what the proxy reads: what was saved before is, too.
-async fn saved_is_rendered(world: &World, templates: &Templates, proxy: &str, file: &str) {
+/// Waits until what was saved is in what the proxy reads.
+async fn is_rendered(world: &World, proxy: &str, file: &str) {
     let output = world.bed.directory().join(proxy).join(file.trim_end_matches(".tera"));
-    templates.before(file, "# ---- private:", "# a word of ours\n");
     let begun = Instant::now();
-    while !read(&output).contains("# a word of ours") {
+    while !read(&output).contains(WORD) {
         assert!(begun.elapsed() < Duration::from_secs(20), "{}", world.daemon.said());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -183,7 +185,8 @@ async fn a_template_that_is_saved() {
     world.deploy(&world.books("1.0")).await.committed();
     let traffic = Traffic::start(&world, "books-ms");
     for (proxy, file) in FILES {
-        saved_is_rendered(&world, &templates, proxy, file).await;
+        templates.before(file, "# ---- private:", "");
+        is_rendered(&world, proxy, file).await;
         until_in_sync(&world).await;
         let before = world.settled().await;
         templates.before(file, "# ---- private:", "{{ nobody.knows }}\n");
