@@ -43,7 +43,8 @@ impl Gates for GateRunner {
         let bounds = Bounds { timeout: gate.timeout, stop };
         match &gate.check {
             Check::Container(check) => {
-                Box::pin(container::run(&self.ci, &gate.name, check, context, output, &bounds)).await
+                Box::pin(container::run(&self.ci, &gate.name, check, context, output, &bounds))
+                    .await
             }
             Check::Http(check) => {
                 let asked = bounds.hold(http::run(check, context, output)).await;

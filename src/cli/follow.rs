@@ -33,7 +33,7 @@ pub(super) struct Follow<'a> {
 
 impl Follow<'_> {
     /// Follow to the end, or until a signal; `story` learns all that happens.
-    pub(super) async fn to_the_end(
+    pub(super) async fn run(
         self,
         signals: &mut Signals,
         story: &mut Story,

@@ -37,10 +37,8 @@ enum Asked {
 impl Leaving {
     /// Ask the daemon, once, to abort.
     pub(super) async fn begin(follow: &Follow<'_>, interrupt: Interrupt) -> Self {
-        let because = Because {
-            by: follow.by.to_owned(),
-            why: format!("the client got {}", interrupt.name),
-        };
+        let because =
+            Because { by: follow.by.to_owned(), why: format!("the client got {}", interrupt.name) };
         let order = timeout(ORDER, follow.client.abort(follow.id, &because)).await;
         let asked = match order {
             Ok(Ok(())) => Asked::Taken,

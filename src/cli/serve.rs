@@ -56,8 +56,8 @@ impl Serve {
         let mut signals = Signals::listen()?;
         let asked = shutdown.clone();
         tokio::spawn(async move {
-            let signal = signals.next().await;
-            tracing::info!(signal = signal.name, "stopping");
+            let signal = signals.next().await.name;
+            tracing::info!(signal, "stopping");
             asked.cancel();
         });
         app::serve(config, shutdown).await?;

@@ -125,7 +125,7 @@ impl Submission {
             },
             interrupt,
         };
-        follow.to_the_end(&mut signals, story).await
+        follow.run(&mut signals, story).await
     }
 }
 
@@ -146,10 +146,9 @@ async fn submit(
     };
     match tokio::time::timeout(VERDICT, asked).await {
         Ok(submitted) => Ok((submitted?, Some(interrupt))),
-        Err(_) => Err(CliError::Undecided {
-            signal: interrupt.name,
-            service: request.service().clone(),
-        }),
+        Err(_) => {
+            Err(CliError::Undecided { signal: interrupt.name, service: request.service().clone() })
+        }
     }
 }
 

@@ -42,7 +42,7 @@ pub struct Settings {
     pub docker_config: Option<PathBuf>,
 }
 
-/// A connection pool to one engine, for bollard ([`Client::ask`], [`Client::begin`]) and for calls
+/// A connection pool to one engine, for bollard (`ask`, `begin`) and for calls
 /// whose JSON must come back as it is ([`Client::get`] and the like). Cheap to clone.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);

@@ -188,7 +188,7 @@ async fn every_change_is_in_the_audit_log_and_no_secret_is() {
     let mut body = samples::request_json();
     body["by"] = json!("jenkins");
     body["draft"]["workload"]["environment"] = json!({ "PASSWORD": "hunter2" });
-    let http = daemon.http_over_tcp();
+    let http = crate::http_over_tcp();
     let submit = http.post(daemon.url("/v1/deployments")).bearer_auth(DEPLOY).json(&body);
     let id = read(submit.send().await.unwrap()).await["deployment"].as_str().unwrap().to_owned();
     let approve = http.post(daemon.url(&format!("/v1/deployments/{id}/approve")));

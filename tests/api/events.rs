@@ -115,7 +115,7 @@ async fn an_unknown_deployment_has_no_stream() {
 #[tokio::test]
 async fn everything_can_be_watched_as_far_as_the_token_goes() {
     let daemon = Daemon::start().await;
-    let watch = daemon.http_over_tcp().get(daemon.url("/v1/events")).bearer_auth(BOOKS);
+    let watch = crate::http_over_tcp().get(daemon.url("/v1/events")).bearer_auth(BOOKS);
     let mut watched = watch.send().await.unwrap().bytes_stream();
     let films = daemon.fake.open(samples::view("films-ms"));
     let books = daemon.fake.open(samples::view("books-ms"));

@@ -102,10 +102,10 @@ async fn a_client_can_ask_what_it_may() {
     let daemon = Daemon::start().await;
     let (_, caller) = get(&daemon, "/v1/caller").await;
     assert_eq!(caller["scopes"], serde_json::json!(["read", "deploy", "operate"]));
-    let request = daemon.http_over_tcp().get(daemon.url("/v1/caller"));
+    let request = crate::http_over_tcp().get(daemon.url("/v1/caller"));
     let books = json(request.bearer_auth("books-token").send().await.unwrap()).await;
     assert_eq!(books["services"], serde_json::json!(["books-*"]));
-    let request = daemon.http_over_tcp().get(daemon.url("/v1/caller"));
+    let request = crate::http_over_tcp().get(daemon.url("/v1/caller"));
     let read = json(request.bearer_auth("read-token").send().await.unwrap()).await;
     assert_eq!(read["scopes"], serde_json::json!(["read"]));
 }

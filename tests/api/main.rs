@@ -21,3 +21,8 @@ const BASE: &str = "http://verdigris";
 async fn json(response: reqwest::Response) -> Value {
     response.json().await.unwrap()
 }
+
+/// Speaks raw HTTP over TCP.
+fn http_over_tcp() -> reqwest::Client {
+    support::daemon::plain().build().unwrap()
+}

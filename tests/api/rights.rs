@@ -18,7 +18,7 @@ struct Operation {
 
 /// Every operation of the OpenAPI document, and `/metrics`, about `service`.
 async fn operations(daemon: &Daemon, service: &str) -> Vec<Operation> {
-    let document = daemon.http_over_tcp().get(daemon.url("/v1/openapi.json")).send().await.unwrap();
+    let document = crate::http_over_tcp().get(daemon.url("/v1/openapi.json")).send().await.unwrap();
     assert_eq!(document.status(), 200);
     let document = read(document).await;
     let mut operations = vec![Operation {
@@ -51,7 +51,7 @@ async fn operations(daemon: &Daemon, service: &str) -> Vec<Operation> {
 }
 
 async fn ask(daemon: &Daemon, operation: &Operation, token: Option<&str>) -> reqwest::Response {
-    let http = daemon.http_over_tcp();
+    let http = crate::http_over_tcp();
     let mut request = http.request(operation.method.clone(), daemon.url(&operation.path));
     if let Some(body) = &operation.body {
         request = request.json(body);
@@ -95,7 +95,7 @@ async fn without_a_known_token_nothing_is_answered_over_tcp() {
 #[tokio::test]
 async fn other_schemes_than_bearer_are_refused() {
     let daemon = Daemon::start().await;
-    let http = daemon.http_over_tcp();
+    let http = crate::http_over_tcp();
     let request = || http.get(daemon.url("/v1/status"));
     for header in ["Basic cmVhZC10b2tlbg==", READ, "Bearer", "Bearer\u{a0}x"] {
         let value = reqwest::header::HeaderValue::from_bytes(header.as_bytes()).unwrap();
@@ -141,7 +141,7 @@ async fn lists_show_a_token_its_services_only() {
     daemon.fake.state().status = samples::status();
     daemon.fake.open(samples::view("books-ms"));
     daemon.fake.open(samples::view("films-ms"));
-    let get = |path: &str| daemon.http_over_tcp().get(daemon.url(path)).bearer_auth(BOOKS).send();
+    let get = |path: &str| crate::http_over_tcp().get(daemon.url(path)).bearer_auth(BOOKS).send();
     let status = read(get("/v1/status").await.unwrap()).await;
     let names = |list: &Value| -> Vec<String> {
         let list = list.as_array().unwrap();
@@ -172,7 +172,7 @@ async fn the_unix_socket_needs_no_token() {
 async fn the_name_of_the_token_backs_what_a_client_says_of_itself() {
     let daemon = Daemon::start().await;
     let id = daemon.fake.open(samples::view("books-ms"));
-    let post = daemon.http_over_tcp().post(daemon.url(&format!("/v1/deployments/{id}/approve")));
+    let post = crate::http_over_tcp().post(daemon.url(&format!("/v1/deployments/{id}/approve")));
     post.bearer_auth(OPERATE).json(&json!({ "by": "jane" })).send().await.unwrap();
     let call = daemon.fake.calls().pop().unwrap();
     assert_eq!(call, crate::support::fake::Call::Approve { id, by: "jane (token operate)".into() });
@@ -182,7 +182,7 @@ async fn the_name_of_the_token_backs_what_a_client_says_of_itself() {
 async fn whether_it_lives_is_told_to_anybody() {
     let daemon = Daemon::start().await;
     for (path, status) in [("/healthz", 200), ("/readyz", 503), ("/v1/openapi.json", 200)] {
-        let response = daemon.http_over_tcp().get(daemon.url(path)).send().await.unwrap();
+        let response = crate::http_over_tcp().get(daemon.url(path)).send().await.unwrap();
         assert_eq!(response.status(), status, "{path}");
     }
 }

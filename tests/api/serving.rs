@@ -69,7 +69,7 @@ async fn readiness_follows_the_daemon() {
 #[tokio::test]
 async fn metrics_are_shown_to_whoever_may_read() {
     let daemon = Daemon::start().await;
-    let request = daemon.http_over_tcp().get(daemon.url("/metrics")).bearer_auth(READ);
+    let request = crate::http_over_tcp().get(daemon.url("/metrics")).bearer_auth(READ);
     let response = request.send().await.unwrap();
     let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
     assert!(kind.starts_with("application/openmetrics-text"), "{kind}");

@@ -1,4 +1,4 @@
-//! A browser, by the WebDriver protocol: JSON over HTTP to chromedriver.
+//! A browser, by the `WebDriver` protocol: JSON over HTTP to chromedriver.
 
 use std::path::PathBuf;
 use std::process::Stdio;

@@ -136,7 +136,10 @@ async fn a_daemon_that_cannot_be_asked_is_41_not_50() {
 #[case::taken(1000, 50)]
 #[case::never(60_000, 41)]
 #[tokio::test]
-async fn a_signal_that_comes_before_the_daemon_has_answered(#[case] millis: u64, #[case] code: i32) {
+async fn a_signal_that_comes_before_the_daemon_has_answered(
+    #[case] millis: u64,
+    #[case] code: i32,
+) {
     let daemon = Daemon::start().await;
     daemon.fake.state().think = Duration::from_millis(millis);
     let child = asking(&daemon, &["rollback", "books-ms"]).spawn().unwrap();

@@ -52,7 +52,10 @@ async fn killed_at_each(
         let ended = world.end_of(id).await;
         eprintln!("{what}, record {point}: ended {:?} after the start", begun.elapsed());
         let after = world.settled().await;
-        let judged = check(&ended, &before, &after).and_then(|()| is_whole(&after));
+        let judged = match check(&ended, &before, &after) {
+            Ok(()) => becomes_whole(&world).await,
+            wrong => wrong,
+        };
         judged.unwrap_or_else(|why| panic!("{what}, record {point}: {why}\n{}", ended.story()));
     }
     assert!(tried >= 8 / stride, "{what}: only {tried} crash points");
@@ -86,6 +89,18 @@ async fn killed_once(world: &mut World, point: usize, order: Request) -> bool {
 async fn newest(world: &World) -> DeploymentId {
     let all = world.client().deployments(Some(&"books-ms".parse().unwrap()), 1).await.unwrap();
     all[0].id
+}
+
+/// Waits until it is whole: an instance may be just being replaced.
+async fn becomes_whole(world: &World) -> Result<(), String> {
+    let begun = Instant::now();
+    loop {
+        match is_whole(&world.picture().await) {
+            Err(_) if begun.elapsed() < Duration::from_secs(20) => {}
+            whole => return whole,
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// No test container is left, and what is registered is what runs.

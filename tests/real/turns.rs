@@ -74,7 +74,7 @@ async fn twenty_services_at_once_all_commit_with_few_reloads() {
             Stack::new(&format!("s{number}"), &world.bed.image("books-ms:1.0"))
                 .with("/deploy/replicas", 1)
                 // Twenty checks at once are slow on a small machine, and none the less healthy.
-                .with("/healthcheck/interval", "1s")
+                .with("/healthcheck/interval", "2s")
                 .with("/healthcheck/timeout", "15s")
                 .asking("deadline", "4m")
         })

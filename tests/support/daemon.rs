@@ -94,11 +94,6 @@ impl Daemon {
     pub fn http(&self) -> reqwest::Client {
         plain().unix_socket(self.socket.clone()).build().unwrap()
     }
-
-    /// Speaks raw HTTP over TCP.
-    pub fn http_over_tcp(&self) -> reqwest::Client {
-        plain().build().unwrap()
-    }
 }
 
 pub fn plain() -> reqwest::ClientBuilder {

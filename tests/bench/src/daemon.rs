@@ -1,5 +1,6 @@
 //! The daemon as a child process, and deployments through its API.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -181,7 +182,7 @@ fn with_templates(bed: &Bed, config: &str, home: &Path) -> Result<String> {
             if line == format!("kind = \"{kind}\"") {
                 let copy = home.join(name);
                 std::fs::copy(bed.root.join("templates").join(name), &copy)?;
-                text.push_str(&format!("template = \"{}\"\n", copy.display()));
+                writeln!(text, "template = \"{}\"", copy.display())?;
             }
         }
     }

@@ -46,7 +46,7 @@ async fn act(bed: &Bed, daemon: &Daemon, switches: usize, reverts: usize) -> Res
     for number in 0..switches {
         let view = match number % DEPLOYMENT_EVERY {
             0 => {
-                let tag = if number / DEPLOYMENT_EVERY % 2 == 0 { "3.0" } else { "2.0" };
+                let tag = if (number / DEPLOYMENT_EVERY).is_multiple_of(2) { "3.0" } else { "2.0" };
                 daemon.deploy(bed, &Stack { tag, keep: true, ..Stack::default() }).await?
             }
             _ => daemon.roll_back().await?,

@@ -153,7 +153,7 @@ async fn measure(part: Part, bed: &Bed, acts: &Acts, rounds: &Rounds, rows: &mut
             add("requests lost", losses::rows(bed, rounds.switches, rounds.reverts).await);
         }
         Part::Templates => {
-            add("template saved to live", templates::rows(bed, rounds.templates).await)
+            add("template saved to live", templates::rows(bed, rounds.templates).await);
         }
         Part::Rendering => {
             for kind in both {

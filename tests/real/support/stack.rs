@@ -16,9 +16,10 @@ impl Stack {
     pub fn new(name: &str, image: &str) -> Self {
         let service = json!({
             "image": image,
+            // Each check is a process of its own: more of them would be most of the load.
             "healthcheck": {
                 "test": ["CMD", "/books-ms", "health"],
-                "interval": "250ms", "timeout": "5s", "retries": 4,
+                "interval": "1s", "timeout": "10s", "retries": 3,
             },
             "deploy": { "replicas": 2 },
             "stop_grace_period": "10s",
