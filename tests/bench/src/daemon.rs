@@ -219,7 +219,7 @@ fn stack_file(bed: &Bed, stack: &Stack<'_>) -> serde_json::Value {
         "image": format!("{}/books-ms:{}", bed.images, stack.tag),
         "healthcheck": {
             "test": ["CMD", "/books-ms", "health"],
-            "interval": "250ms", "timeout": "2s", "retries": 3,
+            "interval": "250ms", "timeout": "5s", "retries": 20,
         },
         "deploy": { "replicas": 1 },
         "x-verdigris": block,

@@ -211,7 +211,7 @@ fn spec(name: &str, image: &str) -> Value {
                 "Image": image,
                 "Healthcheck": {
                     "Test": ["CMD", "/books-ms", "health"],
-                    "Interval": 250_000_000, "Timeout": 2_000_000_000, "Retries": 3,
+                    "Interval": 250_000_000_u64, "Timeout": 5_000_000_000_u64, "Retries": 20,
                 },
             },
         },
