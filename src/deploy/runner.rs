@@ -121,11 +121,12 @@ impl Runner {
                 return None;
             }
             let deadline = self.until_deadline();
+            let stoppable = self.is_stoppable();
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return None,
                 Some(command) = self.commands.recv() => self.obey(command).await,
-                () = tokio::time::sleep(deadline) => self.pass_deadline().await,
+                () = tokio::time::sleep(deadline), if stoppable => self.pass_deadline().await,
                 turn = &mut turn => return Some(turn),
             }
         }
@@ -191,7 +192,7 @@ impl Runner {
     /// Wait for the next thing that happens.
     async fn wait(&mut self) {
         let deadline = self.until_deadline();
-        let stoppable = !self.state.reverting() && !self.state.past_stopping();
+        let stoppable = self.is_stoppable();
         let stopping = self.stop.is_cancelled();
         tokio::select! {
             biased;
@@ -263,6 +264,11 @@ impl Runner {
         }
     }
 
+    /// Neither an abort nor the deadline means anything once it is being reverted or commits.
+    fn is_stoppable(&self) -> bool {
+        !self.state.reverting() && !self.state.past_stopping()
+    }
+
     async fn pass_deadline(&mut self) {
         let waiting = self.running.first().copied().unwrap_or(Step::Prepare);
         let step = self.running.last().copied().unwrap_or(waiting);
@@ -277,7 +283,7 @@ impl Runner {
     }
 
     async fn halt(&mut self, failure: Failure) {
-        if self.state.reverting() || self.state.past_stopping() {
+        if !self.is_stoppable() {
             return;
         }
         self.record(Record::Stopped { failure }).await;
