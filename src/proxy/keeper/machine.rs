@@ -103,9 +103,10 @@ impl Machine {
         Ok(())
     }
 
-    /// Read the template on disk anew; answers whether it changed.
+    /// Read the template on disk anew; answers whether it changed since this was asked last.
     pub fn look_at_template(&mut self) -> bool {
-        self.templates.look(&self.settings)
+        self.templates.look(&self.settings);
+        self.templates.take_change()
     }
 
     /// Read the certificates anew; answers whether they changed.
@@ -125,7 +126,7 @@ impl Machine {
 
     /// The configuration as the template on disk renders it, and whether it differs from the file.
     pub fn rendition(&mut self) -> Result<(Rendition, bool)> {
-        self.look_at_template();
+        self.templates.look(&self.settings);
         let template = self.templates.get(Which::Saved)?;
         let rendition = self.render(&template, &self.state.entries)?;
         let differs = self.files.config.as_ref() != Some(&rendition.text);

@@ -13,6 +13,10 @@ pub(crate) struct Templates {
     in_force: Option<Arc<Template>>,
     /// The files that the one on disk is made of, missing ones included.
     files: Vec<PathBuf>,
+    /// What they held at the last look, also when it makes no template.
+    seen: Option<Source>,
+    /// The one on disk changed, and nobody has followed it yet.
+    changed: bool,
 }
 
 /// Which of the two.
@@ -32,26 +36,41 @@ impl Templates {
             saved: Err(Arc::new(Error::Ended)),
             in_force: in_force.and_then(|source| source.parse().ok()).map(Arc::new),
             files: Vec::new(),
+            seen: None,
+            changed: false,
         };
         templates.look(settings);
+        templates.changed = false;
         templates
     }
 
-    /// Read the one on disk anew; answers whether it changed.
-    pub fn look(&mut self, settings: &Settings) -> bool {
+    /// Read the one on disk anew. Whoever looks first must not take the change from whoever follows
+    /// it: that one asks by [`Self::take_change`].
+    pub fn look(&mut self, settings: &Settings) {
         self.files = settings.template.iter().cloned().collect();
-        let loaded = Source::load(settings).map_err(Error::from);
-        if let Ok(source) = &loaded {
-            self.files.extend(source.paths());
+        match Source::load(settings) {
+            Ok(source) => {
+                self.files.extend(source.paths());
+                if self.seen.as_ref() != Some(&source) {
+                    self.saved = self.parse(&source).map_err(Arc::new);
+                    self.changed = true;
+                }
+                self.seen = Some(source);
+            }
+            Err(error) => {
+                let error = Error::from(error);
+                let same =
+                    self.saved.as_ref().err().is_some_and(|old| old.chain() == error.chain());
+                self.changed |= !same;
+                self.saved = Err(Arc::new(error));
+                self.seen = None;
+            }
         }
-        let (saved, changed) = match (loaded, &self.saved) {
-            (Ok(source), Ok(old)) if *old.source() == source => return false,
-            (Ok(source), _) => (self.parse(&source), true),
-            (Err(error), Err(old)) if old.chain() == error.chain() => return false,
-            (Err(error), _) => (Err(error), true),
-        };
-        self.saved = saved.map_err(Arc::new);
-        changed
+    }
+
+    /// Whether the one on disk changed since this was asked last.
+    pub fn take_change(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     fn parse(&self, source: &Source) -> Result<Arc<Template>> {
