@@ -39,6 +39,7 @@ mod follow;
 mod history;
 mod instances;
 mod junit;
+mod leaving;
 mod logs;
 mod plan;
 mod reference;

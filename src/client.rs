@@ -182,7 +182,7 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -200,13 +200,13 @@ impl Client {
 
     async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, ClientError> {
         let status = response.status();
-        let body = response.bytes().await.map_err(|error| self.unreachable(error))?;
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         serde_json::from_slice(&body)
             .map_err(|error| self.unexpected(status, format!("an answer not understood: {error}")))
     }
 
-    fn unreachable(&self, error: reqwest::Error) -> ClientError {
-        ClientError::Unreachable { address: self.address.clone(), why: innermost(&error) }
+    fn unreachable(&self, error: &reqwest::Error) -> ClientError {
+        ClientError::Unreachable { address: self.address.clone(), why: innermost(error) }
     }
 
     fn unexpected(&self, status: StatusCode, what: String) -> ClientError {

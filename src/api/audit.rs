@@ -19,7 +19,7 @@ pub(crate) struct Change<'a> {
 pub(crate) fn record<T>(
     caller: &Caller,
     change: Change<'_>,
-    deployment: Option<String>,
+    deployment: Option<&str>,
     result: &Result<T, Problem>,
 ) {
     let refused = result.as_ref().err().map(|problem| problem.refusal().message.as_str());

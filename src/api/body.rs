@@ -167,3 +167,76 @@ fn innermost(error: &dyn std::error::Error) -> String {
     }
     innermost.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn sample() -> Value {
+        json!({
+            "kind": "rollback", "service": "books-ms", "release": null, "sequence": 7,
+            "on_busy": "wait", "on_disconnect": "continue", "deadline": "15m", "force": false,
+            "by": "jane@ci"
+        })
+    }
+
+    /// Any JSON, not deeper and wider than a test needs.
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,12}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-z_]{1,10}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = parse::<model::Request>(&bytes);
+        }
+
+        #[test]
+        fn a_body_that_was_cut_or_changed_is_read_or_refused(
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+            cut in any::<bool>(),
+        ) {
+            let mut bytes = sample().to_string().into_bytes();
+            let at = at.index(bytes.len());
+            if cut { bytes.truncate(at) } else { bytes[at] = byte }
+            let _ = parse::<model::Request>(&bytes);
+        }
+
+        #[test]
+        fn any_value_in_any_place_is_read_or_refused(
+            key in any::<prop::sample::Index>(),
+            value in any_json(),
+        ) {
+            let mut body = sample();
+            let keys: Vec<String> =
+                body.as_object().unwrap().keys().cloned().chain(["draft".to_owned()]).collect();
+            body[keys[key.index(keys.len())].as_str()] = value;
+            let _ = parse::<model::Request>(body.to_string().as_bytes());
+        }
+
+        #[test]
+        fn a_stray_key_is_always_named(key in "[a-z]{3,8}_x") {
+            let mut body = sample();
+            body[key.as_str()] = json!(1);
+            let problem = parse::<model::Request>(body.to_string().as_bytes()).unwrap_err();
+            let line = problem.refusal().details.first().unwrap().clone();
+            prop_assert!(line.starts_with(&format!("`{key}` is not known")), "{}", line);
+        }
+    }
+}

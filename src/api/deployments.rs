@@ -41,7 +41,8 @@ pub(crate) async fn submit(
         Err(problem) => Err(problem),
     };
     let id = result.as_ref().ok().map(|submitted| submitted.deployment.to_string());
-    audit::record(&caller, Change { verb, service: &service, claimed: &claimed }, id, &result);
+    let change = Change { verb, service: &service, claimed: &claimed };
+    audit::record(&caller, change, id.as_deref(), &result);
     let submitted = result?;
     if on_disconnect == OnDisconnect::Revert && !submitted.attached {
         api.holds.expect(submitted.deployment);
@@ -209,7 +210,7 @@ async fn act(
         Err(problem) => Err(problem),
     };
     let change = Change { verb: act.verb(), service: &service, claimed: &because.by };
-    audit::record(&caller, change, Some(id.to_string()), &result);
+    audit::record(&caller, change, Some(&id.to_string()), &result);
     result.map(|()| StatusCode::NO_CONTENT)
 }
 

@@ -118,10 +118,11 @@ fn visible(control: Arc<dyn Control>, caller: Caller) -> impl Stream<Item = Even
             loop {
                 let event = all.next().await?;
                 let id = event.deployment;
-                if !known.contains_key(&id) {
-                    known.insert(id, may_see(&*control, &caller, id).await);
-                }
-                let seen = known.get(&id).copied().unwrap_or_default();
+                let seen = match known.get(&id) {
+                    Some(seen) => *seen,
+                    None => may_see(&*control, &caller, id).await,
+                };
+                known.insert(id, seen);
                 if matches!(event.what, Happening::Ended { .. }) {
                     known.remove(&id);
                 }

@@ -3,7 +3,7 @@ use super::story::Story;
 use crate::model::{DeploymentId, Failure, Outcome, Step, StepState};
 
 /// After a deployment that was not committed: why, with what its parts said, and what was restored.
-pub(super) fn explain(screen: &Screen, id: DeploymentId, story: &Story) {
+pub(super) fn explain(screen: Screen, id: DeploymentId, story: &Story) {
     match &story.outcome {
         Some(Outcome::Reverted { failure }) => {
             show(screen, "error", failure);
@@ -24,7 +24,7 @@ pub(super) fn explain(screen: &Screen, id: DeploymentId, story: &Story) {
     }
 }
 
-fn show(screen: &Screen, label: &str, failure: &Failure) {
+fn show(screen: Screen, label: &str, failure: &Failure) {
     screen.labelled(label, Tone::Bad, &format!("`{}`: {}", failure.step, failure.message));
     for line in &failure.details {
         screen.aside(&format!("  {line}"));

@@ -73,7 +73,7 @@ impl Display {
             Way::Json => self.screen.line(&serde_json::to_string(event).map_err(CliError::Json)?),
             Way::Plain => self.line(event.at, &short(event.deployment), event.step, &text, tone),
             Way::Live(live) => {
-                live.event(&self.screen, event, &text, tone);
+                live.event(self.screen, event, &text, tone);
                 live.now(story);
                 Ok(())
             }
@@ -117,7 +117,7 @@ impl Display {
         text: &str,
         tone: Tone,
     ) -> Result<(), CliError> {
-        let screen = &self.screen;
+        let screen = self.screen;
         let at = screen.paint(Tone::Faint, &at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
         let step = step.map_or("-", Step::as_str);
         let text = screen.paint(tone, &clean(text));

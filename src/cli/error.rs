@@ -40,6 +40,8 @@ pub(super) enum CliError {
         #[source]
         source: Box<ClientError>,
     },
+    #[error("{signal} came before the daemon had answered: it may still take the request")]
+    Undecided { signal: &'static str, service: ServiceName },
     #[error("cannot write the JUnit file `{}`", path.display())]
     Junit {
         path: PathBuf,
@@ -72,6 +74,10 @@ impl CliError {
         match self {
             Self::Client(error) => error.exit_code(),
             Self::OutOfSight { source, .. } => source.exit_code(),
+            Self::Rendering { .. } => ExitCode::Proxy,
+            Self::Unwell(_) | Self::Undecided { .. } | Self::Serve(ServeError::Resume(_)) => {
+                ExitCode::Unreachable
+            }
             Self::Load(_)
             | Self::TokenFile { .. }
             | Self::Token { .. }
@@ -81,16 +87,13 @@ impl CliError {
             | Self::NothingUnderWay(_)
             | Self::NeverDeployed(_)
             | Self::NothingLive(_)
+            | Self::Serve(_)
             | Self::NothingToCheck
             | Self::Wrong(..)
             | Self::Junit { .. } => ExitCode::Invalid,
-            Self::Rendering { .. } => ExitCode::Proxy,
-            Self::Unwell(_) => ExitCode::Unreachable,
             Self::Signals(_) | Self::Runtime(_) | Self::Output(_) | Self::Json(_) => {
                 ExitCode::Internal
             }
-            Self::Serve(ServeError::Resume(_)) => ExitCode::Unreachable,
-            Self::Serve(_) => ExitCode::Invalid,
         }
     }
 
@@ -104,6 +107,9 @@ impl CliError {
                     Some(remedy) => format!("{remedy}; then {follow}"),
                     None => follow,
                 });
+            }
+            Self::Undecided { service, .. } => {
+                return Some(format!("see with `verdigris history {service}`"));
             }
             Self::TokenFile { .. } => "name a readable file with `--token-file`",
             Self::Token { .. } => "write the token alone into it, on one line",

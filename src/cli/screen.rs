@@ -69,7 +69,7 @@ impl Screen {
     }
 
     /// `text` in `tone`, where colours are taken.
-    pub(super) fn paint(&self, tone: Tone, text: &str) -> String {
+    pub(super) fn paint(self, tone: Tone, text: &str) -> String {
         if self.coloured && tone != Tone::Plain {
             tone.style().apply_to(text).to_string()
         } else {
@@ -79,13 +79,13 @@ impl Screen {
 
     /// Print one line.
     #[allow(clippy::unused_self, reason = "whoever prints has a screen")]
-    pub(super) fn line(&self, text: &str) -> Result<(), CliError> {
+    pub(super) fn line(self, text: &str) -> Result<(), CliError> {
         let mut out = io::stdout().lock();
         writeln!(out, "{text}").and_then(|()| out.flush()).map_err(CliError::Output)
     }
 
     /// Print lines, without an empty one at their end.
-    pub(super) fn block(&self, text: &str) -> Result<(), CliError> {
+    pub(super) fn block(self, text: &str) -> Result<(), CliError> {
         match text.trim_end_matches('\n') {
             "" => Ok(()),
             text => self.line(text),
@@ -94,12 +94,12 @@ impl Screen {
 
     /// Print one line beside the answer. Nobody can be told when that fails.
     #[allow(clippy::unused_self, reason = "whoever prints has a screen")]
-    pub(super) fn aside(&self, text: &str) {
+    pub(super) fn aside(self, text: &str) {
         let _ = writeln!(io::stderr().lock(), "{}", clean(text));
     }
 
     /// Print a labelled line beside the answer: `error: …`.
-    pub(super) fn labelled(&self, label: &str, tone: Tone, text: &str) {
+    pub(super) fn labelled(self, label: &str, tone: Tone, text: &str) {
         let text = clean(text);
         let label = if self.complaints_coloured {
             tone.style().apply_to(label).to_string()
@@ -110,7 +110,7 @@ impl Screen {
     }
 
     /// Say what went wrong and what to do.
-    pub(super) fn complain(&self, error: &CliError) {
+    pub(super) fn complain(self, error: &CliError) {
         if matches!(error, CliError::Output(source) if source.kind() == io::ErrorKind::BrokenPipe) {
             return;
         }

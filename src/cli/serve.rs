@@ -52,7 +52,7 @@ impl Serve {
         let mut signals = Signals::listen()?;
         let asked = shutdown.clone();
         tokio::spawn(async move {
-            let signal = signals.next().await;
+            let signal = signals.next().await.name;
             tracing::info!(signal, "stopping");
             asked.cancel();
         });

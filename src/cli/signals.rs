@@ -1,11 +1,26 @@
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 use super::error::CliError;
+
+/// After a signal the process is gone within 5 s; what happens until then is still shown.
+const LEAVE: Duration = Duration::from_secs(4);
 
 /// SIGINT and SIGTERM, from the moment this is made.
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+}
+
+/// A signal that came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Interrupt {
+    /// Which.
+    pub(super) name: &'static str,
+    /// When the process must be about to end.
+    pub(super) leave_at: Instant,
 }
 
 impl Signals {
@@ -17,11 +32,12 @@ impl Signals {
         })
     }
 
-    /// The next one, by its name.
-    pub(super) async fn next(&mut self) -> &'static str {
-        tokio::select! {
+    /// The next one.
+    pub(super) async fn next(&mut self) -> Interrupt {
+        let name = tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
-        }
+        };
+        Interrupt { name, leave_at: Instant::now() + LEAVE }
     }
 }

@@ -114,7 +114,7 @@ impl Chapter {
     fn add(&mut self, what: &Happening, at: Timestamp) {
         match what {
             Happening::Began => {
-                (self.state, self.began, self.ended) = (StepState::Running, at, None)
+                (self.state, self.began, self.ended) = (StepState::Running, at, None);
             }
             Happening::Done { note } => {
                 self.note.clone_from(note);

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
@@ -7,7 +8,7 @@ use super::context::{Context, Output};
 use super::error::CliError;
 use super::follow::Follow;
 use super::junit::Report;
-use super::signals::Signals;
+use super::signals::{Interrupt, Signals};
 use super::story::Story;
 use super::waiting::Limits;
 use super::who::Who;
@@ -18,6 +19,7 @@ use crate::model::{ExitCode, Kind, OnBusy, OnDisconnect, Policy, Request};
 /// How a deployment is asked for and waited for.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Deployment")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Submission {
     /// Position in the order of commits: a lower one than the last accepted is refused (exit 31), a
     /// higher one supersedes a deployment under way
@@ -105,7 +107,7 @@ impl Submission {
         let request = self.request(kind()?);
         let client = context.client()?;
         let mut signals = Signals::listen()?;
-        let submitted = submit(&client, &request, &mut signals).await?;
+        let (submitted, interrupt) = submit(&client, &request, &mut signals).await?;
         if self.detach {
             announce(context, submitted)?;
             return Ok(ExitCode::Success);
@@ -113,26 +115,41 @@ impl Submission {
         let follow = Follow {
             context,
             client: &client,
-            signals: &mut signals,
             id: submitted.deployment,
             service: request.service(),
             by: &request.by,
             hold: request.on_disconnect == OnDisconnect::Revert && !submitted.attached,
-            limits: limits(&client, submitted, &request).await,
+            limits: match interrupt {
+                None => limits(&client, submitted, &request).await,
+                Some(_) => Limits::default(),
+            },
+            interrupt,
         };
-        follow.to_the_end(story).await
+        follow.to_the_end(&mut signals, story).await
     }
 }
 
-/// A signal that comes while the daemon decides is heard once it has decided: before that there is
-/// nothing to abort, and no id to name.
+/// After a signal the daemon has this long to say whether it took the request: until then there is
+/// nothing to abort and no id to name.
+const VERDICT: Duration = Duration::from_millis(1500);
+
+/// Ask; a signal that came meanwhile is handed on.
 async fn submit(
     client: &Client,
     request: &Request,
     signals: &mut Signals,
-) -> Result<Submitted, CliError> {
-    let _ = signals;
-    Ok(client.submit(request).await?)
+) -> Result<(Submitted, Option<Interrupt>), CliError> {
+    let mut asked = pin!(client.submit(request));
+    let interrupt = tokio::select! {
+        submitted = &mut asked => return Ok((submitted?, None)),
+        interrupt = signals.next() => interrupt,
+    };
+    match tokio::time::timeout(VERDICT, asked).await {
+        Ok(submitted) => Ok((submitted?, Some(interrupt))),
+        Err(_) => {
+            Err(CliError::Undecided { signal: interrupt.name, service: request.service().clone() })
+        }
+    }
 }
 
 fn announce(context: &Context, submitted: Submitted) -> Result<(), CliError> {

@@ -1,3 +1,4 @@
+use std::fmt::Write;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -63,14 +64,15 @@ pub(super) fn waiting(
 }
 
 fn describe(chapter: &Chapter, end: Option<Timestamp>, id: DeploymentId, now: Timestamp) -> String {
+    // Writing to a string cannot fail.
     let mut line = format!("still waiting for {}", awaited(chapter, id));
     if !chapter.note.is_empty() {
-        line.push_str(&format!(" ({})", chapter.note));
+        let _ = write!(line, " ({})", chapter.note);
     }
-    line.push_str(&format!(", {} so far", brief(chapter.took(now))));
+    let _ = write!(line, ", {} so far", brief(chapter.took(now)));
     if let Some(end) = end {
         let left: Duration = end.duration_since(now).try_into().unwrap_or_default();
-        line.push_str(&format!(", at most {} more", brief(left)));
+        let _ = write!(line, ", at most {} more", brief(left));
     }
     line
 }

@@ -114,14 +114,12 @@ impl Events {
                 }
                 continue;
             }
-            match self.read().await {
-                Some(event) => return Ok(Followed::Event(event?)),
-                None => {
-                    self.open = None;
-                    self.trouble = Some(Trouble::of_a_break());
-                    return Ok(Followed::Reconnecting);
-                }
+            if let Some(event) = self.read().await {
+                return Ok(Followed::Event(event?));
             }
+            self.open = None;
+            self.trouble = Some(Trouble::of_a_break());
+            return Ok(Followed::Reconnecting);
         }
     }
 

@@ -77,7 +77,7 @@ fn sample(
     Some((service, Entry { view, next: None }))
 }
 
-/// The fault, then the report that shows the line.
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn told(fault: Fault) -> Vec<String> {
     vec![fault.to_string()]
 }

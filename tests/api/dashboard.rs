@@ -19,8 +19,9 @@ async fn every_file_that_the_page_names_is_served_to_anybody() {
         let text = response.text().await.unwrap();
         for part in text.split(['"', '\'']) {
             assert!(!part.starts_with("//") && !part.starts_with("https:"), "{path} names {part}");
-            if let Some(name) = part.strip_prefix("./").filter(|name| name.ends_with(".js")) {
-                wanted.push(format!("/assets/{name}"));
+            let module = part.strip_prefix("./").and_then(|name| name.strip_suffix(".js"));
+            if let Some(name) = module {
+                wanted.push(format!("/assets/{name}.js"));
             } else if part.starts_with("/assets/") {
                 wanted.push(part.to_owned());
             }

@@ -85,6 +85,17 @@ async fn a_stream_is_taken_up_after_the_event_that_was_seen_last() {
     assert!(json(wrong).await["message"].as_str().unwrap().contains("seven"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_quiet_stream_says_that_it_is_still_there() {
+    let daemon = Daemon::start().await;
+    let mut stream = open(&daemon, "/v1/events", None).await.bytes_stream();
+    // The clock is the test's and jumps to where something happens.
+    for _ in 0..2 {
+        let bytes = stream.next().await.unwrap().unwrap();
+        assert_eq!(&bytes[..], b": still here\n\n");
+    }
+}
+
 #[tokio::test]
 async fn what_happened_so_far_can_be_had_without_waiting() {
     let daemon = Daemon::start().await;

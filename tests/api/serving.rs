@@ -89,6 +89,15 @@ async fn a_defect_in_one_answer_harms_no_other_and_shows_nothing() {
     assert!(daemon.client().status(None).await.is_ok());
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_does_not_come_is_not_waited_for_for_ever() {
+    let daemon = Daemon::start().await;
+    daemon.fake.state().hang_on_doctor = true;
+    let response = daemon.http().get(format!("{BASE}/v1/doctor")).send().await.unwrap();
+    assert_eq!(response.status(), 503);
+    assert!(read(response).await["message"].as_str().unwrap().contains("no answer within 60 s"));
+}
+
 #[tokio::test]
 async fn long_answers_are_compressed_on_request_and_none_are_cached() {
     let daemon = Daemon::start().await;

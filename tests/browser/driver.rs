@@ -1,4 +1,4 @@
-//! A browser, by the WebDriver protocol: JSON over HTTP to chromedriver.
+//! A browser, by the `WebDriver` protocol: JSON over HTTP to chromedriver.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -76,10 +76,15 @@ impl Browser {
     }
 
     async fn post(&self, path: &str, body: Value) -> Value {
+        let answer = self.try_post(path, body.clone()).await;
+        answer.unwrap_or_else(|error| panic!("{path} {body}: {error}"))
+    }
+
+    async fn try_post(&self, path: &str, body: Value) -> Result<Value, Value> {
         let answer = self.http.post(format!("{}{path}", self.session)).json(&body).send().await;
-        let answer: Value = answer.unwrap().json().await.unwrap();
-        assert!(answer["value"].get("error").is_none(), "{path} {body}: {answer}");
-        answer["value"].clone()
+        let mut answer: Value = answer.unwrap().json().await.unwrap();
+        let value = answer["value"].take();
+        if value.get("error").is_some() { Err(value) } else { Ok(value) }
     }
 
     pub async fn open(&self, url: &str) {
@@ -119,9 +124,17 @@ impl Browser {
                 .find((it) => it.innerText.trim() === {})",
             json!(name)
         );
-        let element = self.until(&find).await;
-        let id = element.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
-        self.post(&format!("/element/{id}/click"), json!({})).await;
+        // What is redrawn between finding and clicking is found again.
+        for _ in 0..20 {
+            let element = self.until(&find).await;
+            let id = element.as_object().unwrap().values().next().unwrap().as_str().unwrap();
+            let path = format!("/element/{id}/click");
+            match self.try_post(&path, json!({})).await {
+                Ok(_) => return,
+                Err(error) => assert_eq!(error["error"], "stale element reference", "{error}"),
+            }
+        }
+        panic!("`{name}` is redrawn all the time");
     }
 
     /// Type into whatever has the focus.

@@ -249,10 +249,8 @@ async fn a_daemon_that_is_replaced_meanwhile_is_found_again() {
     let daemon = daemon().await;
     daemon.fake.state().script = vec![scene(Step::Await, Happening::Began)];
     let child = asking(&daemon, &["deploy"]).spawn().unwrap();
-    daemon.fake.awaits(|call| matches!(call, Call::Submit(_))).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    daemon.fake.awaits_listeners(1).await;
     let (directory, fake) = daemon.stop().await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
     let daemon = Daemon::start_in(directory, fake).await;
     let id = *daemon.fake.state().deployments.keys().next().unwrap();
     daemon.fake.tell(id, None, Happening::Ended { outcome: Outcome::Committed });

@@ -13,3 +13,4 @@ mod offline;
 mod reading;
 mod run;
 mod signals;
+mod terminal;

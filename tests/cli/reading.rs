@@ -1,6 +1,10 @@
 //! The verbs that look, as text and as JSON, and the ones that act on one deployment.
 
+use std::time::Duration;
+
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Child;
 use verdigris::deploy::control::{Finding, Rendered, Severity};
 use verdigris::model::{FailureKind, Happening, Outcome, Step};
 
@@ -206,7 +210,7 @@ async fn logs_print_what_happened_and_follow_what_happens() {
     let ran = run(&daemon, &["logs", "books-ms"]).await.expect(0);
     assert!(ran.out.ends_with("pre-deployment   unit | 1 passed\n"), "{}", ran.out);
     let child = asking(&daemon, &["logs", "books-ms", "--follow"]).spawn().unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    daemon.fake.awaits_listeners(1).await;
     daemon.fake.tell(id, None, Happening::Ended { outcome: Outcome::Committed });
     let ran = finish(child).await.expect(0);
     assert_eq!(ran.out.lines().count(), 3, "{}", ran.out);
@@ -215,30 +219,38 @@ async fn logs_print_what_happened_and_follow_what_happens() {
     assert_eq!(last["what"]["outcome"]["end"], "committed");
 }
 
+/// The next `count` lines that `child` prints.
+async fn lines(child: &mut Child, count: usize) -> Vec<String> {
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut found = Vec::new();
+    let read = async {
+        while found.len() < count {
+            found.push(lines.next_line().await.unwrap().expect("it ended"));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), read).await.expect("nothing was printed");
+    found
+}
+
 #[tokio::test]
 async fn watch_shows_one_service_or_all() {
     let daemon = daemon().await;
-    let mut children = Vec::new();
-    for arguments in [&["watch"][..], &["watch", "books-ms"], &["watch", "--output", "json"]] {
-        children.push(asking(&daemon, arguments).spawn().unwrap());
-    }
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    let mut all = asking(&daemon, &["watch"]).spawn().unwrap();
+    let mut films = asking(&daemon, &["watch", "films-ms"]).spawn().unwrap();
+    let mut json = asking(&daemon, &["watch", "--output", "json"]).spawn().unwrap();
+    daemon.fake.awaits_listeners(3).await;
     for service in ["books-ms", "films-ms"] {
         let id = daemon.fake.open(samples::view(service));
         daemon.fake.tell(id, None, Happening::Ended { outcome: Outcome::Committed });
     }
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
-    let mut out = Vec::new();
-    for child in children {
-        let pid = child.id().unwrap().to_string();
-        tokio::process::Command::new("kill").args(["-s", "TERM", &pid]).status().await.unwrap();
-        out.push(finish(child).await.out);
-    }
-    assert_eq!(out[0].lines().count(), 4, "{}", out[0]);
-    assert!(out[0].contains(" films-ms -                committed\n"), "{}", out[0]);
-    assert_eq!(out[1].lines().count(), 2, "{}", out[1]);
-    assert!(!out[1].contains("films-ms"), "{}", out[1]);
-    assert_eq!(out[2].lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).count(), 4);
+    let all = lines(&mut all, 4).await;
+    assert!(all[1].ends_with(" books-ms -                committed"), "{all:?}");
+    assert!(all[3].ends_with(" films-ms -                committed"), "{all:?}");
+    let films = lines(&mut films, 2).await;
+    assert!(films.iter().all(|line| line.contains(" films-ms ")), "{films:?}");
+    let json = lines(&mut json, 4).await;
+    let last: Value = serde_json::from_str(&json[3]).unwrap();
+    assert_eq!(last["what"]["outcome"]["end"], "committed");
 }
 
 fn rendered(text: Option<&str>, problem: Option<&str>) -> Rendered {

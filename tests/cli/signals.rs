@@ -21,7 +21,7 @@ async fn waiting(daemon: &Daemon) -> Child {
     let child = asking(daemon, &["rollback", "books-ms"]).spawn().unwrap();
     let call = daemon.fake.awaits(|call| matches!(call, Call::Submit(_))).await;
     assert!(matches!(call, Call::Submit(_)));
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    daemon.fake.awaits_listeners(1).await;
     child
 }
 
@@ -132,13 +132,35 @@ async fn a_daemon_that_cannot_be_asked_is_41_not_50() {
     );
 }
 
+#[rstest]
+#[case::taken(1000, 50)]
+#[case::never(60_000, 41)]
+#[tokio::test]
+async fn a_signal_that_comes_before_the_daemon_has_answered(
+    #[case] millis: u64,
+    #[case] code: i32,
+) {
+    let daemon = Daemon::start().await;
+    daemon.fake.state().think = Duration::from_millis(millis);
+    let child = asking(&daemon, &["rollback", "books-ms"]).spawn().unwrap();
+    daemon.fake.awaits(|call| matches!(call, Call::Submit(_))).await;
+    signal(&child, "TERM").await;
+    let ran = ends(child).await.expect(code);
+    if code == 50 {
+        assert_eq!(aborts(&daemon), 1);
+    } else {
+        assert!(ran.err.contains("SIGTERM came before the daemon had answered"), "{}", ran.err);
+        assert!(ran.err.contains("`verdigris history books-ms`"), "{}", ran.err);
+    }
+}
+
 #[tokio::test]
 async fn watching_and_following_end_by_a_signal_and_abort_nothing() {
     let daemon = Daemon::start().await;
     daemon.fake.open(crate::support::samples::view("books-ms"));
     for arguments in [&["watch"][..], &["logs", "books-ms", "--follow"]] {
         let child = asking(&daemon, arguments).spawn().unwrap();
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        daemon.fake.awaits_listeners(1).await;
         signal(&child, "TERM").await;
         ends(child).await;
     }

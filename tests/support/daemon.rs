@@ -96,6 +96,7 @@ impl Daemon {
     }
 
     /// Speaks raw HTTP over TCP.
+    #[allow(clippy::unused_self, reason = "asked of a daemon, as its sibling")]
     pub fn http_over_tcp(&self) -> reqwest::Client {
         plain().build().unwrap()
     }

@@ -51,6 +51,10 @@ pub struct State {
     /// Submissions attach to this one.
     pub attach: Option<DeploymentId>,
     pub panic_on_doctor: bool,
+    /// How long a submission is thought about.
+    pub think: Duration,
+    /// The doctor never comes back.
+    pub hang_on_doctor: bool,
     calls: Vec<Call>,
 }
 
@@ -118,6 +122,16 @@ impl Fake {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), look).await.expect("the call was never made")
+    }
+
+    /// Wait until `count` streams follow or watch.
+    pub async fn awaits_listeners(&self, count: usize) {
+        let look = async {
+            while self.news.receiver_count() < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), look).await.expect("nobody listens");
     }
 
     fn note(&self, call: Call) -> Result<(), Refusal> {
@@ -203,6 +217,8 @@ impl Control for Shared {
     async fn submit(&self, request: Request) -> Result<Submitted, Refusal> {
         let fake = self.0.clone();
         fake.note(Call::Submit(Box::new(request.clone())))?;
+        let think = fake.state().think;
+        tokio::time::sleep(think).await;
         if let Some(deployment) = fake.state().attach {
             return Ok(Submitted { deployment, attached: true });
         }
@@ -325,9 +341,13 @@ impl Control for Shared {
     }
 
     async fn doctor(&self) -> Vec<Finding> {
-        let state = self.0.state();
-        let (findings, panics) = (state.findings.clone(), state.panic_on_doctor);
-        drop(state);
+        let (findings, panics, hangs) = {
+            let state = self.0.state();
+            (state.findings.clone(), state.panic_on_doctor, state.hang_on_doctor)
+        };
+        if hangs {
+            std::future::pending::<()>().await;
+        }
         assert!(!panics, "the doctor has a secret defect");
         findings
     }

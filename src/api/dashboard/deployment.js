@@ -47,7 +47,7 @@ class Page {
     this.fold(event);
     this.write(event);
     this.drawSteps();
-    if (!["output", "note", "began", "gate"].includes(what.what)) this.refresh();
+    if (!["output", "note", "gate"].includes(what.what)) this.refresh();
     if (what.what === "ended") announce(`deployment ${standing({ outcome: what.outcome })[0]}`);
     return what.what === "ended";
   }

@@ -31,7 +31,7 @@ impl Live {
         self.bar.println(line);
     }
 
-    pub(super) fn event(&self, screen: &Screen, event: &Event, text: &str, tone: Tone) {
+    pub(super) fn event(&self, screen: Screen, event: &Event, text: &str, tone: Tone) {
         // What begins or progresses is shown by the moving line.
         if matches!(event.what, Happening::Began | Happening::Note { .. } | Happening::Undoing) {
             return;
