@@ -26,7 +26,7 @@ mod tests {
         assert_eq!(clean("\u{1b}[31mred\u{1b}[0m"), "red");
         assert_eq!(clean("\u{1b}]0;title\u{7}text"), "text");
         assert_eq!(clean("10%\r20%\r\n"), "10%20%");
-        assert_eq!(clean("a\tb\u{0}c\u{8}d\u{9b}31me"), "a bcd31me");
+        assert_eq!(clean("a\tb\u{0}c\u{8}d\u{9b}31me"), "a bcde");
         assert_eq!(clean("ab\u{202e}cd"), "abcd");
     }
 

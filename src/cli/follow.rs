@@ -33,8 +33,8 @@ pub(super) struct Follow<'a> {
 
 impl Follow<'_> {
     /// Follow to the end, or until a signal; `story` learns all that happens.
-    pub(super) async fn run(
-        self,
+    pub(super) async fn to_the_end(
+        &self,
         signals: &mut Signals,
         story: &mut Story,
     ) -> Result<ExitCode, CliError> {
@@ -45,7 +45,7 @@ impl Follow<'_> {
         explain(self.context.screen, self.id, story);
         match (&story.outcome, leaving) {
             (Some(outcome), _) => Ok(outcome.exit_code()),
-            (None, Some(leaving)) => leaving.end(&self, story).await,
+            (None, Some(leaving)) => leaving.end(self, story).await,
             (None, None) => Ok(ExitCode::Internal),
         }
     }

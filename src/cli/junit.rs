@@ -1,5 +1,6 @@
 //! The JUnit report of a deployment: one suite a phase, and what test containers wrote.
 
+mod mend;
 mod merge;
 
 use std::io::{self, Write};

@@ -125,7 +125,7 @@ impl Submission {
             },
             interrupt,
         };
-        follow.run(&mut signals, story).await
+        follow.to_the_end(&mut signals, story).await
     }
 }
 

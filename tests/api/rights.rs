@@ -38,10 +38,8 @@ async fn operations(daemon: &Daemon, service: &str) -> Vec<Operation> {
                     .replace("{id}", &id.to_string())
                     .replace("{service}", service)
                     .replace("{name}", "edge-nginx"),
-                body: (method == "post").then(|| match template.contains("{id}") {
-                    true => json!({}),
-                    false => body,
-                }),
+                body: (method == "post")
+                    .then(|| if template.contains("{id}") { json!({}) } else { body }),
                 template: template.clone(),
             });
         }

@@ -13,6 +13,9 @@ use crate::support::samples::{self, done, failure};
 /// Text that would do harm if it were taken for markup.
 const HOSTILE: &str = "<img src=x onerror='window.harmed=1'><script>window.harmed=1</script>";
 
+/// The tabulator key, as `WebDriver` writes it.
+const TAB: &str = "\u{e004}";
+
 /// A token with every right is needed where everything is clicked.
 const ALL: &str = crate::support::daemon::ALL;
 
@@ -259,7 +262,6 @@ async fn every_page_can_be_reached_and_used_with_the_keyboard_alone() {
     enter(&browser, &daemon, READ).await;
     browser.picture("services-narrow").await;
     browser.run("document.activeElement.blur()").await;
-    const TAB: &str = "\u{e004}";
     let focused = "return document.activeElement.innerText.trim()";
     browser.run("document.querySelector('.skip').focus()").await;
     let mut seen = Vec::new();

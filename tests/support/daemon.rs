@@ -94,6 +94,12 @@ impl Daemon {
     pub fn http(&self) -> reqwest::Client {
         plain().unix_socket(self.socket.clone()).build().unwrap()
     }
+
+    /// Speaks raw HTTP over TCP.
+    #[allow(clippy::unused_self, reason = "asked of a daemon, as its sibling")]
+    pub fn http_over_tcp(&self) -> reqwest::Client {
+        plain().build().unwrap()
+    }
 }
 
 pub fn plain() -> reqwest::ClientBuilder {
