@@ -19,7 +19,8 @@ async fn every_file_that_the_page_names_is_served_to_anybody() {
         let text = response.text().await.unwrap();
         for part in text.split(['"', '\'']) {
             let elsewhere = ["http:", "https:", "//"].iter().any(|start| {
-                part.strip_prefix(start).is_some_and(|rest| !rest.starts_with(' ') && rest.len() > 2)
+                part.strip_prefix(start)
+                    .is_some_and(|rest| !rest.starts_with(' ') && rest.len() > 2)
             });
             let namespace = part == "http://www.w3.org/2000/svg";
             assert!(!elsewhere || namespace, "{path} names {part}");
