@@ -49,9 +49,3 @@ async fn a_browser_keeps_a_file_until_it_changes() {
     assert_eq!(again.text().await.unwrap(), "");
     assert_eq!(http.get(daemon.url("/assets/other.js")).send().await.unwrap().status(), 401);
 }
-
-/// The text is the address of another host; a comment's `// ` is not.
-fn is_elsewhere(part: &str) -> bool {
-    let host = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphanumeric());
-    part.starts_with("https:") || part.strip_prefix("//").is_some_and(host)
-}
