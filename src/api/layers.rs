@@ -10,8 +10,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::trace::TraceLayer;
-use tracing::Span;
+use tower_http::trace::{DefaultOnFailure, TraceLayer};
+use tracing::{Level, Span};
 
 use super::problem::{no_such_method, no_such_path, panicked, too_slow};
 use super::{Api, auth, dashboard};
@@ -28,6 +28,9 @@ const OPEN: [&str; 3] = ["/healthz", "/readyz", "/v1/openapi.json"];
 /// `router` with everything that surrounds its handlers. Compression leaves event streams alone, and
 /// the time limit ends where a stream begins.
 pub(crate) fn around(router: Router<Api>, api: &Api) -> Router<Api> {
+    // Whoever asked is told what is wrong; `/readyz` alone would fill the log otherwise.
+    let failures = DefaultOnFailure::new().level(Level::DEBUG);
+    let trace = TraceLayer::new_for_http().make_span_with(span).on_failure(failures);
     router
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
@@ -37,7 +40,7 @@ pub(crate) fn around(router: Router<Api>, api: &Api) -> Router<Api> {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(CompressionLayer::new())
         .layer(middleware::from_fn(harden))
-        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(trace)
 }
 
 async fn guard(

@@ -35,9 +35,14 @@ impl Rows {
     }
 
     pub(super) fn text(&self) -> String {
-        let lines: Vec<String> = self.table.lines().map(|line| line.trim().to_owned()).collect();
+        let lines: Vec<String> = self.table.lines().map(|line| unpadded(&line)).collect();
         lines.join("\n")
     }
+}
+
+/// Every cell has a space on both sides; those at the edges help nobody.
+fn unpadded(line: &str) -> String {
+    line.strip_prefix(' ').unwrap_or(line).trim_end().to_owned()
 }
 
 fn colour(tone: Tone) -> Option<Color> {

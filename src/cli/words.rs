@@ -42,12 +42,12 @@ fn took(event: &Event, story: &Story) -> String {
     chapter.map_or_else(String::new, |chapter| format!(" in {}", brief(chapter.took(event.at))))
 }
 
-/// The end in a few words.
+/// The end in a few words. Why something is reverted has been said when it failed.
 pub(super) fn ending(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Committed => "committed".to_owned(),
         Outcome::Unchanged => "unchanged: that very release is live already".to_owned(),
-        Outcome::Reverted { failure } => join(outcome.as_str(), &failure.message),
+        Outcome::Reverted { .. } => outcome.as_str().to_owned(),
         Outcome::Stuck { problem, .. } => {
             format!("stuck at `{}`, a person is needed: {}", problem.step, problem.message)
         }

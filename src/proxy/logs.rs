@@ -17,6 +17,7 @@ const GRAVE: [&str; 4] = ["[emerg]", "[alert]", "[crit]", "[ALERT]"];
 /// that neither its mount namespace nor its settings matter.
 #[derive(Debug, Default)]
 pub(crate) struct Logs {
+    pid: i32,
     files: Vec<(PathBuf, u64)>,
 }
 
@@ -34,21 +35,30 @@ impl Logs {
             let is_log = path.ends_with("2") || name.contains("log");
             (is_log && metadata.is_file()).then_some((path, metadata.len()))
         };
-        Self { files: paths.filter_map(log).collect() }
+        Self { pid, files: paths.filter_map(log).collect() }
     }
 
     /// The grave lines written since.
     pub fn grave(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for (path, length) in &self.files {
-            let text = since(path, *length).unwrap_or_default();
-            let grave = text.lines().filter(|line| GRAVE.iter().any(|mark| line.contains(mark)));
-            found.extend(grave.map(str::to_owned));
-        }
+        let grave = |line: &String| GRAVE.iter().any(|mark| line.contains(mark));
+        let mut found: Vec<String> = self.lines().into_iter().filter(grave).collect();
         found.sort();
         found.dedup();
         found.truncate(MOST_LINES);
         found
+    }
+
+    /// Whether nginx wrote that it gave up. A port that is taken is tried again, so that is none yet;
+    /// nor is what another process, a checker, writes into the same log.
+    pub fn shows_failure(&self) -> bool {
+        let own = format!("[emerg] {}#", self.pid);
+        let lines = self.lines();
+        lines.iter().any(|line| line.contains(&own) && !line.contains("bind() to"))
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let texts = self.files.iter().filter_map(|(path, length)| since(path, *length).ok());
+        texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
     }
 }
 

@@ -140,6 +140,7 @@ async fn a_deployment_is_followed_step_by_step_and_approved() {
     assert_eq!(browser.until(&state(Step::Switch)).await, "pending");
     daemon.fake.tell(id, Some(Step::Approve), Happening::Began);
     browser.until(&format!("{} === 'running'", state(Step::Approve))).await;
+    browser.sees("It waits for somebody to approve it.").await;
     browser.picture("deployment-waiting").await;
     browser.click("Approve").await;
     browser.sees("Public traffic of books-ms moves to green.").await;

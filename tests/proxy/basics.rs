@@ -347,3 +347,42 @@ async fn the_doctor_finds_what_is_wrong(#[values(Kind::Nginx, Kind::Haproxy)] ki
     assert!(found.contains("the proxy does not run"), "{found}");
     assert!(found.contains(&format!("{} cannot be reached", world.http())), "{found}");
 }
+
+/// Prints what many services cost; `cargo test --test proxy many_services -- --ignored --nocapture`.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a while; for figures"]
+async fn many_services(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    const MANY: usize = 1000;
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    let services: Vec<_> = (0..MANY)
+        .map(|index| view(&format!("svc-{index}"), &format!("svc-{index}.example.com"), None))
+        .collect();
+    let backends = [blue.backend()];
+    let started = std::time::Instant::now();
+    let staged = services.iter().map(|view| fleet.stage(view, Blue, &backends));
+    for staged in futures_util::future::join_all(staged).await {
+        staged.unwrap();
+    }
+    eprintln!("{kind}: {MANY} staged in {:?}, {} reloads", started.elapsed(), reloads(&fleet));
+    let started = std::time::Instant::now();
+    for view in &services {
+        fleet.flip(&view.service, Blue, 1).await.unwrap();
+    }
+    eprintln!("{kind}: flipped in {:?} each", started.elapsed() / 1000);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut one = services[500].clone();
+    one.live = Some(Blue);
+    for (act, colour, backend) in [("new", Green, green.backend()), ("back", Blue, blue.backend())]
+    {
+        let started = std::time::Instant::now();
+        fleet.stage(&one, colour, &[backend]).await.unwrap();
+        let staged = started.elapsed();
+        fleet.flip(&one.service, colour, 2).await.unwrap();
+        eprintln!("{kind}: {act}: staged {staged:?}, flipped {:?}", started.elapsed() - staged);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    assert!(fleet.status()[0].in_sync, "{:?}", fleet.status());
+}

@@ -13,6 +13,7 @@ use verdigris::model::{
 };
 use verdigris::swarm::DockerSwarm;
 
+use crate::support::{bed::Bed, run};
 use crate::testbed::{Scrap, Testbed, deployment, release};
 
 /// A web server that answers with its environment's colour.
@@ -504,22 +505,35 @@ async fn the_doctor_finds_a_manager_well_and_an_absent_engine_not() {
 }
 
 #[tokio::test]
-async fn on_another_node_a_task_is_found_and_heard_too() {
-    let Some(testbed) = Testbed::find() else { return };
-    let nodes = std::env::var("TESTBED_NODES").unwrap_or_default();
-    let Some(second) = nodes.split_whitespace().nth(1) else {
-        eprintln!("SKIPPED: it needs a testbed of two nodes (`scripts/testbed up --nodes 2`)");
+async fn another_node_is_found_and_heard_and_holds_nothing_up_when_it_is_lost() {
+    if !run::possible() {
         return;
-    };
+    }
+    let bed = Bed::bare("pair", 2);
+    let testbed = Testbed::on(&bed);
     let mut release = release("t-node", busybox(&testbed).await, &format!("echo up; {SERVE}"));
     release.workload.placement.constraints = vec!["node.hostname == node2".to_owned()];
     assert_eq!(testbed.swarm().preflight(&release.workload).await.unwrap(), Vec::<String>::new());
     let started = start(&testbed, &release).await;
-    let tasks =
-        until(&started.swarm, &started.name, "running task", |t| running(t).len() == 1).await;
+    let (swarm, name) = (&started.swarm, started.name.as_str());
+    let tasks = until(swarm, name, "running task", |t| running(t).len() == 1).await;
     assert_eq!(tasks[0].node, "node2");
     let address = tasks[0].address.unwrap();
-    assert_eq!(address.ip().to_string(), second);
+    assert_eq!(
+        bed.env("TESTBED_NODES").split_whitespace().nth(1).unwrap(),
+        address.ip().to_string()
+    );
     assert_eq!(get(address, "/colour").await, "green\n");
-    assert_eq!(started.swarm.tail(&tasks[0], 5).await, ["up"]);
+    assert_eq!(swarm.tail(&tasks[0], 5).await, ["up"]);
+
+    bed.testbed(&["engine", "2", "kill"]);
+    let begun = Instant::now();
+    assert_eq!(swarm.tail(&tasks[0], 5).await, Vec::<String>::new());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    // Its tasks will never say that they ended; the Swarm gives the node up after 15 s.
+    swarm.restore(name, None).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(45), "{:?}", begun.elapsed());
+    let found = swarm.preflight(&release.workload).await.unwrap();
+    assert!(found[0].contains("node.hostname == node2"), "{found:?}");
+    bed.testbed(&["down"]);
 }

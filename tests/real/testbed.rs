@@ -1,7 +1,8 @@
 //! The testbed that the tests of single adapters share.
 
+use std::collections::BTreeSet;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::Mutex;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +12,7 @@ use verdigris::model::{
 };
 use verdigris::swarm::DockerSwarm;
 
-use crate::support::bed::shared;
+use crate::support::bed::{Bed, shared};
 
 /// A testbed that is up.
 pub struct Testbed {
@@ -25,15 +26,19 @@ pub struct Testbed {
 impl Testbed {
     /// The one that the tests of single adapters share; none when they are left out.
     pub fn find() -> Option<Self> {
-        let bed = shared()?;
+        shared().map(Self::on)
+    }
+
+    /// On `bed`.
+    pub fn on(bed: &Bed) -> Self {
         let said = |name: &str| bed.env(name).to_owned();
-        Some(Self {
+        Self {
             docker_host: said("DOCKER_HOST"),
             images: said("TESTBED_IMAGES"),
             private_images: said("TESTBED_PRIVATE_IMAGES"),
             private_user: said("TESTBED_PRIVATE_USER"),
             private_password: said("TESTBED_PRIVATE_PASSWORD"),
-        })
+        }
     }
 
     pub fn settings(&self) -> Settings {
@@ -82,16 +87,16 @@ impl Testbed {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// An image of nothing but a static busybox, pushed once to the open registry.
+    /// An image of nothing but a static busybox, pushed once to each open registry.
     pub fn busybox(&self) -> ImageRef {
-        static PUSHED: OnceLock<String> = OnceLock::new();
-        let pushed = PUSHED.get_or_init(|| {
-            let image = format!("{}/verdigris-test-busybox:1", self.images);
+        static PUSHED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+        let image = format!("{}/verdigris-test-busybox:1", self.images);
+        let mut pushed = PUSHED.lock().unwrap();
+        if pushed.insert(image.clone()) {
             self.import_busybox(&image);
             self.docker(&["push", &image]);
-            image
-        });
-        pushed.parse().unwrap()
+        }
+        image.parse().unwrap()
     }
 
     /// Make `image` locally.

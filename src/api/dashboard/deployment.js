@@ -58,6 +58,7 @@ class Page {
     const states = { began: "running", done: "done", skipped: "skipped", failed: "failed", undoing: "undoing", undone: "undone", stuck: "stuck" };
     const state = states[what.what];
     if (state) known.state = state;
+    if (["began", "failed"].includes(what.what)) known.note = "";
     if (what.what === "began") Object.assign(known, { began: at, ended: null });
     else if (state && state !== "undoing") known.ended ??= at;
     const note = what.text ?? what.note ?? what.why;

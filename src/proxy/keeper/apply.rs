@@ -11,6 +11,9 @@ use crate::proxy::probe;
 use crate::proxy::render::Rendition;
 use crate::proxy::state::{Loaded, fingerprint};
 
+/// Configurations remembered as good: those of a few services going to and fro.
+const MOST_CHECKED: usize = 32;
+
 /// The files that a proxy reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Files {
@@ -41,11 +44,24 @@ impl Machine {
             self.write_map(map).await?;
         }
         if self.files.config.as_ref() != Some(&plan.rendition.text) {
-            let staged = Staged::write(&self.settings.output, &plan.rendition.text).await?;
-            staged.check(&self.settings.check).await?.install().await?;
-            self.files.config = Some(plan.rendition.text.clone());
+            self.install(&plan.rendition.text).await?;
         }
         self.run(plan).await
+    }
+
+    /// Check `text` and put it in place. What was found good lately is not checked again: a rollback
+    /// is quick.
+    async fn install(&mut self, text: &str) -> Result<()> {
+        let mut staged = Staged::write(&self.settings.output, text).await?;
+        let hash = fingerprint(text);
+        if !self.checked.contains(&hash) {
+            staged = staged.check(&self.settings.check).await?;
+            self.checked.push_front(hash);
+            self.checked.truncate(MOST_CHECKED);
+        }
+        staged.install().await?;
+        self.files.config = Some(text.to_owned());
+        Ok(())
     }
 
     /// Let the proxy's checker look at `rendition` without putting it in place.

@@ -139,7 +139,10 @@ impl Clerk {
             accept: addresses(entry, *colour),
         };
         let prober = self.machine.prober.clone();
+        let turn = self.proofs.clone().acquire_owned();
         tokio::spawn(async move {
+            // Held until the proof is done; the semaphore is never closed.
+            let _turn = turn.await;
             member.answer(proof::prove(&prober, &claim, proof::STAGED).await);
         });
     }

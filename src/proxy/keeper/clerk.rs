@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::Rendered;
@@ -23,8 +23,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_millis(20);
 const LONGEST_BURST: Duration = Duration::from_millis(100);
 
-/// After a flip the configuration file follows once nothing has come for this long.
-const SETTLE_AFTER: Duration = Duration::from_millis(50);
+/// Services whose staged instances are asked at the same time: many at once are a burst that proxy and
+/// instances are not asked to stand.
+const PROOFS_AT_ONCE: usize = 16;
+
+/// After a flip the configuration file follows once no other flip has come for this long: its check
+/// would keep them waiting.
+const SETTLE_AFTER: Duration = Duration::from_millis(200);
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
 
@@ -43,6 +48,8 @@ pub(crate) struct Clerk {
     incoming: mpsc::Receiver<Order>,
     shown: watch::Sender<Arc<Entries>>,
     burst: Option<Burst>,
+    /// Turns for the proofs that follow a batch.
+    pub(super) proofs: Arc<Semaphore>,
 }
 
 /// Writes to template files that may not be over.
@@ -75,8 +82,16 @@ impl Clerk {
         incoming: mpsc::Receiver<Order>,
     ) -> (Self, watch::Receiver<Arc<Entries>>) {
         let (shown, entries) = watch::channel(Arc::new(machine.entries().clone()));
-        let pending = Vec::new();
-        (Self { machine, pending, settle_at: None, incoming, shown, burst: None }, entries)
+        let clerk = Self {
+            machine,
+            pending: Vec::new(),
+            settle_at: None,
+            incoming,
+            shown,
+            burst: None,
+            proofs: Arc::new(Semaphore::new(PROOFS_AT_ONCE)),
+        };
+        (clerk, entries)
     }
 
     /// Make files and proxy agree with what was left.
@@ -204,8 +219,11 @@ impl Clerk {
         }
     }
 
-    /// Look at everything that nobody tells us of.
+    /// Look at everything that nobody tells us of, unless the files are behind the flips anyway.
     async fn look(&mut self) {
+        if self.settle_at.is_some() {
+            return;
+        }
         if let Err(error) = self.machine.look_at_files().await {
             return self.note("configuration", Err(error));
         }

@@ -1,5 +1,6 @@
 //! One proxy with its files, and what is known of them.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -34,6 +35,9 @@ pub(crate) struct Machine {
     /// What is in the files.
     pub(super) files: Files,
     pub(super) last_reload: Option<Instant>,
+    /// Hashes of configurations that the checker found good, the latest first. What they depend on
+    /// beside their text, the certificates, is in their generation.
+    pub(super) checked: VecDeque<String>,
     certificates: Certificates,
 }
 
@@ -55,6 +59,7 @@ impl Machine {
             driver: Arc::new(driver),
             certificates: Certificates::default(),
             last_reload: None,
+            checked: VecDeque::new(),
             report,
             store,
             files,

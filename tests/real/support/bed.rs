@@ -22,12 +22,18 @@ pub struct Bed {
 impl Bed {
     /// Brings up the testbed `part` of this run, with the sample images in its registry.
     pub fn up(part: &str) -> Self {
+        let bed = Self::bare(part, 1);
+        bed.push_images();
+        bed
+    }
+
+    /// Brings up the testbed `part` of this run with `nodes` nodes, and no image in its registry.
+    pub fn bare(part: &str, nodes: usize) -> Self {
         let name = run::name(part);
         std::fs::write(run::directory().join("beds").join(&name), "").unwrap();
         let mut bed = Self { name, env: BTreeMap::new() };
-        bed.testbed(&["up"]);
+        bed.testbed(&["up", "--nodes", &nodes.to_string()]);
         bed.env = bed.testbed(&["env"]).lines().filter_map(assignment).collect();
-        bed.push_images();
         bed
     }
 
