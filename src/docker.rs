@@ -13,6 +13,9 @@ mod container;
 mod credentials;
 mod endpoint;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod image;
 mod lines;
 mod tls;

@@ -56,7 +56,7 @@ struct Inner {
 
 /// `1.41`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Version(usize, usize);
+pub(super) struct Version(usize, usize);
 
 impl Client {
     /// Prepare to speak to the engine; the first call connects.
@@ -316,7 +316,7 @@ impl Call<'_> {
 }
 
 impl Version {
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.split_once('.')?;
         Some(Self(major.parse().ok()?, minor.parse().ok()?))
     }
@@ -329,7 +329,7 @@ impl From<Version> for ClientVersion {
 }
 
 /// Errors come as `{"message": "…"}`; a proxy in between may say something else.
-fn message_of(body: &[u8]) -> String {
+pub(super) fn message_of(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Message {
         message: String,

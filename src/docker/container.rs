@@ -184,7 +184,9 @@ impl Container {
 }
 
 /// bollard counts an exit code that is not zero as an error.
-fn exit_of(ended: Result<ContainerWaitResponse, BollardError>) -> Result<Exit, BollardError> {
+pub(super) fn exit_of(
+    ended: Result<ContainerWaitResponse, BollardError>,
+) -> Result<Exit, BollardError> {
     let (code, error) = match ended {
         Ok(ended) => (ended.status_code, ended.error.and_then(|error| error.message)),
         Err(BollardError::DockerContainerWaitError { error, code }) => (code, Some(error)),

@@ -26,7 +26,7 @@ pub async fn subscribe(client: &Client) -> Result<BoxStream<'static, String>, Er
     Ok(hints.boxed())
 }
 
-fn hint(event: EventMessage) -> Option<String> {
+pub(super) fn hint(event: EventMessage) -> Option<String> {
     let mut attributes = event.actor?.attributes.unwrap_or_default();
     match event.typ? {
         EventMessageTypeEnum::SERVICE => attributes.remove("name"),

@@ -42,18 +42,6 @@ impl DockerSwarm {
 
     /// Secrets or configs by name, with their ids.
     async fn named(&self, path: &str, names: &[&str]) -> Result<BTreeMap<String, String>, Error> {
-        #[derive(Deserialize)]
-        struct Named {
-            #[serde(rename = "ID")]
-            id: String,
-            #[serde(rename = "Spec")]
-            spec: Spec,
-        }
-        #[derive(Deserialize)]
-        struct Spec {
-            #[serde(rename = "Name")]
-            name: String,
-        }
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -77,10 +65,25 @@ impl DockerSwarm {
     }
 }
 
+/// A secret or a config.
+#[derive(Deserialize)]
+pub(super) struct Named {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(rename = "Spec")]
+    spec: Spec,
+}
+
+#[derive(Deserialize)]
+struct Spec {
+    #[serde(rename = "Name")]
+    name: String,
+}
+
 /// Networks of the engine itself that tasks can join on any node.
 const PREDEFINED: [&str; 3] = ["bridge", "host", "none"];
 
-fn network_obstacle(name: &str, networks: &[Network]) -> Option<String> {
+pub(super) fn network_obstacle(name: &str, networks: &[Network]) -> Option<String> {
     if PREDEFINED.contains(&name) {
         return None;
     }
@@ -112,7 +115,7 @@ fn absent(kind: &str, names: &[&str], there: &BTreeMap<String, String>) -> Vec<S
         .collect()
 }
 
-fn node_obstacles(nodes: &[Node], placement: &Placement, replicas: u32) -> Vec<String> {
+pub(super) fn node_obstacles(nodes: &[Node], placement: &Placement, replicas: u32) -> Vec<String> {
     let able: Vec<&Node> = nodes.iter().filter(|node| node.ready && node.active).collect();
     if able.is_empty() {
         let states = nodes.iter().map(describe).collect::<Vec<_>>().join(", ");
