@@ -18,7 +18,6 @@ mod error;
 pub mod fuzzing;
 mod image;
 mod lines;
-mod tls;
 mod transport;
 
 use std::collections::HashMap;

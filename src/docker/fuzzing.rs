@@ -3,13 +3,13 @@
 use bollard::container::LogOutput;
 use bollard::models::{
     ContainerCreateResponse, ContainerWaitResponse, CreateImageInfo, DistributionInspect,
-    FilesystemChange, ImageInspect, SystemVersion,
+    ImageInspect, SystemVersion,
 };
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use super::client::{Version, message_of};
-use super::container::exit_of;
+use super::container::{Change, Listed, exit_of};
 use super::{Error, Lines};
 
 /// Read `body` as everything that an engine answers, and go on with what it gives.
@@ -18,7 +18,11 @@ pub fn answer(body: &[u8]) {
         let error = Error::Refused { status, message: message_of(body) };
         drop(error.during("ask").chain());
     }
-    drop((read::<ContainerCreateResponse>(body), read::<Vec<FilesystemChange>>(body)));
+    drop((
+        read::<ContainerCreateResponse>(body),
+        read::<Vec<Change>>(body),
+        read::<Vec<Listed>>(body),
+    ));
     drop((read::<DistributionInspect>(body), read::<ImageInspect>(body)));
     drop(read::<CreateImageInfo>(body));
     drop(read::<ContainerWaitResponse>(body).map(|ended| exit_of(Ok(ended))));

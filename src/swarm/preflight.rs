@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use bollard::models::Network;
-use bollard::query_parameters::ListNetworksOptions;
 use serde::Deserialize;
 
 use super::DockerSwarm;
 use super::constraint::Constraint;
 use super::node::{self, Node};
 use super::spec::Ids;
-use crate::docker::{Error, filters};
+use crate::docker::Error;
 use crate::model::{Placement, Workload};
 
 impl DockerSwarm {
@@ -57,9 +56,8 @@ impl DockerSwarm {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let options = ListNetworksOptions { filters: Some(filters(&[("name", &names)])) };
-        let listed = self.client.docker().await?.list_networks(Some(options));
-        let networks = self.client.ask("/networks", listed).await?;
+        let call = self.client.get("/networks").filters(&[("name", &names)]);
+        let networks: Vec<Network> = call.value().await?;
         let judged = names.iter().filter_map(|name| network_obstacle(name, &networks));
         Ok(judged.collect())
     }
