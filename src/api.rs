@@ -21,6 +21,7 @@ mod listen;
 mod openapi;
 mod problem;
 mod services;
+mod sound;
 
 use std::sync::Arc;
 

@@ -19,6 +19,7 @@ mod policy;
 mod schema;
 mod split;
 mod workload;
+mod written;
 
 pub use crate::document::{LoadError, Place, Problem, Problems};
 pub use load::{Options, Source, load, load_one};
@@ -27,6 +28,7 @@ pub use policy::{
     ROUTE_PATH, STABLE_FOR,
 };
 pub use schema::schema;
+pub use written::check;
 
 /// The key of the block that asks for blue-green deployment.
 const BLOCK: &str = "x-verdigris";

@@ -10,6 +10,7 @@ use super::audit::{self, Change};
 use super::auth::Caller;
 use super::body::{Asked, Body, Named, Shape};
 use super::problem::Problem;
+use super::sound::sound;
 use crate::config::Scope;
 use crate::deploy::control::{Refusal, Submitted};
 use crate::model::{DeploymentId, DeploymentView, Kind, OnDisconnect, Plan, Request, ServiceName};
@@ -37,7 +38,7 @@ pub(crate) async fn submit(
     request.by = caller.name(&claimed);
     let on_disconnect = request.on_disconnect;
     let result = match caller.may(&[Scope::Deploy], &service) {
-        Ok(()) => api.control.submit(request).await.map_err(Problem::from),
+        Ok(()) => submit_sound(&api, request).await,
         Err(problem) => Err(problem),
     };
     let id = result.as_ref().ok().map(|submitted| submitted.deployment.to_string());
@@ -48,6 +49,11 @@ pub(crate) async fn submit(
         api.holds.expect(submitted.deployment);
     }
     Ok((StatusCode::ACCEPTED, Json(submitted)))
+}
+
+async fn submit_sound(api: &Api, request: Request) -> Result<Submitted, Problem> {
+    sound(&request)?;
+    Ok(api.control.submit(request).await?)
 }
 
 /// What a deployment or a rollback would do.
@@ -65,6 +71,7 @@ pub(crate) async fn plan(
     Body(request): Body<Request>,
 ) -> Result<Json<Plan>, Problem> {
     caller.may(&[Scope::Deploy], request.service())?;
+    sound(&request)?;
     Ok(Json(api.control.plan(request).await?))
 }
 

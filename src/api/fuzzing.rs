@@ -15,6 +15,11 @@ pub fn because(body: &[u8]) -> Result<Because, Refusal> {
     read(body)
 }
 
+/// Whether it is refused at the door.
+pub fn sound(request: &Request) -> Result<(), Refusal> {
+    super::sound::sound(request).map_err(|problem| problem.refusal().clone())
+}
+
 fn read<T: Shape>(body: &[u8]) -> Result<T, Refusal> {
     parse(body).map_err(|problem| problem.refusal().clone())
 }

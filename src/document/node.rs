@@ -49,7 +49,7 @@ pub(crate) enum ScalarKind {
 
 impl Node {
     /// Names the node and all below it `key`.
-    pub(super) fn name(&mut self, key: &str) {
+    pub fn name(&mut self, key: &str) {
         self.place.key = key.into();
         match &mut self.value {
             Value::Null | Value::Wrong | Value::Scalar(_) => {}
@@ -78,6 +78,13 @@ impl Node {
         match &self.value {
             Value::Table(entries) => entries,
             _ => &[],
+        }
+    }
+
+    /// Puts `key` at the end of a table.
+    pub fn put(&mut self, key: &str, value: Self) {
+        if let Value::Table(entries) = &mut self.value {
+            entries.push(Entry { key: key.to_owned(), place: value.place.clone(), value });
         }
     }
 

@@ -19,12 +19,24 @@ use super::{BLOCK, dotenv};
 /// The drafts of the chosen services. What is wrong is reported; the drafts are whole only when
 /// nothing was.
 pub(super) fn drafts(source: &Source, options: &Options, problems: &mut Problems) -> Vec<Draft> {
-    let Some(root) = parse_yaml(&source.name, &source.text, problems) else { return Vec::new() };
+    match parse_yaml(&source.name, &source.text, problems) {
+        Some(root) => drafts_in(&root, source, options, problems),
+        None => Vec::new(),
+    }
+}
+
+/// The same of a text that is parsed.
+pub(super) fn drafts_in(
+    root: &Node,
+    source: &Source,
+    options: &Options,
+    problems: &mut Problems,
+) -> Vec<Draft> {
     let variables = variables(source, options, problems);
-    let Some(services) = services(&root, problems) else { return Vec::new() };
+    let Some(services) = services(root, problems) else { return Vec::new() };
     let chosen = choose(services, options.service.as_deref(), problems);
     let around = Surroundings {
-        declared: Declared { root: &root, variables: &variables },
+        declared: Declared { root, variables: &variables },
         variables: &variables,
         base: &source.base,
     };

@@ -12,6 +12,7 @@ mod events;
 mod looking;
 mod rights;
 mod serving;
+mod sound;
 
 use serde_json::Value;
 

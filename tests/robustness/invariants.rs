@@ -41,7 +41,8 @@ pub fn check_config(text: &str) {
 
 fn check_problems(problems: &Problems, text: &str) {
     assert!(!problems.is_empty(), "refused without a problem");
-    let lines = text.lines().count() + 1;
+    // To YAML a carriage return alone ends a line, too.
+    let lines = text.matches(['\n', '\r']).count() + 1;
     for problem in problems {
         let line = usize::try_from(problem.place.line).unwrap_or(usize::MAX);
         assert!((1..=lines).contains(&line), "{problem} is outside of {lines} lines");
@@ -54,6 +55,8 @@ fn check_draft(draft: &Draft) {
     let json = serde_json::to_string(draft).unwrap_or_else(|error| panic!("{error}"));
     let back: Draft = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}"));
     assert_eq!(&back, draft, "a stored draft comes back changed");
+    let checked = stack::check(draft);
+    checked.unwrap_or_else(|problems| panic!("refused at the API's door: {problems}\n{json}"));
     let policy = &draft.policy;
     assert!(policy.port != 0 && draft.workload.replicas != 0 && policy.retain.releases <= 1);
     if let Some(route) = &policy.route {

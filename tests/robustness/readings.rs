@@ -8,7 +8,7 @@ use verdigris::deploy::record::{Journalled, Record, StepResult};
 use verdigris::deploy::saga::{Decision, State};
 use verdigris::deploy::standing::Standing;
 use verdigris::deploy::view;
-use verdigris::model::{Colour, DeploymentId, Kind, Request, Step};
+use verdigris::model::{Colour, DeploymentId, ExitCode, Kind, Request, Step};
 use verdigris::swarm::{Ids, service_spec};
 
 /// A body is a request that comes back the same, or is refused in words.
@@ -27,6 +27,8 @@ fn check_request(request: &Request) {
     let json = serde_json::to_vec(request).unwrap_or_else(|error| panic!("{error}"));
     let back = api::fuzzing::request(&json).unwrap_or_else(|refusal| panic!("{refusal}"));
     assert_eq!(&back, request, "a stored request comes back changed");
+    let sound = api::fuzzing::sound(request);
+    assert!(sound.err().is_none_or(|refusal| refusal.kind.exit_code() == ExitCode::Invalid));
     if let Kind::Deploy { draft } = &request.kind {
         let image = draft.image.pin(&format!("sha256:{}", "0".repeat(64)));
         let release = draft.clone().pin(image);

@@ -103,6 +103,9 @@ fn readable<'a>(tag: &BytesStart<'_>) -> BytesStart<'a> {
     let mut named = false;
     for attribute in tag.attributes().with_checks(false).flatten() {
         let key = attribute.key.as_ref();
+        if !is_name(key) {
+            continue;
+        }
         named |= key == b"name";
         match key {
             b"timestamp" => push(&mut mended, "timestamp", moment(&text(&attribute))),
@@ -119,6 +122,14 @@ fn readable<'a>(tag: &BytesStart<'_>) -> BytesStart<'a> {
         mended.push_attribute(("name", "unnamed"));
     }
     mended
+}
+
+/// What no tool writes and no reader takes: with its control characters gone, such a name could be
+/// that of another attribute.
+fn is_name(key: &[u8]) -> bool {
+    let begins = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+    let goes_on = |byte: &u8| begins(byte) || byte.is_ascii_digit() || b"-.:".contains(byte);
+    key.first().is_some_and(begins) && key.iter().all(goes_on)
 }
 
 fn text(attribute: &Attribute<'_>) -> String {

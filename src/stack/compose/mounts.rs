@@ -185,6 +185,12 @@ fn checked(mount: MountUse, place: &Place, problems: &mut Problems) -> Option<Mo
             "write it from `/`",
         )),
         (MountKind::Tmpfs, Some(_)) => Some(("a tmpfs has no `source`", "remove it")),
+        (MountKind::Bind, _) if mount.no_copy => {
+            Some(("`nocopy` has no meaning for a path of the node", "remove it"))
+        }
+        (MountKind::Volume, _) if mount.propagation.is_some() => {
+            Some(("a volume has no propagation", "remove it"))
+        }
         _ => None,
     };
     let Some((what, remedy)) = problem else { return Some(mount) };
