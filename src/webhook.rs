@@ -53,9 +53,9 @@ pub fn tell(
             let poster = Poster::new(index + 1, &hook.url, persistence)
                 .inspect_err(|error| tracing::error!(webhook = index + 1, %error, "cannot be told"))
                 .ok()?;
-            let (queue, waiting) = mpsc::channel(WAITING);
+            let (notices, waiting) = mpsc::channel(WAITING);
             workers.spawn(work(poster, waiting));
-            Some(Queue { number: index + 1, events: hook.events, queue })
+            Some(Queue { number: index + 1, events: hook.events, notices })
         });
         let teller = Teller { queues: queues.collect(), control, stuck: BTreeMap::new() };
         teller.run(events, over).await;
@@ -76,7 +76,7 @@ async fn work(poster: Poster, mut waiting: mpsc::Receiver<Arc<Notice>>) {
 struct Queue {
     number: usize,
     events: Vec<Occasion>,
-    queue: mpsc::Sender<Arc<Notice>>,
+    notices: mpsc::Sender<Arc<Notice>>,
 }
 
 struct Teller {
@@ -154,8 +154,8 @@ impl Teller {
                 return;
             }
         };
-        for Queue { number, queue, .. } in self.queues.iter().filter(hears) {
-            if queue.try_send(Arc::clone(&notice)).is_err() {
+        for Queue { number, notices, .. } in self.queues.iter().filter(hears) {
+            if notices.try_send(Arc::clone(&notice)).is_err() {
                 tracing::warn!(
                     webhook = number, deployment = %id, occasion = occasion.as_str(),
                     "not told: {WAITING} notices wait for it already"

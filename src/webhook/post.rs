@@ -54,8 +54,9 @@ impl PostError {
     /// The same may be taken later.
     fn may_pass(&self) -> bool {
         match self {
-            Self::Reach(_) | Self::Silent(_) => true,
-            Self::Refused(StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) => true,
+            Self::Reach(_)
+            | Self::Silent(_)
+            | Self::Refused(StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) => true,
             Self::Refused(status) => status.is_server_error(),
             Self::Moved(_) => false,
         }

@@ -11,12 +11,11 @@ use crate::support::samples;
 
 fn with(pointer: &str, value: Value) -> Value {
     let mut body = samples::request_json();
-    match body.pointer_mut(pointer) {
-        Some(place) => *place = value,
-        None => {
-            let (parent, key) = pointer.rsplit_once('/').unwrap();
-            body.pointer_mut(parent).unwrap()[key] = value;
-        }
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    let parent = body.pointer_mut(parent).unwrap();
+    match key.parse::<usize>() {
+        Ok(index) => parent[index] = value,
+        Err(_) => parent[key] = value,
     }
     body
 }

@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "this needs the fake only")]
 mod support;
 
 mod logs;

@@ -1,50 +1,14 @@
-//! What `compose/` holds is taken as it is.
-
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! The configurations in `compose/`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use verdigris::config::{self, Config, ProxyKind, Registry};
-use verdigris::model::Check;
-use verdigris::stack::{self, LoadError, Options, Source};
 
-fn compose(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("compose").join(path)
-}
+use crate::compose;
 
-fn parse(path: &Path, text: &str) -> Config {
+pub fn parse(path: &Path, text: &str) -> Config {
     config::parse(path, text, BTreeMap::new()).unwrap_or_else(|problems| panic!("{problems}"))
-}
-
-#[test]
-fn the_sample_service_has_gates_of_every_kind_at_every_point() {
-    let source = Source::read(&compose("books-ms/stack.yml")).unwrap();
-    let draft = stack::load_one(&source, &Options::default()).unwrap();
-    assert_eq!(draft.image.to_string(), "127.0.0.1:5000/books-ms:1.0");
-    let gates = &draft.policy.gates;
-    for point in [&gates.pre_deployment, &gates.pre_integration, &gates.post_integration] {
-        assert!(point.iter().any(|gate| matches!(gate.check, Check::Container(_))));
-    }
-    assert!(gates.pre_deployment.iter().any(|gate| matches!(gate.check, Check::Command(_))));
-    assert!(gates.post_integration.iter().any(|gate| matches!(gate.check, Check::Http(_))));
-}
-
-/// They are deployed by `docker stack deploy`: all that Verdigris has to say is that it has nothing
-/// to deploy there.
-#[test]
-fn the_stacks_beside_it_are_sound() {
-    for name in ["consul", "proxy", "registry", "verdigris"] {
-        let source = Source::read(&compose(&format!("{name}/stack.yml"))).unwrap();
-        let Err(LoadError::Invalid(problems)) = stack::load(&source, &Options::default()) else {
-            panic!("{name} has something to deploy");
-        };
-        assert_eq!(problems.len(), 1, "{problems}");
-        assert!(
-            problems.to_string().contains("no service has an `x-verdigris` block"),
-            "{problems}"
-        );
-    }
 }
 
 #[test]
