@@ -1,11 +1,11 @@
 use std::time::Instant;
 
 use super::await_up::await_again;
-use super::{Context, failed};
+use super::{Context, failed, finish};
 use crate::deploy::ledger;
 use crate::deploy::ports::{PortResult, ProxyViews};
 use crate::deploy::record::{Prepared, StepResult};
-use crate::model::{Colour, Failure, Instance, Step};
+use crate::model::{Colour, Failure, Instance, ServiceView, Step};
 
 /// The new instances into the registry, as idle.
 pub async fn register(context: &Context) -> Result<StepResult, Failure> {
@@ -138,12 +138,44 @@ fn at_switch(failure: Failure) -> Failure {
     Failure { step: Step::Switch, ..failure }
 }
 
-/// Undo of [`switch`].
+/// Undo of [`switch`]: the public goes back at once; the requests that it left on the new colour are
+/// waited for, as they are on an old one, before that is taken out.
 pub async fn unswitch(context: &Context, prepared: &Prepared) -> PortResult<()> {
     let service = &prepared.release.service;
     let publish = context.ledger.change(service, |record| ledger::unswitch(record, prepared));
-    let (published, flipped) = tokio::join!(publish, unstage(context, prepared));
-    flipped?;
+    let (published, back) = tokio::join!(publish, lead_back(context, prepared));
+    back?;
     published?;
-    Ok(())
+    match finish::await_drained(context, prepared, prepared.colour).await {
+        Ok(None) => {}
+        Ok(Some(left)) => context.note(Step::Switch, left),
+        // Nothing is known of them; what matters now is that the rest is undone.
+        Err(error) => context.note(Step::Switch, error.chain()),
+    }
+    unstage(context, prepared).await
+}
+
+/// The public is led to where it was before, while the new instances stay staged.
+async fn lead_back(context: &Context, prepared: &Prepared) -> PortResult<()> {
+    let service = &prepared.release.service;
+    let turn = context.ledger.turn(service);
+    let _turn = turn.lock().await;
+    let now = context.world.proxies.snapshot(service).await?;
+    let mut back = prepared.before.proxies.clone();
+    if let Some(live) = prepared.live {
+        keep_moved(&mut back, &now, live);
+    }
+    keep_new(&mut back, &now, prepared.colour);
+    context.world.proxies.restore(service, &back).await
+}
+
+/// `back` with the instances that `new` has now.
+fn keep_new(back: &mut ProxyViews, now: &ProxyViews, new: Colour) {
+    for (proxy, view) in back {
+        let Some(current) = now.get(proxy).and_then(Option::as_ref) else { continue };
+        if !current.of(new).is_empty() {
+            let view = view.get_or_insert_with(|| ServiceView { live: None, ..current.clone() });
+            view.backends.insert(new, current.of(new).to_vec());
+        }
+    }
 }
