@@ -10,6 +10,9 @@ mod caller;
 mod dashboard;
 mod deployments;
 mod events;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod hold;
 mod inspect;

@@ -20,7 +20,7 @@ use crate::config::{Config, Listen};
 use crate::deploy::engine::Engine;
 use crate::deploy::ledger::Ledger;
 use crate::discovery::Reconciler;
-use crate::webhook;
+use crate::webhook::{self, Persistence};
 use adapters::Adapters;
 use daemon::Daemon;
 use metrics::Metrics;
@@ -54,16 +54,19 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), Se
     let reconciler = Arc::new(Reconciler::new(adapters.world.clone(), ledger, engine.clone()));
     let metrics = Metrics::new();
     let tracker = TaskTracker::new();
+    let daemon = Arc::new(Daemon::new(adapters, engine.clone(), Arc::clone(&reconciler)));
 
+    // Before anything happens.
+    let over = CancellationToken::new();
+    let hooks = config.notify.clone();
+    tracker.spawn(webhook::tell(hooks, daemon.clone(), Persistence::default(), over.clone()));
     engine.resume().await.map_err(ServeError::Resume)?;
     tracker.spawn(metrics.count(engine.watch(), shutdown.clone()));
-    tracker.spawn(webhook::tell(config.notify.clone(), engine.clone(), shutdown.clone()));
     let (ready, seen) = watch::channel(false);
     tracker.spawn({
-        let (reconciler, shutdown) = (Arc::clone(&reconciler), shutdown.clone());
+        let shutdown = shutdown.clone();
         async move { reconciler.run(ready, shutdown).await }
     });
-    let daemon = Arc::new(Daemon::new(adapters, engine.clone(), reconciler));
     let surroundings = Surroundings {
         control: daemon,
         ready: seen,
@@ -77,6 +80,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), Se
     tracing::info!("ready");
     shutdown.cancelled().await;
     engine.parked().await;
+    over.cancel();
     tracker.close();
     tracker.wait().await;
     Ok(())

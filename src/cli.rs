@@ -36,6 +36,9 @@ mod display;
 mod doctor;
 mod error;
 mod follow;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod history;
 mod instances;
 mod junit;

@@ -4,6 +4,7 @@
 //! only a hint to look sooner.
 
 mod compare;
+mod hints;
 mod reconciler;
 
 pub use compare::{Findings, Seen, compare};

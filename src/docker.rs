@@ -13,9 +13,11 @@ mod container;
 mod credentials;
 mod endpoint;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod image;
 mod lines;
-mod tls;
 mod transport;
 
 use std::collections::HashMap;

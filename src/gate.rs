@@ -8,6 +8,9 @@ mod container;
 mod environment;
 #[cfg(test)]
 mod fixture;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod junit;
 

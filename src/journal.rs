@@ -7,6 +7,9 @@
 //! removed ([`Retention`]).
 
 mod events;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod records;
 mod retention;
 mod schema;

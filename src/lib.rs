@@ -18,4 +18,5 @@ pub mod registry;
 pub mod sqlite;
 pub mod stack;
 pub mod swarm;
+pub mod tls;
 pub mod webhook;

@@ -8,6 +8,9 @@ mod address;
 mod constraint;
 mod doctor;
 mod events;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod node;
 mod preflight;
 mod service;

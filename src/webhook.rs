@@ -1,106 +1,181 @@
 //! Tells webhooks what happens: each gets a JSON document with the deployment as the API shows it, and
 //! a `text` that chat tools show as it is.
+//!
+//! Every hook has a queue and a worker of its own: one that hangs or fails is behind by itself, and
+//! what it gets comes in the order in which it happened.
 
+mod notice;
+mod post;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
-use futures_util::stream::{self, StreamExt};
-use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Notify, Occasion};
-use crate::deploy::engine::Engine;
-use crate::model::{DeploymentView, Event, Happening, Outcome, Step};
+use crate::deploy::control::Control;
+use crate::model::{DeploymentId, Event, Failure, Happening, Outcome, Step};
+use notice::Notice;
+use post::Poster;
 
-/// A webhook that has not answered by then is tried again.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub use post::Persistence;
 
-/// Tries after the first; with the delays between them about half a minute in all.
-const RETRIES: usize = 4;
+/// Notices that wait for one hook. One that is further behind is not told of what comes then.
+const WAITING: usize = 256;
 
-/// Posts under way at a time: a webhook that hangs must not hold up the others.
-const ABREAST: usize = 8;
+/// How long the queues have when the daemon leaves.
+const FAREWELL: Duration = Duration::from_secs(2);
 
-/// What a webhook gets.
-#[derive(Serialize)]
-struct Message<'a> {
-    occasion: &'static str,
-    text: String,
-    deployment: &'a DeploymentView,
-}
+/// Deployments that are looked through for stuck ones at the start: all that the API lists.
+const LOOK_BACK: usize = 1000;
 
-/// Tell `hooks` what happens in `engine` until `shutdown`.
-pub async fn tell(hooks: Vec<Notify>, engine: Engine, shutdown: CancellationToken) {
-    if hooks.is_empty() {
-        return;
+/// Tell `hooks` what happens in `control` from this call on, until `over` fires: then nothing more
+/// happens, and what is still queued has two seconds.
+pub fn tell(
+    hooks: Vec<Notify>,
+    control: Arc<dyn Control>,
+    persistence: Persistence,
+    over: CancellationToken,
+) -> impl Future<Output = ()> + Send + 'static {
+    // Before anything happens, not when this is first polled.
+    let events = control.watch();
+    async move {
+        if hooks.is_empty() {
+            return;
+        }
+        let mut workers = JoinSet::new();
+        let queues = hooks.into_iter().enumerate().filter_map(|(index, hook)| {
+            let poster = Poster::new(index + 1, &hook.url, persistence)
+                .inspect_err(|error| tracing::error!(webhook = index + 1, %error, "cannot be told"))
+                .ok()?;
+            let (queue, waiting) = mpsc::channel(WAITING);
+            workers.spawn(work(poster, waiting));
+            Some(Queue { number: index + 1, events: hook.events, queue })
+        });
+        let teller = Teller { queues: queues.collect(), control, stuck: BTreeMap::new() };
+        teller.run(events, over).await;
+        let all = async { while workers.join_next().await.is_some() {} };
+        if tokio::time::timeout(FAREWELL, all).await.is_err() {
+            tracing::warn!("webhooks were not told of everything: the daemon stops");
+        }
     }
-    // Somebody else may have chosen already; both choices work.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::new();
-    let occasions = engine.watch().filter_map(|event| {
-        std::future::ready(occasion(&event).map(|occasion| (occasion, event.deployment)))
-    });
-    let posts = occasions.flat_map(|(occasion, id)| {
-        let wanted = hooks.iter().filter(move |hook| hook.events.contains(&occasion));
-        stream::iter(wanted.map(move |hook| (occasion, id, &hook.url)))
-    });
-    posts
-        .take_until(shutdown.cancelled())
-        .for_each_concurrent(ABREAST, |(occasion, id, url)| {
-            let (engine, client) = (&engine, &client);
-            async move {
-                if let Ok(deployment) = engine.deployment(id).await {
-                    post(client, url, occasion, &deployment).await;
-                }
-            }
-        })
-        .await;
 }
 
-/// What `event` is to people, if anything.
-fn occasion(event: &Event) -> Option<Occasion> {
+async fn work(poster: Poster, mut waiting: mpsc::Receiver<Arc<Notice>>) {
+    while let Some(notice) = waiting.recv().await {
+        poster.post(&notice).await;
+    }
+}
+
+/// A hook as the teller sees it.
+struct Queue {
+    number: usize,
+    events: Vec<Occasion>,
+    queue: mpsc::Sender<Arc<Notice>>,
+}
+
+struct Teller {
+    queues: Vec<Queue>,
+    control: Arc<dyn Control>,
+    /// Deployments of which it is known that they are stuck, and in which step.
+    stuck: BTreeMap<DeploymentId, Step>,
+}
+
+impl Teller {
+    async fn run(mut self, mut events: BoxStream<'static, Event>, over: CancellationToken) {
+        self.look_back().await;
+        loop {
+            tokio::select! {
+                biased;
+                event = events.next() => match event {
+                    Some(event) => self.take(&event).await,
+                    None => return,
+                },
+                () = over.cancelled() => break,
+            }
+        }
+        while let Some(Some(event)) = events.next().now_or_never() {
+            self.take(&event).await;
+        }
+    }
+
+    /// Deployments that an earlier life of the daemon left stuck: it may have died before it told.
+    async fn look_back(&mut self) {
+        let views = self.control.history(None, LOOK_BACK).await.unwrap_or_default();
+        for view in views {
+            if let Some(Outcome::Stuck { problem, .. }) = &view.outcome {
+                self.stuck.insert(view.id, problem.step);
+                self.queue(Occasion::Stuck, Some(problem), view.id).await;
+            }
+        }
+    }
+
+    async fn take(&mut self, event: &Event) {
+        let known = self.is_known(event);
+        if let Some((occasion, why)) = occasion(event).filter(|_| !known) {
+            self.queue(occasion, why, event.deployment).await;
+        }
+    }
+
+    /// A stuck deployment is tried again every few seconds, and may fail in other words each time:
+    /// that is no news, unless it was something else in between.
+    fn is_known(&mut self, event: &Event) -> bool {
+        match (&event.what, event.step) {
+            (Happening::Stuck { .. }, Some(step)) => {
+                return self.stuck.insert(event.deployment, step) == Some(step);
+            }
+            (
+                Happening::Retried { .. }
+                | Happening::Done { .. }
+                | Happening::Undone
+                | Happening::Ended { .. },
+                _,
+            ) => drop(self.stuck.remove(&event.deployment)),
+            _ => {}
+        }
+        false
+    }
+
+    /// The deployment is told of as it is now, not as it will be when a slow hook hears of it.
+    async fn queue(&self, occasion: Occasion, why: Option<&Failure>, id: DeploymentId) {
+        let hears = |queue: &&Queue| queue.events.contains(&occasion);
+        if !self.queues.iter().any(|queue| hears(&queue)) {
+            return;
+        }
+        let notice = match self.control.deployment(id).await {
+            Ok(deployment) => Arc::new(Notice::new(occasion, why, &deployment)),
+            Err(error) => {
+                tracing::warn!(deployment = %id, %error, "webhooks are not told of it");
+                return;
+            }
+        };
+        for Queue { number, queue, .. } in self.queues.iter().filter(hears) {
+            if queue.try_send(Arc::clone(&notice)).is_err() {
+                tracing::warn!(
+                    webhook = number, deployment = %id, occasion = occasion.as_str(),
+                    "not told: {WAITING} notices wait for it already"
+                );
+            }
+        }
+    }
+}
+
+/// What `event` is to people, if anything, and why it came to that.
+fn occasion(event: &Event) -> Option<(Occasion, Option<&Failure>)> {
     match &event.what {
-        Happening::Opened => Some(Occasion::Opened),
-        Happening::Began if event.step == Some(Step::Approve) => Some(Occasion::Waiting),
-        Happening::Stuck { .. } => Some(Occasion::Stuck),
-        Happening::Ended { outcome: Outcome::Committed } => Some(Occasion::Committed),
-        Happening::Ended { outcome: Outcome::Reverted { .. } } => Some(Occasion::Reverted),
+        Happening::Opened => Some((Occasion::Opened, None)),
+        Happening::Began if event.step == Some(Step::Approve) => Some((Occasion::Waiting, None)),
+        Happening::Stuck { problem } => Some((Occasion::Stuck, Some(problem))),
+        Happening::Ended { outcome } => match outcome {
+            Outcome::Committed => Some((Occasion::Committed, None)),
+            Outcome::Reverted { failure } => Some((Occasion::Reverted, Some(failure))),
+            _ => None,
+        },
         _ => None,
     }
-}
-
-async fn post(
-    client: &reqwest::Client,
-    url: &SecretString,
-    occasion: Occasion,
-    deployment: &DeploymentView,
-) {
-    let occasion = occasion.as_str();
-    let message = Message { occasion, text: words(occasion, deployment), deployment };
-    let send = || async {
-        let request = client.post(url.expose_secret()).json(&message).timeout(PATIENCE);
-        request.send().await?.error_for_status()
-    };
-    let backoff = ExponentialBuilder::default().with_max_times(RETRIES);
-    if let Err(error) = send.retry(backoff).await {
-        // The URL is a secret, and reqwest's errors name it.
-        let error = error.without_url();
-        tracing::warn!(deployment = %deployment.id, occasion, %error, "a webhook was not told");
-    }
-}
-
-fn words(occasion: &str, deployment: &DeploymentView) -> String {
-    let service = &deployment.service;
-    let what = match &deployment.outcome {
-        Some(Outcome::Stuck { problem, .. }) => {
-            format!("stuck in {}: {}", problem.step, problem.message)
-        }
-        _ => match (&deployment.failure, &deployment.release) {
-            (Some(failure), _) => format!("{occasion}: {}", failure.message),
-            (None, Some(release)) => format!("{occasion}: release {release}"),
-            (None, None) => occasion.to_owned(),
-        },
-    };
-    format!("{service} {what} (deployment {}, by {})", deployment.id, deployment.by)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// What each module may name of its siblings. A module that is absent here may name anything.
-const MAY_NAME: [(&str, &[&str]); 15] = [
+const MAY_NAME: [(&str, &[&str]); 16] = [
     ("model", &[]),
     ("document", &["model"]),
     ("stack", &["document", "model"]),
@@ -12,12 +12,13 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
     ("discovery", &["deploy", "model"]),
     ("lines", &[]),
     ("sqlite", &["deploy", "model"]),
-    ("docker", &["deploy", "lines", "model"]),
+    ("tls", &[]),
+    ("docker", &["deploy", "lines", "model", "tls"]),
     ("swarm", &["deploy", "docker", "lines", "model"]),
-    ("gate", &["deploy", "docker", "lines", "model"]),
+    ("gate", &["deploy", "docker", "lines", "model", "tls"]),
     ("registry", &["deploy", "model", "sqlite"]),
     ("journal", &["deploy", "model", "sqlite"]),
-    ("proxy", &["deploy", "model"]),
+    ("proxy", &["deploy", "model", "tls"]),
     ("client", &["api", "deploy", "model"]),
 ];
 

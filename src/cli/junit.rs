@@ -56,6 +56,14 @@ impl Report {
     }
 }
 
+/// A report of nothing but the suites in `xml`, for the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(super) fn rewritten(xml: &str) -> Result<String, String> {
+    let mut document = Document::new("verdigris");
+    document.add_test_suites(merge::parse(xml)?);
+    document.to_string().map_err(|error| error.to_string())
+}
+
 /// A report is made for other programs to read; the umask still has its say.
 fn readable_by_all() -> std::fs::Permissions {
     use std::os::unix::fs::PermissionsExt;

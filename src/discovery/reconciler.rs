@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::compare::{Seen, compare};
+use super::hints;
 use crate::deploy::engine::Engine;
 use crate::deploy::health::serving;
 use crate::deploy::history::{self, Committed};
@@ -78,7 +79,7 @@ impl Reconciler {
         }
         ready.send_replace(true);
         while !shutdown.is_cancelled() {
-            let hints = self.hints().await;
+            let hints = hints::subscribe(&self.world, SWEEP).await;
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = self.follow(hints) => {}
@@ -100,17 +101,6 @@ impl Reconciler {
                 () = tokio::time::sleep_until(last + SWEEP) => continue,
             }
             gather(&mut hints).await;
-        }
-    }
-
-    async fn hints(&self) -> BoxStream<'static, ()> {
-        let swarm = self.world.swarm.events().await.map(|events| events.map(|_| ()).boxed());
-        let registry = self.world.registry.changes().await;
-        match (swarm, registry) {
-            (Ok(swarm), Ok(registry)) => stream::select(swarm, registry).boxed(),
-            (Ok(only), Err(_)) | (Err(_), Ok(only)) => only,
-            // Nobody hints: only time does, and then they are asked again.
-            (Err(_), Err(_)) => stream::once(tokio::time::sleep(SWEEP)).boxed(),
         }
     }
 

@@ -1,7 +1,9 @@
+use std::future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bollard::models::SystemVersion;
 use bollard::{BollardRequest, ClientVersion, Docker};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
@@ -19,6 +21,7 @@ use url::form_urlencoded;
 use super::connect::Connector;
 use super::transport::{self, AUTHORITY, Pool, REGISTRY_AUTH};
 use super::{Credentials, Endpoint, Error, RegistryAuth, TlsFiles};
+use crate::lines::LineBuffer;
 
 /// The newest version of the API that this client was tried against (Engine 28.5). What it sends
 /// and reads exists since 1.41 (Engine 20.10).
@@ -56,14 +59,14 @@ struct Inner {
 
 /// `1.41`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Version(usize, usize);
+pub(super) struct Version(usize, usize);
 
 impl Client {
     /// Prepare to speak to the engine; the first call connects.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
         let endpoint = Arc::new(settings.host.parse::<Endpoint>()?);
-        let tls = settings.tls.as_ref().map(super::tls::configuration);
-        let connector = Connector::new(Arc::clone(&endpoint), tls.transpose()?);
+        let tls = settings.tls.as_ref().map(TlsFiles::client).transpose()?;
+        let connector = Connector::new(Arc::clone(&endpoint), tls.map(Arc::new));
         Ok(Self(Arc::new(Inner {
             pool: transport::pool(connector),
             endpoint,
@@ -100,7 +103,8 @@ impl Client {
     }
 
     fn call(&self, method: Method, path: impl Into<String>) -> Call<'_> {
-        Call { client: self, method, path: path.into(), query: Vec::new(), body: None, auth: None }
+        let path = path.into();
+        Call { client: self, method, path, query: Vec::new(), body: None, auth: None }
     }
 
     /// bollard, with a version that both sides speak: settled first, once.
@@ -112,25 +116,25 @@ impl Client {
     /// below a minimum, too.
     async fn negotiate(&self) -> Result<Docker, Error> {
         let path = "/version";
-        let bare = self.bollard(NEWEST.into(), false, None)?;
-        let versions = self.ask(path, bare.version()).await?;
+        let response = self.send(self.get(path).request("")?, path).await?;
+        let versions: SystemVersion = self.read_value(response, path).await?;
         let parsed = |text: Option<String>| text.as_deref().and_then(Version::parse);
         let newest = parsed(versions.api_version).unwrap_or(NEWEST);
         let oldest = parsed(versions.min_api_version).unwrap_or(Version(0, 0));
-        self.bollard(NEWEST.min(newest).max(oldest).into(), true, None)
+        self.bollard(NEWEST.min(newest).max(oldest).into(), None)
     }
 
     fn bollard(
         &self,
         version: ClientVersion,
-        versioned: bool,
         agreed: Option<Arc<Notify>>,
     ) -> Result<Docker, Error> {
-        let docker = transport::docker(&self.0.pool, PATIENCE, &version, versioned, agreed);
+        let docker = transport::docker(&self.0.pool, PATIENCE, &version, agreed);
         docker.map_err(|error| self.error(error, ""))
     }
 
-    /// Wait for an answer through bollard that comes whole; `path` is what an error names.
+    /// Wait for an act through bollard whose answer is short; `path` is what an error names. What may
+    /// be long goes by [`Call::value`], since bollard reads an answer to its end, however far that is.
     pub(crate) async fn ask<T>(
         &self,
         path: &str,
@@ -153,7 +157,7 @@ impl Client {
     {
         let version = self.docker().await?.client_version();
         let agreed = Arc::new(Notify::new());
-        let docker = self.bollard(version, true, Some(Arc::clone(&agreed)))?;
+        let docker = self.bollard(version, Some(Arc::clone(&agreed)))?;
         let client = self.clone();
         let answer = ask(&docker).map_err(move |error| client.error(error, path));
         let mut answer = answer.boxed();
@@ -280,6 +284,17 @@ impl Call<'_> {
         client.read_value(response, &path).await
     }
 
+    /// Make the call and read its answer line by line, as it comes, without a limit in time. When this
+    /// returns the engine has taken the request; the lines end with the connection.
+    pub async fn lines(self) -> Result<BoxStream<'static, String>, Error> {
+        let pieces = self.response().await?.into_body().into_data_stream();
+        let whole = pieces.take_while(|piece| future::ready(piece.is_ok()));
+        let lines = whole.scan(LineBuffer::default(), |buffer, piece| {
+            future::ready(piece.ok().map(|piece| stream::iter(buffer.push(&piece))))
+        });
+        Ok(lines.flatten().boxed())
+    }
+
     /// Make the call; its answer does not matter, if only it is none of error.
     pub async fn done(self) -> Result<(), Error> {
         let (client, path) = (self.client, self.path.clone());
@@ -291,12 +306,12 @@ impl Call<'_> {
 
     async fn response(self) -> Result<Response<Incoming>, Error> {
         let version = self.client.docker().await?.client_version();
-        let request = self.request(&version)?;
+        let request = self.request(&format!("/v{version}"))?;
         self.client.send(request, &self.path).await
     }
 
-    fn request(&self, version: &ClientVersion) -> Result<BollardRequest, Error> {
-        let mut uri = format!("{AUTHORITY}/v{version}{}", self.path);
+    fn request(&self, version: &str) -> Result<BollardRequest, Error> {
+        let mut uri = format!("{AUTHORITY}{version}{}", self.path);
         if !self.query.is_empty() {
             let mut query = form_urlencoded::Serializer::new(String::new());
             uri.push('?');
@@ -316,7 +331,7 @@ impl Call<'_> {
 }
 
 impl Version {
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.split_once('.')?;
         Some(Self(major.parse().ok()?, minor.parse().ok()?))
     }
@@ -329,7 +344,7 @@ impl From<Version> for ClientVersion {
 }
 
 /// Errors come as `{"message": "…"}`; a proxy in between may say something else.
-fn message_of(body: &[u8]) -> String {
+pub(super) fn message_of(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Message {
         message: String,

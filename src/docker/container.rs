@@ -7,14 +7,16 @@ use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerWaitResponse, NetworkConnectRequest,
 };
 use bollard::query_parameters::{
-    AttachContainerOptions, DownloadFromContainerOptions, ListContainersOptions,
-    RemoveContainerOptions, UploadToContainerOptions, WaitContainerOptions,
+    AttachContainerOptions, DownloadFromContainerOptions, RemoveContainerOptions,
+    UploadToContainerOptions, WaitContainerOptions,
 };
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::{Client, Error, Lines, filters};
+use serde::Deserialize;
+
+use super::{Client, Error, Lines};
 
 /// A container on the engine, by its id.
 #[derive(Clone)]
@@ -40,6 +42,20 @@ pub struct Attached {
 
 /// The answer to waiting, which comes when the container has ended.
 pub type Ending = Pin<Box<dyn Future<Output = Result<Exit, Error>> + Send>>;
+
+/// A container in a list.
+#[derive(Debug, Deserialize)]
+pub(super) struct Listed {
+    #[serde(rename = "Id")]
+    id: String,
+}
+
+/// What a container has that its image has not.
+#[derive(Debug, Deserialize)]
+pub(super) struct Change {
+    #[serde(rename = "Path")]
+    path: String,
+}
 
 impl Client {
     /// Create a container; it does not run yet.
@@ -68,11 +84,9 @@ impl Client {
 
     /// Containers that carry all of `labels` (`key=value`), running or not.
     pub async fn containers(&self, labels: &[&str]) -> Result<Vec<Container>, Error> {
-        let filters = Some(filters(&[("label", labels)]));
-        let options = ListContainersOptions { all: true, filters, ..Default::default() };
-        let listed = self.docker().await?.list_containers(Some(options));
-        let listed = self.ask("/containers/json", listed).await?.into_iter();
-        Ok(listed.filter_map(|one| one.id).map(|id| self.container(id)).collect())
+        let call = self.get("/containers/json").query("all", "true");
+        let listed: Vec<Listed> = call.filters(&[("label", labels)]).value().await?;
+        Ok(listed.into_iter().map(|one| self.container(one.id)).collect())
     }
 }
 
@@ -85,8 +99,7 @@ impl Container {
 
     /// What the engine knows of it.
     pub async fn inspect(&self) -> Result<ContainerInspectResponse, Error> {
-        let inspected = self.client.docker().await?.inspect_container(&self.id, None);
-        self.client.ask(&self.path("json"), inspected).await
+        self.client.get(self.path("json")).value().await
     }
 
     /// Run it.
@@ -137,8 +150,7 @@ impl Container {
 
     /// Paths in it that are not as its image has them. Takes a tenth of a download.
     pub async fn changed(&self) -> Result<Vec<String>, Error> {
-        let changes = self.client.docker().await?.container_changes(&self.id);
-        let changes = self.client.ask(&self.path("changes"), changes).await?;
+        let changes: Option<Vec<Change>> = self.client.get(self.path("changes")).value().await?;
         Ok(changes.unwrap_or_default().into_iter().map(|change| change.path).collect())
     }
 
@@ -184,7 +196,9 @@ impl Container {
 }
 
 /// bollard counts an exit code that is not zero as an error.
-fn exit_of(ended: Result<ContainerWaitResponse, BollardError>) -> Result<Exit, BollardError> {
+pub(super) fn exit_of(
+    ended: Result<ContainerWaitResponse, BollardError>,
+) -> Result<Exit, BollardError> {
     let (code, error) = match ended {
         Ok(ended) => (ended.status_code, ended.error.and_then(|error| error.message)),
         Err(BollardError::DockerContainerWaitError { error, code }) => (code, Some(error)),

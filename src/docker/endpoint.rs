@@ -2,7 +2,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use rustls::ClientConfig;
 use url::{Host, Url};
+
+use crate::tls::{self, Identity, TlsError};
 
 /// Where an engine listens: `unix://`, `tcp://` or `ssh://`, as in `DOCKER_HOST`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,14 @@ pub struct TlsFiles {
     pub ca: Option<PathBuf>,
     /// PEM files of the client's certificate and its key, where the engine asks for one.
     pub client: Option<(PathBuf, PathBuf)>,
+}
+
+impl TlsFiles {
+    /// A client that trusts and shows what they hold.
+    pub(super) fn client(&self) -> Result<ClientConfig, TlsError> {
+        let shown = self.client.as_ref().map(|(certificate, key)| Identity { certificate, key });
+        tls::client(self.ca.as_deref(), shown)
+    }
 }
 
 /// The text does not say where an engine is.

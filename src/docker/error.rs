@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::ParseEndpointError;
 use crate::deploy::ports::{PortError, Trouble};
+use crate::tls::TlsError;
 
 /// What an engine says that is asked for Swarm things and is no manager.
 pub const NOT_A_MANAGER: &str = "is not a swarm manager";
@@ -14,18 +15,9 @@ pub enum Error {
     /// The settings do not say where it is.
     #[error(transparent)]
     Endpoint(#[from] ParseEndpointError),
-    /// A TLS file cannot be used.
-    #[error("cannot use the TLS file `{}`", path.display())]
-    TlsFile {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: Box<dyn StdError + Send + Sync>,
-    },
-    /// TLS cannot be set up at all.
-    #[error("cannot set up TLS to the engine")]
-    Tls(#[source] rustls::Error),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Nobody answers, or the connection broke.
     #[error("the Docker engine at `{host}` cannot be reached")]
     Unreachable {
@@ -104,11 +96,9 @@ impl Error {
     pub fn trouble(&self) -> Trouble {
         match self {
             Self::Unreachable { .. } | Self::Silent { .. } => Trouble::Unreachable,
-            Self::Endpoint(_)
-            | Self::TlsFile { .. }
-            | Self::Tls(_)
-            | Self::Request { .. }
-            | Self::Credentials { .. } => Trouble::Invalid,
+            Self::Endpoint(_) | Self::Tls(_) | Self::Request { .. } | Self::Credentials { .. } => {
+                Trouble::Invalid
+            }
             Self::Answer { .. } | Self::TooLarge { .. } => Trouble::Other,
             Self::Refused { status, message } => of_refusal(*status, message),
         }

@@ -1,4 +1,4 @@
-use bollard::models::CreateImageInfo;
+use bollard::models::{CreateImageInfo, DistributionInspect, ImageInspect};
 use bollard::query_parameters::CreateImageOptions;
 use futures_util::{TryStreamExt, future};
 
@@ -110,8 +110,7 @@ impl Client {
     }
 
     async fn inspect_image(&self, name: &str) -> Result<Option<LocalImage>, Error> {
-        let inspected = self.docker().await?.inspect_image(name);
-        match self.ask(&format!("/images/{name}/json"), inspected).await {
+        match self.get(format!("/images/{name}/json")).value::<ImageInspect>().await {
             Ok(found) => Ok(Some(LocalImage {
                 id: found.id.unwrap_or_default(),
                 digests: found.repo_digests.unwrap_or_default(),
@@ -163,10 +162,9 @@ impl Client {
     async fn digest(&self, image: &ImageRef) -> Result<String, ImageError> {
         let auth = self.credentials().of(image.registry()).await?;
         let known = auth.is_some();
-        let auth = auth.map(RegistryAuth::into_bollard);
-        let (path, name) = (format!("/distribution/{image}/json"), image.to_string());
-        let asked = self.docker().await?.inspect_registry_image(&name, auth);
-        match self.ask(&path, asked).await.map(|answer| answer.descriptor.digest) {
+        let path = format!("/distribution/{image}/json");
+        let asked = self.get(&path).auth(auth).value::<DistributionInspect>().await;
+        match asked.map(|answer| answer.descriptor.digest) {
             Ok(Some(digest)) => Ok(digest),
             Ok(None) => Err(Error::Answer { path, source: "it has no digest".into() }.into()),
             Err(error) => Err(explain(error, image, known)),

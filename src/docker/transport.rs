@@ -37,20 +37,18 @@ pub(super) fn pool(connector: Connector) -> Pool {
         .build(connector)
 }
 
-/// bollard over `pool`. `versioned` speaks `version`, else the engine's own; `agreed` is told when
-/// the engine has taken a request.
+/// bollard over `pool`, speaking `version`; `agreed` is told when the engine has taken a request.
 pub(super) fn docker(
     pool: &Pool,
     patience: Duration,
     version: &ClientVersion,
-    versioned: bool,
     agreed: Option<Arc<Notify>>,
 ) -> Result<Docker, bollard::errors::Error> {
     let pool = pool.clone();
-    let prefix = versioned.then(|| format!("/v{version}"));
+    let prefix = format!("/v{version}");
     let transport = move |mut request: BollardRequest| {
         let (pool, agreed) = (pool.clone(), agreed.clone());
-        let prepared = prepare(&mut request, prefix.as_deref());
+        let prepared = prepare(&mut request, &prefix);
         async move {
             prepared?;
             let response = pool.request(request).await?;
@@ -65,12 +63,9 @@ pub(super) fn docker(
 
 /// bollard 0.21 loses the version from every path (it joins an absolute path to the versioned one),
 /// and writes credentials in an alphabet that engines do not read.
-fn prepare(
-    request: &mut BollardRequest,
-    prefix: Option<&str>,
-) -> Result<(), bollard::errors::Error> {
+fn prepare(request: &mut BollardRequest, prefix: &str) -> Result<(), bollard::errors::Error> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    if let Some(prefix) = prefix.filter(|prefix| !path.starts_with(*prefix)) {
+    if !path.starts_with(prefix) {
         *request.uri_mut() = format!("{AUTHORITY}{prefix}{path}").parse::<Uri>()?;
     }
     if let Some(auth) = request.headers_mut().get_mut(&REGISTRY_AUTH) {

@@ -11,7 +11,7 @@ use crate::sqlite::Durability;
 
 /// The form of the bodies that are written. A change of [`Record`] that older bodies do not fit
 /// needs a new version, and [`decode`] keeps reading the old ones.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 #[async_trait]
 impl Journal for Store {
@@ -220,11 +220,18 @@ fn decode(seq: u64, row: &Row<'_>) -> Result<Journalled, String> {
     let at = text(row, 1)?;
     let at = at.parse().map_err(|error| format!("its time: {error}"))?;
     let version: u32 = row.get(2).map_err(|error| error.to_string())?;
+    Ok(Journalled { seq, at, record: body(version, || text(row, 3))? })
+}
+
+/// The record in a body of this version.
+pub(super) fn body(
+    version: u32,
+    text: impl FnOnce() -> Result<String, String>,
+) -> Result<Record, String> {
     if version != VERSION {
         return Err(format!("its form is version {version}, which is unknown"));
     }
-    let record = serde_json::from_str(&text(row, 3)?).map_err(|error| error.to_string())?;
-    Ok(Journalled { seq, at, record })
+    serde_json::from_str(&text()?).map_err(|error| error.to_string())
 }
 
 /// The text in a column that may hold anything.

@@ -1,5 +1,6 @@
 //! Requests over fresh connections that show what a proxy really does.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,10 +10,9 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -20,6 +20,7 @@ use tokio_rustls::TlsConnector;
 
 use super::error::{Error, Result};
 use crate::model::Colour;
+use crate::tls::{self, TlsError};
 
 /// Name of the header that asks for proof; its value is the secret.
 pub(crate) const HEADER: &str = "X-Verdigris-Probe";
@@ -54,25 +55,27 @@ pub(crate) struct Answer {
 #[derive(Clone)]
 pub(crate) struct Prober {
     secret: String,
-    tls: Arc<ClientConfig>,
+    /// Or why there is none.
+    tls: Result<Arc<ClientConfig>, String>,
 }
 
 impl Prober {
     /// A prober that knows `secret` and trusts the authority in `ca`, or the system's without one.
     pub fn new(secret: &str, ca: Option<&Path>) -> Result<Self> {
-        let roots = match ca {
-            Some(path) => authority(path)?,
-            None => system(),
+        let tls = match tls::client(ca, None) {
+            Ok(mut tls) => {
+                tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+                // Each probe is to show what a new client meets.
+                tls.resumption = Resumption::disabled();
+                Ok(Arc::new(tls))
+            }
+            Err(TlsError::File { path, source }) => {
+                return Err(Error::File { act: "use", path, source: io::Error::other(source) });
+            }
+            // A proxy without HTTPS does not need it.
+            Err(error) => Err(error.to_string()),
         };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Error::Unproved { why: format!("TLS is not available: {error}") })?;
-        let mut tls = builder.with_root_certificates(roots).with_no_client_auth();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // Each probe is to show what a new client meets.
-        tls.resumption = rustls::client::Resumption::disabled();
-        Ok(Self { secret: secret.to_owned(), tls: Arc::new(tls) })
+        Ok(Self { secret: secret.to_owned(), tls })
     }
 
     /// Who answers `target`; with `colour`, who would if that colour were live.
@@ -99,7 +102,7 @@ impl Prober {
         let response = if target.tls {
             let name =
                 ServerName::try_from(target.host.clone()).map_err(|error| error.to_string())?;
-            let connector = TlsConnector::from(self.tls.clone());
+            let connector = TlsConnector::from(self.tls.clone()?);
             let stream = connector.connect(name, stream).await;
             send(stream.map_err(|error| format!("TLS: {error}"))?, request).await?
         } else {
@@ -111,25 +114,6 @@ impl Prober {
             colour: header_of(&response, COLOUR).and_then(|text| text.parse().ok()),
         })
     }
-}
-
-fn authority(path: &Path) -> Result<RootCertStore> {
-    let failed = |source| Error::File { act: "read", path: path.to_owned(), source };
-    let pem = std::fs::read(path).map_err(failed)?;
-    let certificates: std::result::Result<Vec<_>, _> =
-        CertificateDer::pem_slice_iter(&pem).collect();
-    let certificates = certificates.map_err(|error| failed(std::io::Error::other(error)))?;
-    let mut roots = RootCertStore::empty();
-    if roots.add_parsable_certificates(certificates).0 == 0 {
-        return Err(failed(std::io::Error::other("it has no certificate")));
-    }
-    Ok(roots)
-}
-
-fn system() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots
 }
 
 async fn connect(address: SocketAddr) -> Result<TcpStream, String> {

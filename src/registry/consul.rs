@@ -24,6 +24,9 @@ mod client;
 mod diff;
 mod doctor;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod image;
 mod layout;
 mod lease;

@@ -81,7 +81,11 @@ async fn first_open(candidates: &[SocketAddr]) -> Option<SocketAddr> {
 }
 
 /// The host port of the same address family as the node's address.
-fn published_port(container: ContainerInspectResponse, port: u16, address: IpAddr) -> Option<u16> {
+pub(super) fn published_port(
+    container: ContainerInspectResponse,
+    port: u16,
+    address: IpAddr,
+) -> Option<u16> {
     let mut ports = container.network_settings?.ports?;
     let bindings = ports.remove(&format!("{port}/tcp"))??;
     let fits = |binding: &&PortBinding| {

@@ -21,11 +21,11 @@ pub async fn engine(client: &Client, subject: &str) -> Finding {
 }
 
 async fn version(client: &Client) -> Result<SystemVersion, Error> {
-    client.ask("/version", client.docker().await?.version()).await
+    client.get("/version").value().await
 }
 
 async fn info(client: &Client) -> Result<SystemInfo, Error> {
-    client.ask("/info", client.docker().await?.info()).await
+    client.get("/info").value().await
 }
 
 impl DockerSwarm {
@@ -57,7 +57,11 @@ impl DockerSwarm {
     }
 }
 
-fn judge_version(version: &SystemVersion, endpoint: &Endpoint, subject: &str) -> Finding {
+pub(super) fn judge_version(
+    version: &SystemVersion,
+    endpoint: &Endpoint,
+    subject: &str,
+) -> Finding {
     let said = |text: &Option<String>| text.clone().unwrap_or_default();
     let (version, spoken) = (said(&version.version), said(&version.api_version));
     let api = spoken.split_once('.');
@@ -74,7 +78,7 @@ fn judge_version(version: &SystemVersion, endpoint: &Endpoint, subject: &str) ->
     good(subject, message)
 }
 
-fn not_a_manager(info: &SwarmInfo) -> Option<Finding> {
+pub(super) fn not_a_manager(info: &SwarmInfo) -> Option<Finding> {
     let bad = |message: &str, remedy: &str| {
         Some(Finding {
             subject: "swarm".to_owned(),
@@ -100,7 +104,7 @@ fn not_a_manager(info: &SwarmInfo) -> Option<Finding> {
     }
 }
 
-fn judge_nodes(nodes: &[Node]) -> Vec<Finding> {
+pub(super) fn judge_nodes(nodes: &[Node]) -> Vec<Finding> {
     let ready = nodes.iter().filter(|node| node.ready && node.active);
     let mut findings =
         vec![good("swarm", format!("{} of {} nodes ready and active", ready.count(), nodes.len()))];

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bollard::models::{Node as RawNode, NodeSpecAvailabilityEnum, NodeState};
-use bollard::query_parameters::ListNodesOptions;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
@@ -75,8 +74,7 @@ impl Nodes {
 
 /// All nodes, as they are now.
 pub async fn list(client: &Client) -> Result<Vec<Node>, Error> {
-    let listed = client.docker().await?.list_nodes(None::<ListNodesOptions>);
-    Ok(client.ask("/nodes", listed).await?.into_iter().map(Node::from).collect())
+    client.get("/nodes").value().await
 }
 
 impl From<RawNode> for Node {

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use bollard::models::Network;
-use bollard::query_parameters::ListNetworksOptions;
 use serde::Deserialize;
 
 use super::DockerSwarm;
 use super::constraint::Constraint;
 use super::node::{self, Node};
 use super::spec::Ids;
-use crate::docker::{Error, filters};
+use crate::docker::Error;
 use crate::model::{Placement, Workload};
 
 impl DockerSwarm {
@@ -42,18 +41,6 @@ impl DockerSwarm {
 
     /// Secrets or configs by name, with their ids.
     async fn named(&self, path: &str, names: &[&str]) -> Result<BTreeMap<String, String>, Error> {
-        #[derive(Deserialize)]
-        struct Named {
-            #[serde(rename = "ID")]
-            id: String,
-            #[serde(rename = "Spec")]
-            spec: Spec,
-        }
-        #[derive(Deserialize)]
-        struct Spec {
-            #[serde(rename = "Name")]
-            name: String,
-        }
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -69,18 +56,32 @@ impl DockerSwarm {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let options = ListNetworksOptions { filters: Some(filters(&[("name", &names)])) };
-        let listed = self.client.docker().await?.list_networks(Some(options));
-        let networks = self.client.ask("/networks", listed).await?;
+        let call = self.client.get("/networks").filters(&[("name", &names)]);
+        let networks: Vec<Network> = call.value().await?;
         let judged = names.iter().filter_map(|name| network_obstacle(name, &networks));
         Ok(judged.collect())
     }
 }
 
+/// A secret or a config.
+#[derive(Deserialize)]
+pub(super) struct Named {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(rename = "Spec")]
+    spec: Spec,
+}
+
+#[derive(Deserialize)]
+struct Spec {
+    #[serde(rename = "Name")]
+    name: String,
+}
+
 /// Networks of the engine itself that tasks can join on any node.
 const PREDEFINED: [&str; 3] = ["bridge", "host", "none"];
 
-fn network_obstacle(name: &str, networks: &[Network]) -> Option<String> {
+pub(super) fn network_obstacle(name: &str, networks: &[Network]) -> Option<String> {
     if PREDEFINED.contains(&name) {
         return None;
     }
@@ -112,7 +113,7 @@ fn absent(kind: &str, names: &[&str], there: &BTreeMap<String, String>) -> Vec<S
         .collect()
 }
 
-fn node_obstacles(nodes: &[Node], placement: &Placement, replicas: u32) -> Vec<String> {
+pub(super) fn node_obstacles(nodes: &[Node], placement: &Placement, replicas: u32) -> Vec<String> {
     let able: Vec<&Node> = nodes.iter().filter(|node| node.ready && node.active).collect();
     if able.is_empty() {
         let states = nodes.iter().map(describe).collect::<Vec<_>>().join(", ");

@@ -73,7 +73,7 @@ impl DockerSwarm {
 }
 
 /// What the last health check of a container said, if that made it unhealthy.
-fn unhealthy(container: &Value) -> Option<String> {
+pub(super) fn unhealthy(container: &Value) -> Option<String> {
     let health = container.pointer("/State/Health")?;
     if health.get("Status")?.as_str()? != "unhealthy" {
         return None;

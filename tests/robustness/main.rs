@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod invariants;
+#[cfg(feature = "fuzzing")]
+mod readings;
+#[cfg(feature = "fuzzing")]
+mod seeds;
 
 use std::path::Path;
 
@@ -12,8 +16,8 @@ use proptest::sample::Index;
 
 use invariants::{check_config, check_stack};
 
-/// What means something to YAML, TOML, compose, interpolation or proxies.
-const WORDS: [&str; 40] = [
+/// What means something to YAML, TOML, JSON, XML, compose, interpolation or proxies.
+const WORDS: [&str; 48] = [
     "\n",
     "\n  ",
     "\n      ",
@@ -54,6 +58,14 @@ const WORDS: [&str; 40] = [
     "= ",
     "[[proxy]]\n",
     "é",
+    "-1",
+    "1e999",
+    "18446744073709551615",
+    "9999999999999999999h",
+    "\\ud800",
+    "true",
+    "]]>",
+    "&#0;",
 ];
 
 /// One change of a text.
@@ -78,19 +90,24 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn corpus(extension: &str) -> Vec<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/malformed");
-    let mut texts = Vec::new();
-    for kind in ["stack", "config", "valid"] {
-        for entry in std::fs::read_dir(root.join(kind)).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|found| found == extension) {
-                texts.push(std::fs::read_to_string(path).unwrap());
-            }
-        }
+/// The files with `extension` in these directories of the project.
+fn corpus(directories: &[&str], extension: &str) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    for directory in directories {
+        let entries = std::fs::read_dir(root.join(directory)).unwrap();
+        paths.extend(entries.map(|entry| entry.unwrap().path()));
     }
-    texts
+    paths.retain(|path| path.extension().is_some_and(|found| found == extension));
+    // As the directory has them, a seed of proptest would mean something else on each machine.
+    paths.sort();
+    assert!(!paths.is_empty(), "nothing in {directories:?}");
+    paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
 }
+
+/// Stack files or configurations.
+const WRITTEN: [&str; 3] =
+    ["tests/malformed/stack", "tests/malformed/config", "tests/malformed/valid"];
 
 /// A place between two characters.
 fn boundary(text: &str, index: Index) -> usize {
@@ -137,8 +154,8 @@ fn apply(text: &mut String, change: &Change, corpus: &[String]) {
     }
 }
 
-fn broken(extension: &'static str) -> impl Strategy<Value = String> {
-    let corpus = corpus(extension);
+fn broken(directories: &[&str], extension: &str) -> impl Strategy<Value = String> {
+    let corpus = corpus(directories, extension);
     let changes = proptest::collection::vec(change(), 1..6);
     (any::<Index>(), changes).prop_map(move |(file, changes)| {
         let mut text = file.get(&corpus).clone();
@@ -153,12 +170,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn broken_stack_files_are_refused_or_sound(text in broken("yml")) {
+    fn broken_stack_files_are_refused_or_sound(text in broken(&WRITTEN, "yml")) {
         check_stack(&text);
     }
 
     #[test]
-    fn broken_configurations_are_refused_or_sound(text in broken("toml")) {
+    fn broken_configurations_are_refused_or_sound(text in broken(&WRITTEN, "toml")) {
         check_config(&text);
     }
 

@@ -177,7 +177,11 @@ fn fold(view: &mut DeploymentView, event: &Event) {
         }
         Happening::Undoing => StepState::Undoing,
         Happening::Undone => StepState::Undone,
-        Happening::Stuck { .. } => StepState::Stuck,
+        Happening::Stuck { problem } => {
+            let (failure, problem) = (view.failure.clone(), problem.clone());
+            view.outcome = Some(Outcome::Stuck { failure, problem });
+            StepState::Stuck
+        }
         Happening::Stopped { failure } => {
             view.failure = Some(failure.clone());
             view.phase = Phase::Reverting;

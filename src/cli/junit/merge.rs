@@ -28,7 +28,7 @@ fn read(prefix: &str, report: &GateReport) -> Vec<TestSuite> {
 }
 
 /// Suites that hold nothing but other suites are left out, unless nothing else is there.
-fn parse(xml: &str) -> Result<Vec<TestSuite>, String> {
+pub(super) fn parse(xml: &str) -> Result<Vec<TestSuite>, String> {
     let report = Report::deserialize_from_str(&mend(xml)?).map_err(|error| error.to_string())?;
     let mut suites = report.test_suites;
     if suites.iter().any(|suite| !suite.test_cases.is_empty()) {

@@ -38,6 +38,9 @@ impl Engine {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let uri = request.uri().to_string();
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(uri.clone());
+        if let Some(body) = long_answer(&uri) {
+            return Response::new(Full::new(body));
+        }
         let (status, body) = match uri.as_str() {
             "/version" => (200, self.versions.clone()),
             uri if uri.contains("/containers/gone") => (404, json!({ "message": "gone" })),
@@ -71,6 +74,15 @@ impl Engine {
             }
         });
         client(&format!("unix://{}", socket.display()), None).unwrap()
+    }
+}
+
+/// What does not come in one piece of JSON.
+fn long_answer(uri: &str) -> Option<Bytes> {
+    match uri {
+        _ if uri.ends_with("/flood") => Some(vec![b' '; LARGEST + 1].into()),
+        _ if uri.ends_with("/lines") => Some(Bytes::from_static(b"one\n{\"a\":1}\n\nunfinished")),
+        _ => None,
     }
 }
 
@@ -148,6 +160,25 @@ async fn bollard_speaks_the_settled_version_over_the_same_pool() {
     client.container("abc").start().await.unwrap();
     client.get("/tasks").done().await.unwrap();
     assert_eq!(engine.asked(), ["/version", "/v1.41/containers/abc/start", "/v1.41/tasks"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_end_is_given_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let client = Engine::new("1.41", "1.12").listen(&directory.path().join("socket"));
+    let flooded = client.get("/flood").value::<Value>().await.unwrap_err();
+    assert!(matches!(flooded, Error::TooLarge { limit: LARGEST, .. }), "{flooded}");
+    client.get("/tasks").done().await.unwrap();
+}
+
+#[tokio::test]
+async fn lines_come_whole_until_the_connection_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let client = Engine::new("1.41", "1.12").listen(&directory.path().join("socket"));
+    let lines: Vec<String> = client.get("/lines").lines().await.unwrap().collect().await;
+    assert_eq!(lines, ["one", "{\"a\":1}", ""]);
+    let refused = client.get("/missing").lines().await.err().unwrap();
+    assert_eq!(refused.trouble(), Trouble::NotFound);
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ impl Client {
         query: &[(&str, &str)],
     ) -> Result<Answer<T>, CallError> {
         let raw = self.call(&Call { path, query, ..Call::GET }).await?;
-        self.understand(&raw)
+        raw.understand(&self.address)
     }
 
     /// The answer once it is newer than `index`, or as it is after `wait`.
@@ -124,7 +124,7 @@ impl Client {
         // Consul adds up to a sixteenth, so that not everybody comes back at once.
         let patience = wait + wait / 16 + PATIENCE;
         let raw = self.call(&Call { path, query, patience, ..Call::GET }).await?;
-        self.understand(&raw)
+        raw.understand(&self.address)
     }
 
     pub(super) async fn put<T: DeserializeOwned>(
@@ -135,16 +135,7 @@ impl Client {
         let body = serde_json::to_vec(body).map_err(|error| CallError::Request(error.into()))?;
         let (method, body) = (Method::PUT, Some(body.into()));
         let raw = self.call(&Call { method, path, body, ..Call::GET }).await?;
-        self.understand(&raw)
-    }
-
-    fn understand<T: DeserializeOwned>(&self, raw: &Raw) -> Result<Answer<T>, CallError> {
-        let nonsense = |source| CallError::Nonsense { address: self.address.clone(), source };
-        let value = match raw.status {
-            StatusCode::NOT_FOUND => None,
-            _ => Some(serde_json::from_slice(&raw.body).map_err(nonsense)?),
-        };
-        Ok(Answer { index: raw.index, value })
+        raw.understand(&self.address)
     }
 
     /// Call; once more when the token is refused and there is another one in the file by now.
@@ -177,7 +168,7 @@ impl Client {
         let response = request.timeout(call.patience).send().await.map_err(lost)?;
         let (status, index) = (response.status(), index(&response));
         let body = response.bytes().await.map_err(lost)?;
-        accept(Raw { status, index, body })
+        Raw { status, index, body }.accept()
     }
 
     fn lost(&self, error: reqwest::Error, patience: Duration) -> CallError {
@@ -199,21 +190,41 @@ fn index(response: &reqwest::Response) -> u64 {
     index.unwrap_or(0)
 }
 
-fn accept(raw: Raw) -> Result<Raw, CallError> {
-    if raw.status.is_success() {
-        return Ok(raw);
+impl Raw {
+    /// It is no error of Consul's.
+    fn accept(self) -> Result<Self, CallError> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        if self.status == StatusCode::CONFLICT
+            && let Ok(RolledBack { errors }) = serde_json::from_slice(&self.body)
+        {
+            return Err(CallError::RolledBack(errors));
+        }
+        let words = words(&self.body);
+        // An absent key has no body; a path that Consul does not know has one.
+        if self.status == StatusCode::NOT_FOUND && words.is_empty() {
+            return Ok(self);
+        }
+        Err(CallError::Refused { status: self.status.as_u16(), words })
     }
-    if raw.status == StatusCode::CONFLICT
-        && let Ok(RolledBack { errors }) = serde_json::from_slice(&raw.body)
-    {
-        return Err(CallError::RolledBack(errors));
+
+    fn understand<T: DeserializeOwned>(&self, address: &str) -> Result<Answer<T>, CallError> {
+        let nonsense = |source| CallError::Nonsense { address: address.to_owned(), source };
+        let value = match self.status {
+            StatusCode::NOT_FOUND => None,
+            _ => Some(serde_json::from_slice(&self.body).map_err(nonsense)?),
+        };
+        Ok(Answer { index: self.index, value })
     }
-    let words = words(&raw.body);
-    // An absent key has no body; a path that Consul does not know has one.
-    if raw.status == StatusCode::NOT_FOUND && words.is_empty() {
-        return Ok(raw);
-    }
-    Err(CallError::Refused { status: raw.status.as_u16(), words })
+}
+
+/// What an answer with `status` and `body` means, for the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(super) fn read<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, CallError> {
+    let raw = Raw { status, index: 0, body: Bytes::copy_from_slice(body) }.accept()?;
+    let answer: Answer<T> = raw.understand("http://consul")?;
+    answer.value.ok_or_else(|| CallError::Refused { status: 404, words: String::new() })
 }
 
 #[derive(serde::Deserialize)]

@@ -164,7 +164,7 @@ fn finding(severity: Severity, message: String, remedy: Option<String>) -> Findi
 /// What the agent says of itself, as far as it matters.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Agent {
+pub(super) struct Agent {
     config: AgentConfig,
 }
 

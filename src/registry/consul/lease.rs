@@ -200,7 +200,7 @@ fn no_session() -> CallError {
 
 /// What the key of a lease holds, for people.
 #[derive(Serialize, Deserialize)]
-struct Note {
+pub(super) struct Note {
     holder: String,
     since: Timestamp,
 }
@@ -233,7 +233,7 @@ impl Creation {
 }
 
 #[derive(Deserialize)]
-struct Created {
+pub(super) struct Created {
     #[serde(rename = "ID")]
     id: String,
 }

@@ -176,7 +176,7 @@ pub(super) async fn run(client: &Client, operations: &[Operation]) -> Result<Vec
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Done {
+pub(super) struct Done {
     results: Option<Vec<DoneOperation>>,
 }
 
