@@ -120,13 +120,11 @@ pub async fn await_drained(
 ) -> PortResult<Option<String>> {
     let limit = prepared.release.policy.drain;
     let drained = context.world.proxies.drained(&prepared.release.service, colour);
-    match tokio::time::timeout(limit, drained).await {
-        Ok(drained) => drained.map(|()| None),
-        Err(_) => {
-            let limit = humantime::format_duration(limit);
-            Ok(Some(format!("requests still in flight on `{colour}` after {limit}")))
-        }
+    if let Ok(drained) = tokio::time::timeout(limit, drained).await {
+        return drained.map(|()| None);
     }
+    let limit = humantime::format_duration(limit);
+    Ok(Some(format!("requests still in flight on `{colour}` after {limit}")))
 }
 
 /// The old colour is removed, or kept as `retain` says.
