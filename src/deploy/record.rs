@@ -108,6 +108,9 @@ pub enum StepResult {
     Switched {
         /// From order to the last proved acknowledgement, microseconds.
         micros: u64,
+        /// The new instances where they differ from those that were awaited: Swarm had moved one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        moved: Option<Vec<Instance>>,
     },
 }
 

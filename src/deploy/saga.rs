@@ -308,13 +308,24 @@ impl State {
         }
     }
 
-    /// The new instances.
+    /// The new instances, where they were last seen.
     #[must_use]
     pub fn instances(&self) -> &[Instance] {
-        match self.result(Step::Await) {
-            Some(StepResult::Running { instances }) => instances,
+        match (self.result(Step::Switch), self.result(Step::Await)) {
+            (Some(StepResult::Switched { moved: Some(instances), .. }), _)
+            | (_, Some(StepResult::Running { instances })) => instances,
             _ => &[],
         }
+    }
+
+    /// Whether something took its time since the new instances were seen, so that Swarm may have put
+    /// one of them elsewhere.
+    #[must_use]
+    pub fn may_have_moved(&self) -> bool {
+        [Step::PreIntegration, Step::Approve]
+            .into_iter()
+            .filter_map(|step| self.result(step))
+            .any(|result| !matches!(result, StepResult::Skipped { .. }))
     }
 
     /// How it is deployed; none before a rollback knows its release.

@@ -16,7 +16,7 @@ pub fn view(id: DeploymentId, journal: &[Journalled]) -> Result<DeploymentView, 
     for entry in journal {
         note_times(&mut steps, entry);
         if let Record::Done { result, .. } = &entry.record
-            && let StepResult::Switched { micros } = **result
+            && let StepResult::Switched { micros, .. } = **result
         {
             switch_micros = Some(micros);
         }
@@ -152,7 +152,7 @@ fn done(result: StepResult) -> Happening {
             let at: Vec<String> = instances.iter().map(|i| i.address.to_string()).collect();
             format!("running at {}", at.join(", "))
         }
-        StepResult::Switched { micros } => {
+        StepResult::Switched { micros, .. } => {
             format!("proved live after {}.{} ms", micros / 1000, micros % 1000 / 100)
         }
     };

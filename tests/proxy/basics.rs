@@ -381,7 +381,10 @@ async fn many_services(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
         fleet.stage(&one, colour, &[backend]).await.unwrap();
         let staged = started.elapsed();
         fleet.flip(&one.service, colour, 2).await.unwrap();
-        eprintln!("{kind}: {act}: staged {staged:?}, flipped {:?}", started.elapsed() - staged);
+        eprintln!(
+            "{kind}: {act}: staged {staged:?}, flipped {:?}",
+            started.elapsed().saturating_sub(staged)
+        );
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     assert!(fleet.status()[0].in_sync, "{:?}", fleet.status());

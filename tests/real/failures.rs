@@ -195,7 +195,7 @@ async fn all_revert(registry: Registry, proxy: Proxy, cases: &[Case], errors: bo
 
 /// What is wrong with how a broken release ends.
 async fn reverts(world: &World, case: &Case) -> Vec<String> {
-    let before = world.picture().await;
+    let before = world.settled().await;
     let stack = (case.breaks)(world.books("2.0"), world);
     let ended = world.deploy(&stack).await;
     let mut wrong = Vec::new();
@@ -282,7 +282,7 @@ async fn a_private_registry_of_images_is_used_with_its_credentials() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_release_that_fails_leaves_nothing() {
     let Some(world) = World::new(Registry::Consul, Proxy::Both).await else { return };
-    let before = world.picture().await;
+    let before = world.settled().await;
     for (fault, exit) in [("never-healthy", 10), ("right-only-direct", 12)] {
         let ended = world.deploy(&world.books("1.0").fault(fault)).await;
         assert_eq!(ended.exit(), exit, "{}", ended.story());

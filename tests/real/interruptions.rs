@@ -50,7 +50,7 @@ async fn aborted_at_each_step(registry: Registry, proxy: Proxy) {
     let Some(world) = World::with_first(registry, proxy).await else { return };
     let traffic = Traffic::start(&world, "books-ms");
     for step in UNTIL_COMMIT {
-        let before = world.picture().await;
+        let before = world.settled().await;
         // The step itself, or the next one that waits, is interrupted.
         let stack = match step {
             Step::Start => slow_at(&world, Step::Await),
@@ -108,7 +108,7 @@ async fn the_deadline_passes_at_each_step_that_waits() {
         Step::PostIntegration,
         Step::Bake,
     ] {
-        let before = world.picture().await;
+        let before = world.settled().await;
         let ended = overdue_at(&world, step).await;
         assert_eq!(ended.exit(), 40, "{step}: {}", ended.story());
         assert!(ended.told().contains(&format!("during `{step}`")), "{}", ended.told());
@@ -122,7 +122,7 @@ async fn the_deadline_passes_at_each_step_that_waits() {
 async fn approved_and_rejected() {
     let Some(world) = World::with_first(Registry::Consul, Proxy::Haproxy).await else { return };
     let stack = slow_at(&world, Step::Approve);
-    let before = world.picture().await;
+    let before = world.settled().await;
     let id = world.submit(request(&stack)).await.unwrap().deployment;
     world.until_begun(id, Step::Approve).await;
     world.client().reject(id, &because()).await.unwrap();

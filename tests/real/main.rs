@@ -9,6 +9,7 @@ mod crash;
 mod failures;
 mod gate;
 mod interruptions;
+mod mid_deployment;
 mod outages;
 mod releases;
 mod retention;

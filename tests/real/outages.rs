@@ -1,41 +1,16 @@
 //! Whatever stands around the daemon ends and comes back; the daemon itself too.
 
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use verdigris::deploy::control::RefusalKind;
-use verdigris::model::Step;
 
 use crate::support::daemon::Daemon;
 use crate::support::world::request;
-use crate::support::{Proxy, Registry, Traffic, World, curl};
+use crate::support::{Proxy, Registry, Traffic, World};
 
 /// Long enough for a sweep of everything, hints or not.
 const SWEEP: Duration = Duration::from_secs(15);
-
-/// Waits until both ports of a proxy are answered by `colour`.
-async fn until_answered(world: &World, proxy: &str, colour: &str) {
-    let ca = std::fs::read(world.bed.env("TESTBED_CA")).unwrap();
-    for (scheme, port) in [("http", 80), ("https", 443)] {
-        let address = SocketAddr::new(world.bed.address(proxy), port);
-        let http = curl::public(&ca, "books.example.com", address);
-        let url = format!("{scheme}://books.example.com/api/v1/books/version");
-        let begun = Instant::now();
-        loop {
-            let answer = match http.get(&url).send().await {
-                Ok(answer) if answer.status() == 200 => answer.text().await.unwrap_or_default(),
-                Ok(answer) => answer.status().to_string(),
-                Err(error) => format!("{error:?}"),
-            };
-            if answer.contains(&format!("\"{colour}\"")) {
-                break;
-            }
-            let waited = begun.elapsed();
-            assert!(waited < Duration::from_secs(60), "{answer}\n{}", world.daemon.said());
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_daemon_on_one_state_directory_refuses_and_names_the_first() {
@@ -85,18 +60,11 @@ async fn consul_that_ends_and_that_forgets_everything() {
         assert_eq!(refused.unwrap_err().kind, RefusalKind::Unreachable);
     }
     world.bed.testbed(&["consul", "start"]);
-    settles_within(&world, &before, SWEEP).await;
+    world.settles_within(&before, SWEEP).await;
     world.bed.testbed(&["consul", "wipe"]);
-    settles_within(&world, &before, SWEEP + SWEEP).await;
+    world.settles_within(&before, SWEEP + SWEEP).await;
     world.deploy(&world.books("3.0")).await.committed();
     traffic.end("Consul away, and wiped").await;
-}
-
-async fn settles_within(world: &World, before: &crate::support::Picture, limit: Duration) {
-    let begun = Instant::now();
-    while let Err(difference) = world.settles_as(before).await {
-        assert!(begun.elapsed() < limit, "not as before:\n{difference}\n{}", world.daemon.said());
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,18 +74,18 @@ async fn proxies_that_end_come_back_with_the_right_colour() {
     for proxy in ["nginx", "haproxy"] {
         world.bed.testbed(&["proxy", proxy, "kill"]);
         world.bed.testbed(&["proxy", proxy, "start"]);
-        until_answered(&world, proxy, "green").await;
+        world.until_answered(proxy, "green").await;
     }
     // Without the daemon there is nobody to mend anything: the files alone must do.
     world.daemon.kill();
     for proxy in ["nginx", "haproxy"] {
         world.bed.testbed(&["proxy", proxy, "restart"]);
-        until_answered(&world, proxy, "green").await;
+        world.until_answered(proxy, "green").await;
     }
     world.daemon = Daemon::start(&world.home, &[]).await;
     world.deploy(&world.books("3.0")).await.committed();
     for proxy in ["nginx", "haproxy"] {
-        until_answered(&world, proxy, "blue").await;
+        world.until_answered(proxy, "blue").await;
     }
 }
 
@@ -131,8 +99,8 @@ async fn a_proxy_that_does_not_run_fails_the_deployment_and_nothing_moves() {
         assert_eq!(ended.exit(), 13, "{proxy}: {}", ended.story());
         assert!(ended.told().contains(&format!("edge-{proxy}")), "{proxy}: {}", ended.told());
         world.bed.testbed(&["proxy", proxy, "start"]);
-        settles_within(&world, &before, SWEEP).await;
-        until_answered(&world, proxy, "blue").await;
+        world.settles_within(&before, SWEEP).await;
+        world.until_answered(proxy, "blue").await;
     }
     world.deploy(&world.books("3.0")).await.committed();
 }
@@ -149,7 +117,7 @@ async fn the_engine_that_ends_and_starts_again() {
     world.bed.testbed(&["engine", "1", "start"]);
     // Swarm starts new tasks on other ports: they are found and led to, with no help.
     for proxy in ["nginx", "haproxy"] {
-        until_answered(&world, proxy, "blue").await;
+        world.until_answered(proxy, "blue").await;
     }
     world.deploy(&world.books("3.0")).await.committed();
 }
@@ -203,78 +171,75 @@ async fn a_full_state_directory_refuses_deployments_and_nothing_else() {
     world.daemon.kill();
 }
 
-/// Waits until as many instances are registered as containers run, `count` of a colour.
-async fn until_replaced(world: &World, victim: &str, colour: &str, count: usize) {
-    let begun = Instant::now();
-    loop {
-        let now = world.picture().await;
-        let of = |start: &str, mark: &str| {
-            now.parts(start).filter(|(name, text)| format!("{name} {text}").contains(mark)).count()
-        };
-        let running = of("running ", &format!("books-ms-{colour} "));
-        let entries = of("catalog books-ms ", &format!("verdigris-books-ms-{colour}-"));
-        let gone = now.part(victim).is_none();
-        if gone && running == count && entries == count {
-            return;
-        }
-        let waited = begun.elapsed();
-        assert!(waited < Duration::from_secs(40), "{running} run, {entries} are registered");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn a_live_instance_is_replaced_in_mid_deployment_and_reverting_does_not_lose_it() {
-    let Some(world) = World::with_first(Registry::Consul, Proxy::Both).await else { return };
-    let traffic = Traffic::short(&world, "books-ms");
-    let because = verdigris::api::Because { by: "tester".to_owned(), why: String::new() };
-    for commits in [false, true] {
-        let before = world.settled().await;
-        let stack = world.books("2.0").asking("approve", true);
-        let id = world.submit(request(&stack)).await.unwrap().deployment;
-        world.until_begun(id, Step::Approve).await;
-        let (name, _) = before.parts("running books-ms-blue").next().unwrap();
-        let victim = format!("running books-ms-blue{name}");
-        world.bed.docker(&["kill", name.trim()]);
-        until_replaced(&world, &victim, "blue", 2).await;
-        if commits {
-            world.client().approve(id, &because).await.unwrap();
-            world.end_of(id).await.committed();
-        } else {
-            world.client().reject(id, &because).await.unwrap();
-            assert_eq!(world.end_of(id).await.exit(), 32);
-            until_replaced(&world, &victim, "blue", 2).await;
-            let after = world.settled().await;
-            let difference = before.without_containers().compare(&after.without_containers());
-            assert_eq!(difference, "");
-        }
-        let colour = if commits { "green" } else { "blue" };
-        for proxy in ["nginx", "haproxy"] {
-            until_answered(&world, proxy, colour).await;
-        }
-    }
-    traffic.end("a live instance replaced in mid-deployment").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_revert_needs_no_registry_of_images() {
-    let Some(world) = World::with_first(Registry::Embedded, Proxy::Haproxy).await else { return };
-    world.deploy(&world.books("2.0").asking("retain", serde_json::json!({}))).await.committed();
+async fn a_state_directory_that_cannot_be_written_is_named_and_traffic_goes_on() {
+    let Some(mut world) = World::with_first(Registry::Consul, Proxy::Both).await else { return };
+    world.daemon.kill();
+    let disk = world.on_a_small_disk();
     let before = world.settled().await;
     let traffic = Traffic::start(&world, "books-ms");
-    let stack = world.books("3.0").asking("approve", true);
-    let id = world.submit(request(&stack)).await.unwrap().deployment;
-    world.until_begun(id, Step::Approve).await;
-    world.bed.testbed(&["registry", "kill"]);
-    let because = verdigris::api::Because { by: "tester".to_owned(), why: String::new() };
-    world.client().reject(id, &because).await.unwrap();
-    assert_eq!(world.end_of(id).await.exit(), 32);
-    let difference = world.settles_as_but_for_containers(&before).await;
-    difference.unwrap_or_else(|difference| panic!("{difference}"));
-    let two = |picture: &crate::support::Picture, colour: &str| {
-        picture.parts(&format!("running books-ms-{colour}")).count() == 2
-    };
-    let after = world.settled().await;
-    assert!(two(&after, "blue") && two(&after, "green"), "both colours run again");
-    traffic.end("no registry of images").await;
+    disk.forbid_writing();
+    let mut refused = Daemon::spawn(&world.home, &[]);
+    let status = refused.ended().await;
+    let words = refused.said();
+    assert_eq!(status.code(), Some(2), "{words}");
+    let last = words.lines().last().unwrap_or_default();
+    assert!(words.contains("state"), "{words}");
+    assert!(words.to_lowercase().contains("read-only"), "{last}");
+    world.settles_as(&before).await.unwrap();
+    disk.allow_writing();
+    world.daemon = Daemon::start(&world.home, &[]).await;
+    world.deploy(&world.books("2.0")).await.committed();
+    traffic.end("a read-only disk").await;
+    world.daemon.kill();
+}
+
+/// The files of a proxy as they stand, to be put back later.
+fn files_of(world: &World, proxy: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let directory = world.bed.directory().join(proxy);
+    let file = if proxy == "nginx" { "nginx.conf" } else { "haproxy.cfg" };
+    let mut files = vec![directory.join(file)];
+    files.extend(["hosts.map"].map(|name| directory.join(name)).into_iter().filter(|f| f.exists()));
+    files.into_iter().map(|file| (file.clone(), std::fs::read(file).unwrap())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_comes_back_with_the_wrong_files_is_put_right() {
+    let Some(world) = World::with_first(Registry::Embedded, Proxy::Both).await else { return };
+    world.settled().await;
+    for (proxy, edition, colour) in [("nginx", "2.0", "green"), ("haproxy", "3.0", "blue")] {
+        let old = files_of(&world, proxy);
+        world.deploy(&world.books(edition)).await.committed();
+        let before = world.settled().await;
+        world.bed.testbed(&["proxy", proxy, "kill"]);
+        for (file, text) in old {
+            std::fs::write(file, text).unwrap();
+        }
+        world.bed.testbed(&["proxy", proxy, "start"]);
+        world.settles_within(&before, SWEEP).await;
+        world.until_answered(proxy, colour).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_somebody_edits_is_put_right_and_said() {
+    let Some(world) = World::with_first(Registry::Embedded, Proxy::Both).await else { return };
+    let before = world.settled().await;
+    let traffic = Traffic::start(&world, "books-ms");
+    for proxy in ["nginx", "haproxy"] {
+        for (file, text) in files_of(&world, proxy) {
+            std::fs::write(&file, [&text[..], b"# mine\n"].concat()).unwrap();
+        }
+        world.settles_within(&before, SWEEP).await;
+        let begun = Instant::now();
+        loop {
+            let said = format!("{:?}", world.client().status(None).await.unwrap().proxies);
+            if said.contains("was changed by somebody else") {
+                break;
+            }
+            assert!(begun.elapsed() < SWEEP, "{proxy}: {said}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    traffic.end("edited by hand").await;
 }

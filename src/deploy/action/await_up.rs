@@ -6,7 +6,7 @@ use super::{Context, failed, stopped};
 use crate::deploy::health::{Verdict, describe, judge};
 use crate::deploy::ports::{PortError, PortWanted, Trouble};
 use crate::deploy::record::{Prepared, StepResult};
-use crate::model::{Failure, FailureKind, Instance, Step, Task};
+use crate::model::{Failure, FailureKind, Instance, Step, Task, TaskState};
 
 /// Swarm has no task events, so tasks are polled; a look costs 6 to 7 ms.
 const POLL: Duration = Duration::from_millis(25);
@@ -20,20 +20,47 @@ const TAIL: usize = 20;
 /// Wait until every replica runs, is healthy, and has been so for `stable_for`.
 pub async fn await_up(context: &Context) -> Result<StepResult, Failure> {
     let prepared = context.prepared(Step::Await)?;
-    let mut watched = Watched::default();
-    loop {
-        if let Some(instances) = watched.look(context, prepared).await? {
-            return Ok(StepResult::Running { instances });
-        }
-        tokio::select! {
-            () = context.stop.cancelled() => return Err(stopped(Step::Await)),
-            () = tokio::time::sleep(POLL) => {}
+    let stable_for = prepared.release.policy.stable_for;
+    let watched = match prepared.running {
+        true => Watched::new(Step::Await, Duration::ZERO, Ends::OfTheWanted),
+        false => Watched::new(Step::Await, stable_for, Ends::All),
+    };
+    let instances = watched.until_up(context, prepared).await?;
+    Ok(StepResult::Running { instances })
+}
+
+/// Wait until every replica runs that was up once already: it may have moved meanwhile.
+pub async fn await_again(context: &Context, step: Step) -> Result<Vec<Instance>, Failure> {
+    Watched::new(step, Duration::ZERO, Ends::None).until_up(context, context.prepared(step)?).await
+}
+
+/// Which tasks that ended say that a colour does not come up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    /// Every one: a new release that ends once is not waited for.
+    All,
+    /// Those that Swarm wants to run: what a colour went through earlier is no verdict on it now.
+    OfTheWanted,
+    /// None: Swarm replaces them.
+    None,
+}
+
+impl Ends {
+    fn count(self, task: &Task) -> bool {
+        match self {
+            Self::All => true,
+            Self::OfTheWanted => task.wanted,
+            Self::None => task.wanted && task.state != TaskState::Failed,
         }
     }
 }
 
-#[derive(Default)]
 struct Watched {
+    /// The step that waits.
+    step: Step,
+    /// How long they must have been up.
+    stable_for: Duration,
+    ends: Ends,
     /// These instances have been up since then.
     up: Option<(Instant, Vec<Instance>)>,
     said: String,
@@ -41,6 +68,26 @@ struct Watched {
 }
 
 impl Watched {
+    fn new(step: Step, stable_for: Duration, ends: Ends) -> Self {
+        Self { step, stable_for, ends, up: None, said: String::new(), silent_since: None }
+    }
+
+    async fn until_up(
+        mut self,
+        context: &Context,
+        prepared: &Prepared,
+    ) -> Result<Vec<Instance>, Failure> {
+        loop {
+            if let Some(instances) = self.look(context, prepared).await? {
+                return Ok(instances);
+            }
+            tokio::select! {
+                () = context.stop.cancelled() => return Err(stopped(self.step)),
+                () = tokio::time::sleep(POLL) => {}
+            }
+        }
+    }
+
     /// Look once; the instances when they are up and stable.
     async fn look(
         &mut self,
@@ -49,16 +96,16 @@ impl Watched {
     ) -> Result<Option<Vec<Instance>>, Failure> {
         let Some(tasks) = self.ask(context, prepared).await? else { return Ok(None) };
         match judge(&tasks, prepared.release.workload.replicas) {
-            Verdict::Down(task) => Err(came_down(context, prepared, &task).await),
+            Verdict::Down(task) => Err(self.came_down(context, prepared, &task).await),
             Verdict::Coming(words) => {
                 self.up = None;
                 if words != self.said {
-                    context.note(Step::Await, words.clone());
+                    context.note(self.step, words.clone());
                     self.said = words;
                 }
                 Ok(None)
             }
-            Verdict::Up(instances) => Ok(self.settle(context, prepared, instances)),
+            Verdict::Up(instances) => Ok(self.settle(context, instances)),
         }
     }
 
@@ -72,14 +119,11 @@ impl Watched {
         match context.world.swarm.tasks(&name, port).await {
             Ok(mut tasks) => {
                 self.silent_since = None;
-                if prepared.running {
-                    // What this colour went through in its earlier life is no verdict on it now.
-                    tasks.retain(|task| task.wanted);
-                }
+                tasks.retain(|task| self.ends.count(task));
                 Ok(Some(tasks))
             }
             Err(error) if self.bear_with(&error) => Ok(None),
-            Err(error) => Err(failed(Step::Await, &error)),
+            Err(error) => Err(failed(self.step, &error)),
         }
     }
 
@@ -88,39 +132,34 @@ impl Watched {
         error.trouble == Trouble::Unreachable && since.elapsed() < PATIENCE
     }
 
-    fn settle(
-        &mut self,
-        context: &Context,
-        prepared: &Prepared,
-        instances: Vec<Instance>,
-    ) -> Option<Vec<Instance>> {
-        let needed =
-            if prepared.running { Duration::ZERO } else { prepared.release.policy.stable_for };
+    fn settle(&mut self, context: &Context, instances: Vec<Instance>) -> Option<Vec<Instance>> {
         let since = match self.up.take() {
             Some((since, same)) if same == instances => since,
             _ => {
-                let count = instances.len();
-                let wait = humantime::format_duration(needed);
-                context.note(Step::Await, format!("{count} running, must stay so for {wait}"));
+                if !self.stable_for.is_zero() {
+                    let count = instances.len();
+                    let wait = humantime::format_duration(self.stable_for);
+                    context.note(self.step, format!("{count} running, must stay so for {wait}"));
+                }
                 Instant::now()
             }
         };
-        if since.elapsed() >= needed {
+        if since.elapsed() >= self.stable_for {
             return Some(instances);
         }
         self.up = Some((since, instances));
         None
     }
-}
 
-async fn came_down(context: &Context, prepared: &Prepared, task: &Task) -> Failure {
-    let name = prepared.release.service.swarm_name(prepared.colour);
-    let image = prepared.release.image.to_string();
-    Failure {
-        step: Step::Await,
-        kind: FailureKind::Start,
-        message: format!("`{name}` does not come up: {}", describe(task)),
-        details: context.world.swarm.tail(task, TAIL).await,
-        remedy: Some(format!("see why `{image}` does not stay up; its last lines are above")),
+    async fn came_down(&self, context: &Context, prepared: &Prepared, task: &Task) -> Failure {
+        let name = prepared.release.service.swarm_name(prepared.colour);
+        let image = prepared.release.image.to_string();
+        Failure {
+            step: self.step,
+            kind: FailureKind::Start,
+            message: format!("`{name}` does not come up: {}", describe(task)),
+            details: context.world.swarm.tail(task, TAIL).await,
+            remedy: Some(format!("see why `{image}` does not stay up; its last lines are above")),
+        }
     }
 }

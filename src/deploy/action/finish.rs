@@ -101,22 +101,30 @@ pub async fn uncommit(context: &Context, prepared: &Prepared) -> PortResult<()> 
 pub async fn drain(context: &Context) -> Result<StepResult, Failure> {
     let prepared = context.prepared(Step::Drain)?;
     let Some(old) = prepared.live else { return Ok(StepResult::Nothing) };
-    let service = &prepared.release.service;
-    let limit = prepared.release.policy.drain;
     tokio::select! {
         () = context.stop.cancelled() => Err(stopped(Step::Drain)),
-        drained = tokio::time::timeout(limit, context.world.proxies.drained(service, old)) => {
-            match drained {
-                Ok(Ok(())) => Ok(StepResult::Nothing),
-                Ok(Err(error)) => Err(failed(Step::Drain, &error)),
-                Err(_) => {
-                    let limit = humantime::format_duration(limit);
-                    context.note(Step::Drain, format!("requests still in flight on `{old}` after {limit}"));
-                    Ok(StepResult::Nothing)
-                }
+        drained = await_drained(context, prepared, old) => {
+            if let Some(left) = drained.map_err(|error| failed(Step::Drain, &error))? {
+                context.note(Step::Drain, left);
             }
+            Ok(StepResult::Nothing)
         }
     }
+}
+
+/// Wait for the requests in flight on `colour`, for `drain` at most. Answers a line when some are left.
+pub async fn await_drained(
+    context: &Context,
+    prepared: &Prepared,
+    colour: Colour,
+) -> PortResult<Option<String>> {
+    let limit = prepared.release.policy.drain;
+    let drained = context.world.proxies.drained(&prepared.release.service, colour);
+    if let Ok(drained) = tokio::time::timeout(limit, drained).await {
+        return drained.map(|()| None);
+    }
+    let limit = humantime::format_duration(limit);
+    Ok(Some(format!("requests still in flight on `{colour}` after {limit}")))
 }
 
 /// The old colour is removed, or kept as `retain` says.

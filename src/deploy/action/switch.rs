@@ -1,22 +1,30 @@
 use std::time::Instant;
 
-use super::{Context, failed};
+use super::await_up::await_again;
+use super::{Context, failed, finish};
 use crate::deploy::ledger;
 use crate::deploy::ports::{PortResult, ProxyViews};
 use crate::deploy::record::{Prepared, StepResult};
-use crate::model::{Colour, Failure, Step};
+use crate::model::{Colour, Failure, Instance, ServiceView, Step};
 
 /// The new instances into the registry, as idle.
 pub async fn register(context: &Context) -> Result<StepResult, Failure> {
-    let prepared = context.prepared(Step::Register)?;
+    record(context, context.prepared(Step::Register)?, context.state.instances()).await?;
+    Ok(StepResult::Nothing)
+}
+
+async fn record(
+    context: &Context,
+    prepared: &Prepared,
+    instances: &[Instance],
+) -> Result<(), Failure> {
     let service = &prepared.release.service;
-    let instances = context.state.instances();
     context
         .ledger
         .change(service, |record| ledger::register(record, prepared, instances))
         .await
         .map_err(|error| failed(Step::Register, &error))?;
-    Ok(StepResult::Nothing)
+    Ok(())
 }
 
 /// Undo of [`register`].
@@ -28,14 +36,22 @@ pub async fn unregister(context: &Context, prepared: &Prepared) -> PortResult<()
 
 /// The new instances into the proxies' idle colour.
 pub async fn stage(context: &Context) -> Result<StepResult, Failure> {
-    let prepared = context.prepared(Step::Stage)?;
-    let new = ledger::backends(context.state.instances());
+    lead(context, context.prepared(Step::Stage)?, context.state.instances()).await?;
+    Ok(StepResult::Nothing)
+}
+
+async fn lead(
+    context: &Context,
+    prepared: &Prepared,
+    instances: &[Instance],
+) -> Result<(), Failure> {
+    let new = ledger::backends(instances);
     let live = prepared.live.map(|colour| {
         let entries = prepared.before.registry.of(colour).map(|entry| &entry.instance);
         ledger::backends(entries)
     });
     let Some(view) = ledger::staged(prepared, &live.unwrap_or_default(), &new) else {
-        return Ok(StepResult::Nothing);
+        return Ok(());
     };
     context
         .world
@@ -43,7 +59,7 @@ pub async fn stage(context: &Context) -> Result<StepResult, Failure> {
         .stage(&view, prepared.colour, &new)
         .await
         .map_err(|error| failed(Step::Stage, &error))?;
-    Ok(StepResult::Nothing)
+    Ok(())
 }
 
 /// Undo of [`stage`].
@@ -77,6 +93,10 @@ fn keep_moved(before: &mut ProxyViews, now: &ProxyViews, live: Colour) {
 pub async fn switch(context: &Context) -> Result<StepResult, Failure> {
     let prepared = context.prepared(Step::Switch)?;
     let service = &prepared.release.service;
+    let moved = match context.state.may_have_moved() {
+        true => follow_moved(context, prepared).await?,
+        false => None,
+    };
     let route = ledger::switched(prepared);
     let ordered = Instant::now();
     let publish = context.ledger.change(service, |record| ledger::switch(record, prepared));
@@ -94,7 +114,23 @@ pub async fn switch(context: &Context) -> Result<StepResult, Failure> {
     flipped.map_err(|error| failed(Step::Switch, &error))?;
     published.map_err(|error| failed(Step::Register, &error)).map_err(at_switch)?;
     let micros = u64::try_from(ordered.elapsed().as_micros()).unwrap_or(u64::MAX);
-    Ok(StepResult::Switched { micros })
+    Ok(StepResult::Switched { micros, moved })
+}
+
+/// Gates and people take their time: instances that Swarm has put elsewhere since they were registered
+/// and staged are so again.
+async fn follow_moved(
+    context: &Context,
+    prepared: &Prepared,
+) -> Result<Option<Vec<Instance>>, Failure> {
+    let now = await_again(context, Step::Switch).await?;
+    if now == context.state.instances() {
+        return Ok(None);
+    }
+    context.note(Step::Switch, "the new instances have moved".to_owned());
+    record(context, prepared, &now).await.map_err(at_switch)?;
+    lead(context, prepared, &now).await.map_err(at_switch)?;
+    Ok(Some(now))
 }
 
 /// A registry that fails while the route is published is the registry's failure, not a proxy's.
@@ -102,12 +138,44 @@ fn at_switch(failure: Failure) -> Failure {
     Failure { step: Step::Switch, ..failure }
 }
 
-/// Undo of [`switch`].
+/// Undo of [`switch`]: the public goes back at once; the requests that it left on the new colour are
+/// waited for, as they are on an old one, before that is taken out.
 pub async fn unswitch(context: &Context, prepared: &Prepared) -> PortResult<()> {
     let service = &prepared.release.service;
     let publish = context.ledger.change(service, |record| ledger::unswitch(record, prepared));
-    let (published, flipped) = tokio::join!(publish, unstage(context, prepared));
-    flipped?;
+    let (published, back) = tokio::join!(publish, lead_back(context, prepared));
+    back?;
     published?;
-    Ok(())
+    match finish::await_drained(context, prepared, prepared.colour).await {
+        Ok(None) => {}
+        Ok(Some(left)) => context.note(Step::Switch, left),
+        // Nothing is known of them; what matters now is that the rest is undone.
+        Err(error) => context.note(Step::Switch, error.chain()),
+    }
+    unstage(context, prepared).await
+}
+
+/// The public is led to where it was before, while the new instances stay staged.
+async fn lead_back(context: &Context, prepared: &Prepared) -> PortResult<()> {
+    let service = &prepared.release.service;
+    let turn = context.ledger.turn(service);
+    let _turn = turn.lock().await;
+    let now = context.world.proxies.snapshot(service).await?;
+    let mut back = prepared.before.proxies.clone();
+    if let Some(live) = prepared.live {
+        keep_moved(&mut back, &now, live);
+    }
+    keep_new(&mut back, &now, prepared.colour);
+    context.world.proxies.restore(service, &back).await
+}
+
+/// `back` with the instances that `new` has now.
+fn keep_new(back: &mut ProxyViews, now: &ProxyViews, new: Colour) {
+    for (proxy, view) in back {
+        let Some(current) = now.get(proxy).and_then(Option::as_ref) else { continue };
+        if !current.of(new).is_empty() {
+            let view = view.get_or_insert_with(|| ServiceView { live: None, ..current.clone() });
+            view.backends.insert(new, current.of(new).to_vec());
+        }
+    }
 }

@@ -140,6 +140,30 @@ fn nothing_follows_the_end() {
     assert_eq!(state.decide(&BTreeSet::new()), Decision::Finished);
 }
 
+#[test]
+fn instances_are_where_they_were_last_seen() {
+    let instance = |port| Instance {
+        task: "t".to_owned(),
+        node: "n".to_owned(),
+        address: ([127, 0, 0, 1], port).into(),
+    };
+    let mut state = state();
+    for step in Step::ALL.into_iter().take_while(|step| *step <= Step::Switch) {
+        let result = match step {
+            Step::Await => Box::new(StepResult::Running { instances: vec![instance(1)] }),
+            Step::Switch => {
+                assert_eq!(state.instances(), [instance(1)]);
+                Box::new(StepResult::Switched { micros: 1, moved: Some(vec![instance(2)]) })
+            }
+            step => result(step),
+        };
+        state.apply(&Record::Began { step }).unwrap();
+        state.apply(&Record::Done { step, result }).unwrap();
+    }
+    assert!(state.may_have_moved());
+    assert_eq!(state.instances(), [instance(2)]);
+}
+
 proptest! {
     /// Whatever fails: the end is committed with nothing undone, or reverted with everything undone
     /// that may have left traces, last first.

@@ -148,7 +148,7 @@ fn all() -> Vec<Record> {
         done(Step::Start, StepResult::Nothing),
         done(Step::Await, StepResult::Running { instances }),
         Record::Approved { by: by.clone() },
-        done(Step::Switch, StepResult::Switched { micros: 1234 }),
+        done(Step::Switch, StepResult::Switched { micros: 1234, moved: None }),
         Record::Failed { failure: failure() },
         Record::Stopped { failure: failure() },
         Record::Undoing { step: Step::Start },

@@ -6,9 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use verdigris::client::{Client, DaemonAddress};
+use verdigris::client::{Client, DaemonAddress, Followed};
 use verdigris::model::{
-    DeploymentView, Kind, OnBusy, OnDisconnect, Outcome, Request, ServiceName, Step,
+    DeploymentId, DeploymentView, Event, Happening, Kind, OnBusy, OnDisconnect, Outcome, Request,
+    ServiceName, Step,
 };
 use verdigris::stack::{self, Options, Source};
 
@@ -35,6 +36,10 @@ pub struct Stack<'a> {
     pub keep: bool,
     /// The gate after the switch asks for something that nobody answers.
     pub fails: bool,
+    /// The new release is watched for a second before it is committed.
+    pub bakes: bool,
+    /// Two instances of it, not one.
+    pub two: bool,
 }
 
 impl Daemon {
@@ -55,25 +60,36 @@ impl Daemon {
             &listen,
         ];
         let text = with_templates(bed, &bed.testbed(&arguments)?, home)?;
-        let config = home.join("verdigris.toml");
-        std::fs::write(&config, text)?;
+        std::fs::write(home.join("verdigris.toml"), text)?;
+        Self::on(home).await
+    }
+
+    /// Start it on what an earlier one left in `home`, and wait until it is ready.
+    pub async fn on(home: &Path) -> Result<Self> {
+        let mut daemon = Self::spawn(home)?;
+        daemon.await_ready().await?;
+        Ok(daemon)
+    }
+
+    /// Start it on what an earlier one left in `home`.
+    pub fn spawn(home: &Path) -> Result<Self> {
         let log = std::fs::File::create(home.join("log"))?;
         // Built together with this program, and as this was.
         let binary = std::env::current_exe()?.with_file_name("verdigris");
         let child = Command::new(binary)
             .args(["serve", "--config"])
-            .arg(&config)
+            .arg(home.join("verdigris.toml"))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
+        let socket = home.join("verdigris.sock");
         let client = Client::new(DaemonAddress::Unix(socket), None)?;
-        let mut daemon = Self { child, client, home: home.to_owned() };
-        daemon.await_ready().await?;
-        Ok(daemon)
+        Ok(Self { child, client, home: home.to_owned() })
     }
 
-    async fn await_ready(&mut self) -> Result<()> {
+    /// Wait until it has looked at everything once.
+    pub async fn await_ready(&mut self) -> Result<()> {
         let http = reqwest::Client::builder()
             .tls_certs_only([])
             .unix_socket(self.home.join("verdigris.sock"))
@@ -103,6 +119,12 @@ impl Daemon {
 
     /// Deploy, and wait for the end.
     pub async fn deploy(&self, bed: &Bed, stack: &Stack<'_>) -> Result<DeploymentView> {
+        let id = self.begin(bed, stack).await?;
+        self.end_of(id).await
+    }
+
+    /// Deploy, and do not wait.
+    pub async fn begin(&self, bed: &Bed, stack: &Stack<'_>) -> Result<DeploymentId> {
         let source = Source {
             name: "bench".to_owned(),
             text: stack_file(bed, stack).to_string(),
@@ -110,15 +132,16 @@ impl Daemon {
         };
         let draft = stack::load_one(&source, &Options::default())
             .map_err(|error| anyhow::anyhow!("the stack file: {error}"))?;
-        self.carry_out(Kind::Deploy { draft }).await
+        self.submit(Kind::Deploy { draft }).await
     }
 
     /// Roll back to the release before.
     pub async fn roll_back(&self) -> Result<DeploymentView> {
-        self.carry_out(Kind::Rollback { service: service(), release: None }).await
+        let id = self.submit(Kind::Rollback { service: service(), release: None }).await?;
+        self.end_of(id).await
     }
 
-    async fn carry_out(&self, kind: Kind) -> Result<DeploymentView> {
+    async fn submit(&self, kind: Kind) -> Result<DeploymentId> {
         let request = Request {
             kind,
             sequence: None,
@@ -128,16 +151,41 @@ impl Daemon {
             force: true,
             by: "bench".to_owned(),
         };
-        let id = self.client.submit(&request).await?.deployment;
+        Ok(self.client.submit(&request).await?.deployment)
+    }
+
+    /// Wait for the end of a deployment.
+    pub async fn end_of(&self, id: DeploymentId) -> Result<DeploymentView> {
+        self.follow(id, |_| false).await?;
+        Ok(self.client.deployment(id).await?)
+    }
+
+    /// Wait until `step` of a deployment begins.
+    pub async fn until_began(&self, id: DeploymentId, step: Step) -> Result<()> {
+        self.follow(id, |event| event.step == Some(step) && event.what == Happening::Began).await
+    }
+
+    /// Follow a deployment until `enough` says so, or to its end.
+    async fn follow(&self, id: DeploymentId, enough: impl Fn(&Event) -> bool) -> Result<()> {
         let followed = async {
             let mut events = self.client.follow(id, false);
-            while let Some(event) = events.next().await {
-                event?;
+            while let Some(next) = events.next().await {
+                if let Followed::Event(event) = next?
+                    && enough(&event)
+                {
+                    break;
+                }
             }
             Ok::<_, anyhow::Error>(())
         };
-        tokio::time::timeout(LONGEST, followed).await.context("a deployment does not end")??;
-        Ok(self.client.deployment(id).await?)
+        tokio::time::timeout(LONGEST, followed).await.context("a deployment does not end")?
+    }
+
+    /// As `kill -9`.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// Reloads of all proxies of `kind` so far.
@@ -212,6 +260,9 @@ fn stack_file(bed: &Bed, stack: &Stack<'_>) -> serde_json::Value {
         "stable_for": "200ms",
         "drain": "10s",
     });
+    if stack.bakes {
+        block["bake"] = serde_json::json!({ "for": "1s" });
+    }
     if stack.keep {
         block["retain"] = serde_json::json!({ "releases": 1, "for": "1h" });
     }
@@ -221,7 +272,7 @@ fn stack_file(bed: &Bed, stack: &Stack<'_>) -> serde_json::Value {
             "test": ["CMD", "/books-ms", "health"],
             "interval": "250ms", "timeout": "5s", "retries": 20,
         },
-        "deploy": { "replicas": 1 },
+        "deploy": { "replicas": if stack.two { 2 } else { 1 } },
         "x-verdigris": block,
     } } })
 }

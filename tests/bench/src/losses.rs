@@ -96,6 +96,22 @@ fn begin(bed: &Bed, proxies: &[Proxy], groups: &[Group]) -> Result<Load> {
     })?)
 }
 
+/// GET requests of every kind of client but those whose answers cannot be asked for twice.
+pub fn gets(bed: &Bed) -> Result<Load> {
+    begin(bed, &[Proxy::Nginx, Proxy::Haproxy], GETS)
+}
+
+/// What was lost of a load.
+pub fn row(what: String, report: &Report) -> Row {
+    let remark = format!("of {} sent; {}", report.total.sent, reasons(&[report]));
+    Row::at_most(what, 0.0, count(report.total.lost), "").remark(remark)
+}
+
+const GETS: &[Group] = &[
+    Group { kind: Kind::New, clients: 20, rate: 60.0 },
+    Group { kind: Kind::Standard, clients: 30, rate: 100.0 },
+];
+
 fn lost(reports: &[&Report]) -> u64 {
     reports.iter().map(|report| report.total.lost).sum()
 }

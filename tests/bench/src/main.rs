@@ -4,6 +4,7 @@
 mod bed;
 mod daemon;
 mod deployments;
+mod faults;
 mod flips;
 mod floor;
 mod footprint;
@@ -48,6 +49,7 @@ enum Part {
     Deployments,
     Flips,
     Losses,
+    Faults,
     Templates,
     Rendering,
     Footprint,
@@ -59,6 +61,7 @@ struct Rounds {
     flips: usize,
     switches: usize,
     reverts: usize,
+    faults: usize,
     templates: usize,
     renders: usize,
     watched: Duration,
@@ -74,6 +77,7 @@ impl Rounds {
                 flips: 6,
                 switches: 10,
                 reverts: 2,
+                faults: 2,
                 templates: 2,
                 renders: 5,
                 watched: Duration::from_secs(10),
@@ -84,6 +88,7 @@ impl Rounds {
                 flips: 30,
                 switches: 50,
                 reverts: 10,
+                faults: 5,
                 templates: 7,
                 renders: 30,
                 watched: Duration::from_secs(30),
@@ -152,6 +157,7 @@ async fn measure(part: Part, bed: &Bed, acts: &Acts, rounds: &Rounds, rows: &mut
         Part::Losses => {
             add("requests lost", losses::rows(bed, rounds.switches, rounds.reverts).await);
         }
+        Part::Faults => add("faults", faults::rows(bed, rounds.faults).await),
         Part::Templates => {
             add("template saved to live", templates::rows(bed, rounds.templates).await);
         }

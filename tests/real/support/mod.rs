@@ -3,6 +3,7 @@
 pub mod bed;
 pub mod curl;
 pub mod daemon;
+pub mod disk;
 pub mod picture;
 pub mod run;
 pub mod stack;

@@ -27,6 +27,7 @@ impl Traffic {
             group(Kind::New, 2, 10.0),
             group(Kind::Slow, 1, 1.0),
             group(Kind::Stream, 1, 1.0),
+            group(Kind::Ws, 1, 4.0),
         ];
         Self::of(world, service, groups)
     }

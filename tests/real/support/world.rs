@@ -1,5 +1,6 @@
 //! A daemon on a testbed of its own: what a test of the whole acts on.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,9 @@ use verdigris::stack::{Options, Source, load_one};
 
 use super::bed::{Lease, lease};
 use super::daemon::Daemon;
+use super::disk::SmallDisk;
 use super::picture::Picture;
-use super::{Stack, run};
+use super::{Stack, curl, run};
 
 /// Which registry the daemon keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,6 +205,39 @@ impl World {
         }
     }
 
+    /// Waits until everything is as `before`, for longer than it takes when all goes well.
+    pub async fn settles_within(&self, before: &Picture, limit: Duration) {
+        let begun = Instant::now();
+        while let Err(difference) = self.settles_as(before).await {
+            let waited = begun.elapsed();
+            assert!(waited < limit, "not as before:\n{difference}\n{}", self.daemon.said());
+        }
+    }
+
+    /// Waits until both ports of a proxy are answered by `colour`.
+    pub async fn until_answered(&self, proxy: &str, colour: &str) {
+        let ca = std::fs::read(self.bed.env("TESTBED_CA")).unwrap();
+        for (scheme, port) in [("http", 80), ("https", 443)] {
+            let address = SocketAddr::new(self.bed.address(proxy), port);
+            let http = curl::public(&ca, "books.example.com", address);
+            let url = format!("{scheme}://books.example.com/api/v1/books/version");
+            let begun = Instant::now();
+            loop {
+                let answer = match http.get(&url).send().await {
+                    Ok(answer) if answer.status() == 200 => answer.text().await.unwrap_or_default(),
+                    Ok(answer) => answer.status().to_string(),
+                    Err(error) => format!("{error:?}"),
+                };
+                if answer.contains(&format!("\"{colour}\"")) {
+                    break;
+                }
+                let waited = begun.elapsed();
+                assert!(waited < Duration::from_secs(60), "{answer}\n{}", self.daemon.said());
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+
     /// Puts the credentials of the private registry of images where Docker keeps them.
     pub fn write_login(&self, directory: &Path) {
         let said = |name| self.bed.env(name);
@@ -283,48 +318,6 @@ impl World {
         self.daemon.kill();
         self.daemon = Daemon::start(&self.home, environment).await;
     }
-}
-
-/// A file system of a few megabytes in the place of a directory, with the same content.
-pub struct SmallDisk {
-    place: PathBuf,
-    mark: PathBuf,
-}
-
-impl SmallDisk {
-    fn under(place: &Path) -> Self {
-        let aside = place.with_extension("aside");
-        std::fs::rename(place, &aside).unwrap();
-        std::fs::create_dir(place).unwrap();
-        // The caretaker finds it by this link if this process ends before it can unmount.
-        let mark = run::directory().join("mounts").join(std::process::id().to_string());
-        std::os::unix::fs::symlink(place, &mark).unwrap();
-        shell(r#"mount -t tmpfs -o size=12m tmpfs "$1" && cp -a "$2"/. "$1""#, place, &aside);
-        Self { place: place.to_owned(), mark }
-    }
-
-    /// Leaves not a byte.
-    pub fn fill(&self) {
-        shell(r#"cat /dev/zero >"$1/filler" 2>/dev/null || true"#, &self.place, &self.place);
-    }
-
-    /// Undoes [`Self::fill`].
-    pub fn free(&self) {
-        std::fs::remove_file(self.place.join("filler")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        shell(r#"umount -l "$1""#, &self.place, &self.place);
-        std::fs::remove_file(&self.mark).unwrap();
-    }
-}
-
-fn shell(script: &str, first: &Path, second: &Path) {
-    let mut command = std::process::Command::new("sh");
-    let status = command.args(["-c", script, "sh"]).args([first, second]).status().unwrap();
-    assert!(status.success(), "{script}: {status}");
 }
 
 /// A directory in the run's.

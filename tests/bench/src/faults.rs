@@ -1,0 +1,245 @@
+//! What a fault costs: the daemon killed in mid-deployment, an instance killed under traffic.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use jiff::Timestamp;
+use reqwest::Client;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use verdigris::model::{DeploymentView, Step};
+use verdigris::proxy::Kind;
+
+use crate::bed::{Bed, HOST};
+use crate::daemon::{self, Daemon, Stack};
+use crate::losses;
+use crate::table::{Row, median};
+
+/// From one look to the next: well below what is measured.
+const LOOK: Duration = Duration::from_millis(2);
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Kill the daemon `rounds` times, and as many instances.
+pub async fn rows(bed: &Bed, rounds: usize) -> Result<Vec<Row>> {
+    let mut rows = recoveries(bed, rounds).await?;
+    rows.extend(deaths(bed, rounds).await?);
+    rows.extend(replacements(bed, rounds).await?);
+    Ok(rows)
+}
+
+/// The daemon is killed while a release bakes, which is done again as a whole after the next start. So
+/// what is between the start and the end, without what bake and the steps after it take otherwise, is
+/// the price of the recovery.
+async fn recoveries(bed: &Bed, rounds: usize) -> Result<Vec<Row>> {
+    let home = bed.home("recoveries")?;
+    let mut daemon = Daemon::start(bed, "embedded", &home).await?;
+    let stack = |tag| Stack { tag, bakes: true, keep: true, ..Stack::default() };
+    daemon::committed(&daemon.deploy(bed, &stack("1.0")).await?)?;
+    let (mut undisturbed, mut recovered) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let view = daemon.deploy(bed, &stack("2.0")).await?;
+        daemon::committed(&view)?;
+        undisturbed.push(milliseconds(began(&view, Step::Bake)?, ended(&view)?));
+        let id = daemon.begin(bed, &stack("1.0")).await?;
+        daemon.until_began(id, Step::Bake).await?;
+        daemon.kill()?;
+        let started = Timestamp::now();
+        daemon = Daemon::on(&home).await?;
+        let view = daemon.end_of(id).await?;
+        daemon::committed(&view)?;
+        recovered.push(milliseconds(started, ended(&view)?));
+    }
+    daemon.stop().await?;
+    let (undisturbed, recovered) = (median(undisturbed), median(recovered));
+    let what = "recovery: start to the deployment's end, less what is left to do";
+    let remark = format!("{recovered:.0} ms, undisturbed {undisturbed:.0} ms");
+    Ok(vec![Row::at_most(what, 500.0, recovered - undisturbed, " ms").remark(remark)])
+}
+
+fn began(view: &DeploymentView, step: Step) -> Result<Timestamp> {
+    let found = view.steps.iter().find(|known| known.step == step);
+    found.and_then(|found| found.began).with_context(|| format!("`{step}` has not begun"))
+}
+
+fn ended(view: &DeploymentView) -> Result<Timestamp> {
+    view.ended.context("it has not ended")
+}
+
+fn milliseconds(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64() * 1e3
+}
+
+/// One of two instances is killed, under requests.
+async fn deaths(bed: &Bed, rounds: usize) -> Result<Vec<Row>> {
+    let home = bed.home("deaths")?;
+    let daemon = Daemon::start(bed, "embedded", &home).await?;
+    let stack = Stack { tag: "1.0", two: true, ..Stack::default() };
+    daemon::committed(&daemon.deploy(bed, &stack).await?)?;
+    let load = losses::gets(bed)?;
+    let mut took: [Vec<f64>; 2] = Default::default();
+    for _ in 0..rounds {
+        let victim = routed(bed).await?;
+        let victim = victim.first().copied().context("nothing is routed to")?;
+        let killed = kill(bed, victim).await?;
+        let gone = |kind| async move {
+            let until = async || Ok(!leads_to(bed, kind).await?.contains(&victim));
+            await_that("the dead instance to be out", killed, until).await
+        };
+        let (nginx, haproxy) = tokio::try_join!(gone(Kind::Nginx), gone(Kind::Haproxy))?;
+        took[0].push(nginx);
+        took[1].push(haproxy);
+        let whole = async || Ok(routed(bed).await?.len() == 2);
+        await_that("two instances to be routed to", killed, whole).await?;
+    }
+    let report = load.finish().await;
+    daemon.stop().await?;
+    let mut rows: Vec<Row> = ["nginx", "HAProxy"]
+        .into_iter()
+        .zip(took)
+        .map(|(proxy, took)| {
+            let what = format!("an instance's SIGKILL to no route to it, {proxy}");
+            Row::at_most(what, 1000.0, median(took), " ms")
+        })
+        .collect();
+    let what = format!("requests lost while {rounds} instances are killed (GET)");
+    rows.push(losses::row(what, &report));
+    Ok(rows)
+}
+
+/// The only instance is killed: from its replacement running to that answering the public.
+async fn replacements(bed: &Bed, rounds: usize) -> Result<Vec<Row>> {
+    let home = bed.home("replacements")?;
+    let daemon = Daemon::start(bed, "embedded", &home).await?;
+    daemon::committed(&daemon.deploy(bed, &Stack { tag: "1.0", ..Stack::default() }).await?)?;
+    let mut took = Vec::new();
+    for _ in 0..rounds {
+        let victim = routed(bed).await?;
+        let victim = victim.first().copied().context("nothing is routed to")?;
+        kill(bed, victim).await?;
+        let answered = |kind| async move {
+            let client = bed.public(SocketAddr::new(bed.address(kind), 443))?;
+            let url = format!("https://{HOST}/api/v1/books");
+            let silent = async || Ok(!answers(&client, &url).await);
+            await_that("the public to notice", Instant::now(), silent).await?;
+            let again = async || Ok(answers(&client, &url).await);
+            await_that("an answer", Instant::now(), again).await?;
+            Ok::<_, anyhow::Error>(Timestamp::now())
+        };
+        let (nginx, haproxy) = tokio::try_join!(answered(Kind::Nginx), answered(Kind::Haproxy))?;
+        took.push(milliseconds(running_since(bed).await?, nginx.max(haproxy)));
+    }
+    daemon.stop().await?;
+    let what = "a rescheduled task runs to the public being answered by it, both proxies";
+    Ok(vec![Row::at_most(what, 500.0, median(took), " ms")])
+}
+
+async fn answers(client: &Client, url: &str) -> bool {
+    client.get(url).send().await.is_ok_and(|answer| answer.status().is_success())
+}
+
+/// Milliseconds from `since` until `is_so`.
+async fn await_that(
+    what: &str,
+    since: Instant,
+    is_so: impl AsyncFn() -> Result<bool>,
+) -> Result<f64> {
+    while !is_so().await? {
+        if since.elapsed() > LONGEST {
+            bail!("waited in vain for {what}");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(since.elapsed().as_secs_f64() * 1e3)
+}
+
+/// The instances that both proxies lead to.
+async fn routed(bed: &Bed) -> Result<BTreeSet<SocketAddr>> {
+    let (nginx, haproxy) =
+        tokio::try_join!(leads_to(bed, Kind::Nginx), leads_to(bed, Kind::Haproxy))?;
+    Ok(nginx.intersection(&haproxy).copied().collect())
+}
+
+/// The instances that the running proxy leads to.
+async fn leads_to(bed: &Bed, kind: Kind) -> Result<BTreeSet<SocketAddr>> {
+    match kind {
+        Kind::Nginx => nginx_leads_to(bed).await,
+        Kind::Haproxy => haproxy_leads_to(bed).await,
+    }
+}
+
+/// Those in the configuration file, once nginx says that this is the one it runs.
+async fn nginx_leads_to(bed: &Bed) -> Result<BTreeSet<SocketAddr>> {
+    let began = Instant::now();
+    loop {
+        let text = std::fs::read_to_string(bed.directory.join("nginx/nginx.conf"))?;
+        let url = format!("http://{}:9180/generation", bed.nginx);
+        let generation = Client::builder().tls_certs_only([]).build()?.get(url).send().await?;
+        if text.contains(generation.text().await?.trim()) {
+            let lines = text.lines().filter_map(|line| line.trim().strip_prefix("server "));
+            return Ok(lines
+                .filter_map(|line| line.split([' ', ';']).next()?.parse().ok())
+                .collect());
+        }
+        ensure!(began.elapsed() < LONGEST, "nginx does not take its configuration");
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Those that are up by its runtime socket: `… ADDRESS STATE …`, in the columns that the first line
+/// names.
+async fn haproxy_leads_to(bed: &Bed) -> Result<BTreeSet<SocketAddr>> {
+    let mut socket = UnixStream::connect(bed.directory.join("haproxy/runtime.sock")).await?;
+    socket.write_all(b"show servers state\n").await?;
+    let mut said = String::new();
+    socket.read_to_string(&mut said).await?;
+    let names: Vec<&str> = said
+        .lines()
+        .find_map(|line| line.strip_prefix("# "))
+        .context("HAProxy tells no columns")?
+        .split(' ')
+        .collect();
+    let column = |line: &str, name: &str| {
+        let at = names.iter().position(|known| *known == name)?;
+        line.split(' ').nth(at).map(str::to_owned)
+    };
+    let servers = said.lines().filter(|line| !line.starts_with('#') && line.contains(' '));
+    Ok(servers
+        .filter(|line| column(line, "srv_op_state").as_deref() == Some("2"))
+        .filter(|line| column(line, "srv_admin_state").as_deref() == Some("0"))
+        .filter_map(|line| {
+            let address = column(line, "srv_addr")?.parse().ok()?;
+            Some(SocketAddr::new(address, column(line, "srv_port")?.parse().ok()?))
+        })
+        .collect())
+}
+
+/// SIGKILL to the container that is published at `address`; when.
+async fn kill(bed: &Bed, address: SocketAddr) -> Result<Instant> {
+    let engine = bed.engine()?;
+    let containers: Vec<Value> =
+        engine.get("http://engine/containers/json").send().await?.json().await?;
+    let published = |container: &&Value| {
+        let ports = container["Ports"].as_array();
+        ports.is_some_and(|ports| ports.iter().any(|p| p["PublicPort"] == address.port()))
+    };
+    let found = containers.iter().find(published);
+    let id = found.and_then(|found| found["Id"].as_str()).context("no such container")?;
+    let killed = Instant::now();
+    let url = format!("http://engine/containers/{id}/kill?signal=KILL");
+    engine.post(url).send().await?.error_for_status()?;
+    Ok(killed)
+}
+
+/// Since when the newest running task runs, as Swarm says.
+async fn running_since(bed: &Bed) -> Result<Timestamp> {
+    let tasks: Vec<Value> = bed.engine()?.get("http://engine/tasks").send().await?.json().await?;
+    tasks
+        .iter()
+        .filter(|task| task["Status"]["State"] == "running")
+        .filter_map(|task| task["Status"]["Timestamp"].as_str()?.parse::<Timestamp>().ok())
+        .max()
+        .context("no task runs")
+}
