@@ -25,6 +25,14 @@ use crate::model::{
 /// Everything is looked at this often, hints or not.
 const SWEEP: Duration = Duration::from_secs(10);
 
+/// After a hint, and while instances that are wanted do not run yet, it is looked again after so long,
+/// then after twice that, and so on: what Swarm says follows the engine's hint by a while, and of other
+/// nodes' containers there is no hint at all.
+const SOON: Duration = Duration::from_millis(50);
+
+/// Swarm has said by then what the engine hinted at: measured 0.1 to 0.7 s.
+const LAG: Duration = Duration::from_secs(2);
+
 /// Hints are gathered for this long at least, so that a burst is one look …
 const QUIET: Duration = Duration::from_millis(20);
 
@@ -75,7 +83,7 @@ impl Reconciler {
     pub async fn run(&self, ready: watch::Sender<bool>, shutdown: CancellationToken) {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = self.sweep() => {}
+            _ = self.sweep() => {}
         }
         ready.send_replace(true);
         while !shutdown.is_cancelled() {
@@ -89,31 +97,39 @@ impl Reconciler {
 
     /// Sweep now, on hints, and every now and then, until the hints end.
     async fn follow(&self, mut hints: BoxStream<'static, ()>) {
+        let mut soon = SOON;
         loop {
-            self.sweep().await;
+            let whole = self.sweep().await;
             let last = Instant::now();
+            let pause = if whole && soon > LAG { SWEEP } else { soon };
             tokio::select! {
                 hint = hints.next() => if hint.is_none() {
                     // The engine went away; it is asked again after a while.
                     tokio::time::sleep(PUT_OFF).await;
                     return;
                 },
-                () = tokio::time::sleep_until(last + SWEEP) => continue,
+                () = tokio::time::sleep_until(last + pause) => {
+                    soon = (soon * 2).min(SWEEP);
+                    continue;
+                }
             }
+            soon = SOON;
             gather(&mut hints).await;
         }
     }
 
-    /// Look at everything once.
-    pub async fn sweep(&self) {
+    /// Look at everything once. False: instances that are wanted do not run yet.
+    pub async fn sweep(&self) -> bool {
         let result = self.try_sweep().await;
         if let Err(error) = &result {
             tracing::warn!(error = error.chain(), "cannot look at everything");
         }
+        let whole = *result.as_ref().unwrap_or(&true);
         *lock(&self.problem) = result.err().map(|error| error.chain());
+        whole
     }
 
-    async fn try_sweep(&self) -> PortResult<()> {
+    async fn try_sweep(&self) -> PortResult<bool> {
         let (services, records) = futures_util::future::try_join(
             self.world.swarm.services(),
             self.world.registry.read_all(),
@@ -129,16 +145,16 @@ impl Reconciler {
             let colours = by_owner.get(&service).cloned().unwrap_or_default();
             async move { self.mend(&service, &colours).await }
         });
-        let results: Vec<PortResult<()>> = mended.buffer_unordered(ABREAST).collect().await;
-        results.into_iter().collect()
+        let results: Vec<PortResult<bool>> = mended.buffer_unordered(ABREAST).collect().await;
+        results.into_iter().try_fold(true, |all, whole| Ok(all & whole?))
     }
 
-    /// Look at one service and mend it.
+    /// Look at one service and mend it. False: instances that are wanted do not run yet.
     async fn mend(
         &self,
         service: &ServiceName,
         colours: &BTreeMap<Colour, SwarmSnapshot>,
-    ) -> PortResult<()> {
+    ) -> PortResult<bool> {
         let turn = self.ledger.turn(service);
         let _turn = turn.lock().await;
         let mut record = match self.world.registry.read(service).await {
@@ -167,7 +183,7 @@ impl Reconciler {
             self.lead(service, &record).await?;
             self.expire(service, &record, colours).await?;
         }
-        Ok(())
+        Ok(colours.iter().all(|(colour, wanted)| is_whole(wanted, &seen, *colour)))
     }
 
     fn is_busy(&self, service: &ServiceName) -> bool {
@@ -286,6 +302,12 @@ impl Reconciler {
             known.push_back(format!("{:.0} {line}", self.world.clock.now()));
         }
     }
+}
+
+/// As many instances of `colour` were seen as `wanted` asks for.
+fn is_whole(wanted: &SwarmSnapshot, seen: &Seen, colour: Colour) -> bool {
+    let Some(entries) = seen.colours.get(&colour) else { return true };
+    wanted.replicas().is_none_or(|replicas| entries.len() as u64 >= replicas)
 }
 
 /// Take in the hints that come until there is a pause, or too many.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 use reqwest::Client;
 use serde_json::Value;
@@ -22,10 +23,16 @@ use crate::table::{Row, median};
 const LOOK: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// Each death is to stand for itself: nginx' workers from before a reload, which know but one of two
+/// instances that were replaced one after the other, have finished their requests by then.
+const BETWEEN: Duration = Duration::from_secs(2);
+
 /// Kill the daemon `rounds` times, and as many instances.
 pub async fn rows(bed: &Bed, rounds: usize) -> Result<Vec<Row>> {
     let mut rows = recoveries(bed, rounds).await?;
+    bed.reset().await?;
     rows.extend(deaths(bed, rounds).await?);
+    bed.reset().await?;
     rows.extend(replacements(bed, rounds).await?);
     Ok(rows)
 }
@@ -81,18 +88,19 @@ async fn deaths(bed: &Bed, rounds: usize) -> Result<Vec<Row>> {
     let load = losses::gets(bed)?;
     let mut took: [Vec<f64>; 2] = Default::default();
     for _ in 0..rounds {
-        let victim = routed(bed).await?;
-        let victim = victim.first().copied().context("nothing is routed to")?;
+        let victim = one_of(bed, 2).await?;
+        let ran = nginx_runs(bed).await?;
         let killed = kill(bed, victim).await?;
-        let gone = |kind| async move {
-            let until = async || Ok(!leads_to(bed, kind).await?.contains(&victim));
-            await_that("the dead instance to be out", killed, until).await
-        };
-        let (nginx, haproxy) = tokio::try_join!(gone(Kind::Nginx), gone(Kind::Haproxy))?;
+        // nginx takes other instances by a reload: it is done once another configuration runs.
+        let left =
+            async || Ok(nginx_runs(bed).await? != ran && !nginx_knows(bed)?.contains(&victim));
+        let down = async || Ok(!haproxy_leads_to(bed).await?.contains(&victim));
+        let (nginx, haproxy) = tokio::try_join!(
+            await_that("nginx to leave the dead instance", killed, left),
+            await_that("HAProxy to leave the dead instance", killed, down),
+        )?;
         took[0].push(nginx);
         took[1].push(haproxy);
-        let whole = async || Ok(routed(bed).await?.len() == 2);
-        await_that("two instances to be routed to", killed, whole).await?;
     }
     let report = load.finish().await;
     daemon.stop().await?;
@@ -116,14 +124,12 @@ async fn replacements(bed: &Bed, rounds: usize) -> Result<Vec<Row>> {
     daemon::committed(&daemon.deploy(bed, &Stack { tag: "1.0", ..Stack::default() }).await?)?;
     let mut took = Vec::new();
     for _ in 0..rounds {
-        let victim = routed(bed).await?;
-        let victim = victim.first().copied().context("nothing is routed to")?;
+        let victim = one_of(bed, 1).await?;
         kill(bed, victim).await?;
         let answered = |kind| async move {
+            // Whoever answers from now on is the replacement.
             let client = bed.public(SocketAddr::new(bed.address(kind), 443))?;
             let url = format!("https://{HOST}/api/v1/books");
-            let silent = async || Ok(!answers(&client, &url).await);
-            await_that("the public to notice", Instant::now(), silent).await?;
             let again = async || Ok(answers(&client, &url).await);
             await_that("an answer", Instant::now(), again).await?;
             Ok::<_, anyhow::Error>(Timestamp::now())
@@ -155,37 +161,40 @@ async fn await_that(
     Ok(since.elapsed().as_secs_f64() * 1e3)
 }
 
-/// The instances that both proxies lead to.
+/// One of the `count` instances that both proxies lead to, once they do.
+async fn one_of(bed: &Bed, count: usize) -> Result<SocketAddr> {
+    let whole = async || Ok(routed(bed).await?.len() == count);
+    await_that("all instances to be led to", Instant::now(), whole).await?;
+    tokio::time::sleep(BETWEEN).await;
+    routed(bed).await?.first().copied().context("nothing is led to")
+}
+
+/// The instances that both proxies lead to; none while nginx has still to take its configuration.
 async fn routed(bed: &Bed) -> Result<BTreeSet<SocketAddr>> {
-    let (nginx, haproxy) =
-        tokio::try_join!(leads_to(bed, Kind::Nginx), leads_to(bed, Kind::Haproxy))?;
-    Ok(nginx.intersection(&haproxy).copied().collect())
+    let text = std::fs::read_to_string(configuration(bed))?;
+    if !text.contains(nginx_runs(bed).await?.trim()) {
+        return Ok(BTreeSet::new());
+    }
+    let haproxy = haproxy_leads_to(bed).await?;
+    Ok(nginx_knows(bed)?.intersection(&haproxy).copied().collect())
 }
 
-/// The instances that the running proxy leads to.
-async fn leads_to(bed: &Bed, kind: Kind) -> Result<BTreeSet<SocketAddr>> {
-    match kind {
-        Kind::Nginx => nginx_leads_to(bed).await,
-        Kind::Haproxy => haproxy_leads_to(bed).await,
-    }
+/// Those in its configuration file, of whichever colour.
+fn nginx_knows(bed: &Bed) -> Result<BTreeSet<SocketAddr>> {
+    let text = std::fs::read_to_string(configuration(bed))?;
+    let lines = text.lines().filter_map(|line| line.trim().strip_prefix("server "));
+    Ok(lines.filter_map(|line| line.split([' ', ';']).next()?.parse().ok()).collect())
 }
 
-/// Those in the configuration file, once nginx says that this is the one it runs.
-async fn nginx_leads_to(bed: &Bed) -> Result<BTreeSet<SocketAddr>> {
-    let began = Instant::now();
-    loop {
-        let text = std::fs::read_to_string(bed.directory.join("nginx/nginx.conf"))?;
-        let url = format!("http://{}:9180/generation", bed.nginx);
-        let generation = Client::builder().tls_certs_only([]).build()?.get(url).send().await?;
-        if text.contains(generation.text().await?.trim()) {
-            let lines = text.lines().filter_map(|line| line.trim().strip_prefix("server "));
-            return Ok(lines
-                .filter_map(|line| line.split([' ', ';']).next()?.parse().ok())
-                .collect());
-        }
-        ensure!(began.elapsed() < LONGEST, "nginx does not take its configuration");
-        tokio::time::sleep(LOOK).await;
-    }
+fn configuration(bed: &Bed) -> PathBuf {
+    bed.directory.join("nginx/nginx.conf")
+}
+
+/// What names the configuration that nginx runs.
+async fn nginx_runs(bed: &Bed) -> Result<String> {
+    let url = format!("http://{}:9180/generation", bed.nginx);
+    let client = Client::builder().tls_certs_only([]).build()?;
+    Ok(client.get(url).send().await?.text().await?)
 }
 
 /// Those that are up by its runtime socket: `… ADDRESS STATE …`, in the columns that the first line
@@ -208,7 +217,6 @@ async fn haproxy_leads_to(bed: &Bed) -> Result<BTreeSet<SocketAddr>> {
     let servers = said.lines().filter(|line| !line.starts_with('#') && line.contains(' '));
     Ok(servers
         .filter(|line| column(line, "srv_op_state").as_deref() == Some("2"))
-        .filter(|line| column(line, "srv_admin_state").as_deref() == Some("0"))
         .filter_map(|line| {
             let address = column(line, "srv_addr")?.parse().ok()?;
             Some(SocketAddr::new(address, column(line, "srv_port")?.parse().ok()?))
@@ -216,7 +224,7 @@ async fn haproxy_leads_to(bed: &Bed) -> Result<BTreeSet<SocketAddr>> {
         .collect())
 }
 
-/// SIGKILL to the container that is published at `address`; when.
+/// SIGKILL to the container that is published at `address`; when. It has ended when this returns.
 async fn kill(bed: &Bed, address: SocketAddr) -> Result<Instant> {
     let engine = bed.engine()?;
     let containers: Vec<Value> =
@@ -230,6 +238,7 @@ async fn kill(bed: &Bed, address: SocketAddr) -> Result<Instant> {
     let killed = Instant::now();
     let url = format!("http://engine/containers/{id}/kill?signal=KILL");
     engine.post(url).send().await?.error_for_status()?;
+    engine.post(format!("http://engine/containers/{id}/wait")).send().await?.bytes().await?;
     Ok(killed)
 }
 
