@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use reqwest::header::HeaderValue;
 use reqwest::{Certificate, Identity, Method, StatusCode};
 use serde::Serialize;
@@ -22,6 +22,9 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// An ordinary call takes a few milliseconds. While there is no leader Consul itself holds a call for
 /// up to 7 s before it says so; a deployment rather hears it earlier.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// No answer that makes sense is larger: 1,000 services of 10 instances are about 10 MB.
+const LARGEST: usize = 64 << 20;
 
 /// The client. Clones share their connections.
 #[derive(Clone)]
@@ -165,10 +168,16 @@ impl Client {
             request = request.body(body.clone());
         }
         let lost = |error| self.lost(error, call.patience);
-        let response = request.timeout(call.patience).send().await.map_err(lost)?;
+        let mut response = request.timeout(call.patience).send().await.map_err(lost)?;
         let (status, index) = (response.status(), index(&response));
-        let body = response.bytes().await.map_err(lost)?;
-        Raw { status, index, body }.accept()
+        let mut body = BytesMut::new();
+        while let Some(piece) = response.chunk().await.map_err(lost)? {
+            body.extend_from_slice(&piece);
+            if body.len() > LARGEST {
+                return Err(CallError::Endless { address: self.address.clone(), limit: LARGEST });
+            }
+        }
+        Raw { status, index, body: body.freeze() }.accept()
     }
 
     fn lost(&self, error: reqwest::Error, patience: Duration) -> CallError {

@@ -25,6 +25,9 @@ pub(super) enum CallError {
     /// The answer is not what Consul answers.
     #[error("the answer of `{address}` is not Consul's")]
     Nonsense { address: String, source: serde_json::Error },
+    /// The answer goes on and on.
+    #[error("the answer of `{address}` is larger than {limit} bytes")]
+    Endless { address: String, limit: usize },
     /// What was to be sent cannot be.
     #[error("the request cannot be made")]
     Request(#[source] Box<dyn Error + Send + Sync>),
@@ -70,7 +73,10 @@ impl CallError {
             Self::Refused { status, .. } if *status >= 500 || *status == 429 => {
                 Trouble::Unreachable
             }
-            Self::Refused { .. } | Self::Nonsense { .. } | Self::Request(_) => Trouble::Invalid,
+            Self::Refused { .. }
+            | Self::Nonsense { .. }
+            | Self::Endless { .. }
+            | Self::Request(_) => Trouble::Invalid,
             Self::RolledBack(_) if self.is_stale() || self.is_fenced() || self.is_held() => {
                 Trouble::Conflict
             }
@@ -100,7 +106,7 @@ impl CallError {
                  list-peers`"
                     .to_owned()
             }
-            Self::Nonsense { .. } | Self::Refused { .. } => format!(
+            Self::Nonsense { .. } | Self::Endless { .. } | Self::Refused { .. } => format!(
                 "see that `{}` is the address of Consul's HTTP API (`[registry] address`)",
                 client.address()
             ),

@@ -81,6 +81,17 @@ async fn it_is_not_consul() {
     }
 }
 
+/// A line that is read to its end would fill the memory.
+#[tokio::test]
+async fn its_answer_does_not_end() {
+    let server = wiremock::MockServer::start().await;
+    let answer = wiremock::ResponseTemplate::new(200).set_body_bytes(vec![b' '; (64 << 20) + 1]);
+    wiremock::Mock::given(wiremock::matchers::any()).respond_with(answer).mount(&server).await;
+    let error = at(&server.uri()).read(&service()).await.unwrap_err();
+    assert_eq!(error.trouble, Trouble::Invalid);
+    assert!(error.chain().contains("is larger than 67108864 bytes"), "{}", error.chain());
+}
+
 #[tokio::test]
 async fn there_is_no_leader() {
     let Some(agent) = Agent::start(Kind::Leaderless).await else { return };
