@@ -6,20 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
-use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::compare::{Seen, compare};
+use super::compare::{Findings, Seen, compare};
 use super::hints;
 use crate::deploy::engine::Engine;
 use crate::deploy::health::serving;
 use crate::deploy::history::{self, Committed};
 use crate::deploy::ledger::{self, Ledger};
+use crate::deploy::stopwatch::Stopwatch;
 use crate::deploy::ports::{PortResult, ProxyViews, SwarmSnapshot, Trouble, World};
 use crate::model::{
-    Backend, Colour, Registration, ReleaseId, ServiceName, ServiceRecord, ServiceView, Standing,
+    Backend, Colour, DeploymentId, Registration, ReleaseId, ServiceName, ServiceRecord, ServiceView, Standing,
 };
 
 /// Everything is looked at this often, hints or not.
@@ -47,13 +47,22 @@ pub struct Reconciler {
     engine: Engine,
     drift: Mutex<BTreeMap<ServiceName, VecDeque<String>>>,
     problem: Mutex<Option<String>>,
+    /// How long ago deployments retired what they keep.
+    ages: Mutex<BTreeMap<DeploymentId, Stopwatch>>,
 }
 
 impl Reconciler {
     /// A reconciler beside `engine`, whose deployments have the last word on their colours.
     #[must_use]
     pub fn new(world: World, ledger: Arc<Ledger>, engine: Engine) -> Self {
-        Self { world, ledger, engine, drift: Mutex::default(), problem: Mutex::default() }
+        Self {
+            world,
+            ledger,
+            engine,
+            drift: Mutex::default(),
+            problem: Mutex::default(),
+            ages: Mutex::default(),
+        }
     }
 
     /// What was found different, and mended, of `service`; newest last.
@@ -154,6 +163,9 @@ impl Reconciler {
         }
         let seen = self.see(colours).await?;
         let findings = compare(&record, &seen, &self.owned(service, &record));
+        if findings != Findings::default() && self.is_anothers(service).await? {
+            return Ok(());
+        }
         self.note(service, &findings.drift);
         if let Some(mended) = findings.record {
             self.world.registry.write(service, &mended).await?;
@@ -168,6 +180,15 @@ impl Reconciler {
             self.expire(service, &record, colours).await?;
         }
         Ok(())
+    }
+
+    /// Another daemon deploys the service: nothing of it is mended here.
+    async fn is_anothers(&self, service: &ServiceName) -> PortResult<bool> {
+        let rival = self.world.leases.rival(service).await?;
+        if let Some(rival) = &rival {
+            tracing::debug!(%service, rival, "left to the daemon that deploys it");
+        }
+        Ok(rival.is_some())
     }
 
     fn is_busy(&self, service: &ServiceName) -> bool {
@@ -187,6 +208,9 @@ impl Reconciler {
     async fn remember(&self, service: &ServiceName, record: &mut ServiceRecord) -> PortResult<()> {
         let past = history::committed(&*self.world.journal, service, 1).await?;
         let Some(Committed { prepared, .. }) = past.first() else { return Ok(()) };
+        if self.is_anothers(service).await? {
+            return Ok(());
+        }
         ledger::switch(record, prepared);
         ledger::commit(record, prepared);
         self.note(service, &["the registry had forgotten the service".to_owned()]);
@@ -231,7 +255,12 @@ impl Reconciler {
         };
         // They may have missed a change that the registry has: its hint is not given twice.
         let behind = |view: &ServiceView| sorted(view.of(live)) != sorted(wanted.of(live));
-        if views.values().flatten().any(behind) {
+        let (late, lost) =
+            (views.values().flatten().any(behind), views.values().any(astray));
+        if (late || lost) && self.is_anothers(service).await? {
+            return Ok(());
+        }
+        if late {
             self.note(service, &[format!("proxies did not know the instances of {live}")]);
             self.world.proxies.refresh(service, live, wanted.of(live)).await?;
         }
@@ -258,8 +287,8 @@ impl Reconciler {
         let Some(idle) = record.colour.map(Colour::other) else { return Ok(()) };
         let Some(snapshot) = colours.get(&idle) else { return Ok(()) };
         let past = history::committed(&*self.world.journal, service, 1).await?;
-        let over = past.first().is_some_and(|last| is_over(last, self.world.clock.now()));
-        if !over {
+        let over = past.first().is_some_and(|last| self.is_over(last));
+        if !over || self.is_anothers(service).await? {
             return Ok(());
         }
         let mut without = record.clone();
@@ -269,6 +298,18 @@ impl Reconciler {
         self.world.swarm.restore(&snapshot.name, None).await?;
         self.note(service, &[format!("{idle} was kept long enough and is removed")]);
         Ok(())
+    }
+
+    /// Whether what `last` retired was kept as long as it should be.
+    fn is_over(&self, last: &Committed) -> bool {
+        let Some(retired) = last.retired else { return false };
+        let Some(kept) = last.prepared.release.policy.retain.duration else { return false };
+        let now = self.world.clock.now();
+        let mut ages = lock(&self.ages);
+        let age = ages
+            .entry(last.deployment)
+            .or_insert_with(|| Stopwatch::going(retired, now, Duration::ZERO, kept));
+        age.elapsed() > kept
     }
 
     fn note(&self, service: &ServiceName, lines: &[String]) {
@@ -314,15 +355,6 @@ fn wanted_view(service: &ServiceName, record: &ServiceRecord) -> Option<ServiceV
         generation: route.generation,
         backends: backends.filter(|(_, backends)| !backends.is_empty()).collect(),
     })
-}
-
-fn is_over(last: &Committed, now: Timestamp) -> bool {
-    let Some(retired) = last.retired else { return false };
-    let retain = &last.prepared.release.policy.retain;
-    let Some(kept) = retain.duration.and_then(|kept| SignedDuration::try_from(kept).ok()) else {
-        return false;
-    };
-    now.duration_since(retired) > kept
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

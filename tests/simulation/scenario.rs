@@ -225,7 +225,7 @@ async fn meddle(sim: Sim, engine: Engine, id: DeploymentId, aborts: bool) {
 }
 
 fn opened_last(sim: &Sim, first: DeploymentId) -> Option<DeploymentId> {
-    sim.truth().journal.keys().copied().find(|id| *id != first)
+    sim.journal().into_keys().find(|id| *id != first)
 }
 
 fn check_violations(sim: &Sim) {

@@ -5,7 +5,7 @@ use futures_util::future::try_join3;
 use super::{Context, failed, stopped};
 use crate::deploy::health::serving;
 use crate::deploy::history::{self, Committed};
-use crate::deploy::ports::{PortError, PortResult, PortWanted, SwarmSnapshot, Trouble, World};
+use crate::deploy::ports::{PortError, PortResult, PortWanted, SwarmSnapshot, Tenure, Trouble, World};
 use crate::deploy::record::{Before, Prepared, StepResult};
 use crate::model::labels;
 use crate::model::{
@@ -35,12 +35,14 @@ impl Finding {
 /// Look, decide the colour, take the *before* snapshot.
 pub async fn prepare(context: &Context) -> Result<StepResult, Failure> {
     let request = &context.state.request;
-    let found = tokio::select! {
+    let tenure = super::hold(context).await.map_err(|error| failure(&error))?;
+    let mut found = tokio::select! {
         () = context.stop.cancelled() => return Err(stopped(Step::Prepare)),
         found = look(&context.world, request) => {
             found.map_err(|error| failure(&error))?
         }
     };
+    found.prepared.tenure = tenure;
     if found.unchanged() && !request.force {
         return Ok(StepResult::Unchanged);
     }
@@ -94,7 +96,7 @@ pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
     problems.extend(clashes(service, release.policy.route.as_ref(), &others));
     let running = still_runs(world, &release, of(colour)).await?;
     let before = Before { swarm, registry: record, proxies };
-    Ok(Finding { prepared: Prepared { release, colour, live, running, before }, from, problems })
+    Ok(Finding { prepared: Prepared { release, colour, live, running, before, tenure: Tenure::default() }, from, problems })
 }
 
 /// How many committed deployments are looked back over: a deployment needs the last one only.
