@@ -133,7 +133,10 @@ async fn holder(store: &Store) -> String {
     let id = DeploymentId::new().to_string();
     let holder = format!("{}-{}", host.trim(), &id[id.len() - 8..]);
     if let Err(error) = store.set_meta(HOLDER, &holder).await {
-        tracing::warn!(error = error.chain(), "after a restart this daemon is a stranger to itself");
+        tracing::warn!(
+            error = error.chain(),
+            "after a restart this daemon is a stranger to itself"
+        );
     }
     holder
 }

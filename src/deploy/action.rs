@@ -112,12 +112,9 @@ pub async fn undo(context: &Context, step: Step) -> PortResult<()> {
 /// remembers the tenure.
 fn needs_lease(step: Step) -> bool {
     match step {
-        Step::Start
-        | Step::Register
-        | Step::Stage
-        | Step::Switch
-        | Step::Commit
-        | Step::Retire => true,
+        Step::Start | Step::Register | Step::Stage | Step::Switch | Step::Commit | Step::Retire => {
+            true
+        }
         Step::Prepare
         | Step::PreDeployment
         | Step::Await

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{self, FutureExt};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use tokio::sync::{Mutex as AsyncMutex, broadcast, mpsc};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, broadcast, mpsc};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -373,6 +373,18 @@ impl Engine {
     #[must_use]
     pub fn under_way(&self, service: &ServiceName) -> Option<DeploymentId> {
         self.active_of(service).first().map(|(id, _)| *id)
+    }
+
+    /// The turn of `service` while no deployment of it is under way: none begins while it is held.
+    #[must_use]
+    pub fn idle_turn(&self, service: &ServiceName) -> Option<OwnedMutexGuard<()>> {
+        Arc::clone(&self.turns(service).stage).try_lock_owned().ok()
+    }
+
+    /// Whether `deployment` is under way.
+    #[must_use]
+    pub fn is_under_way(&self, deployment: DeploymentId) -> bool {
+        lock(&self.inner.active).contains_key(&deployment)
     }
 
     /// Services with a deployment under way.

@@ -3,7 +3,7 @@
 //! Each has one real adapter (the registry two) and one in the simulated world. Every act here is
 //! idempotent: doing it again, or after half of it was done, ends in the same state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -238,9 +238,7 @@ pub trait Registry: Send + Sync {
 
 /// Grows by one whenever a service passes from one daemon to another: a deployment that was prepared in
 /// an earlier tenure knows nothing of what happened since. 0 where there is no other daemon.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tenure(pub u64);
 
@@ -389,6 +387,9 @@ pub trait Gates: Send + Sync {
 
     /// Remove whatever gates of `deployment` left behind (after a crash).
     async fn clean(&self, deployment: DeploymentId) -> PortResult<()>;
+
+    /// Deployments whose gates have something there: at work, or left behind.
+    async fn left(&self) -> PortResult<BTreeSet<DeploymentId>>;
 }
 
 /// A JUnit file that a test container wrote.

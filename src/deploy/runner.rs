@@ -405,8 +405,7 @@ async fn lease(leases: Arc<dyn Leases>, service: ServiceName, feed: Arc<Feed>) {
 
 /// How long the deployment has been under way, without the time that a person took to approve it.
 fn stopwatch(state: &State, now: Timestamp) -> Stopwatch {
-    let mut stopwatch =
-        Stopwatch::going(state.opened, now, state.waited(now), state.allowed());
+    let mut stopwatch = Stopwatch::going(state.opened, now, state.waited(now), state.allowed());
     stopwatch.set_going(phase(state) != Phase::Waiting);
     stopwatch
 }

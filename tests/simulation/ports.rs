@@ -1,6 +1,6 @@
 //! The ports of a deployment, on the simulated world.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -371,9 +371,15 @@ impl Gates for Sim {
             name if name.contains("fail") => {
                 Err(GateError::Failed { reason: "exit code 1".into(), junit: Vec::new() })
             }
-            _ if hangs && !stopped => Err(GateError::TimedOut(gate.timeout)),
+            _ if stopped => Err(GateError::Failed { reason: "stopped".into(), junit: Vec::new() }),
+            _ if hangs => Err(GateError::TimedOut(gate.timeout)),
             _ => Ok(Vec::new()),
         }
+    }
+
+    async fn left(&self) -> PortResult<BTreeSet<DeploymentId>> {
+        self.act("list test containers", |truth| Ok(truth.containers.keys().copied().collect()))
+            .await
     }
 
     async fn clean(&self, deployment: DeploymentId) -> PortResult<()> {
@@ -409,15 +415,16 @@ impl Journal for Sim {
     }
 
     async fn read(&self, deployment: DeploymentId) -> PortResult<Vec<Journalled>> {
-        Ok(self.journal().get(&deployment).cloned().unwrap_or_default())
+        Ok(self.with_journal(|journal| journal.get(&deployment).cloned()).unwrap_or_default())
     }
 
     async fn unfinished(&self) -> PortResult<Vec<DeploymentId>> {
-        let journal = self.journal();
-        let open = journal.iter().filter(|(_, entries)| {
-            !matches!(entries.last().map(|last| &last.record), Some(Record::Ended { .. }))
-        });
-        Ok(open.map(|(id, _)| *id).collect())
+        Ok(self.with_journal(|journal| {
+            let open = journal.iter().filter(|(_, entries)| {
+                !matches!(entries.last().map(|last| &last.record), Some(Record::Ended { .. }))
+            });
+            open.map(|(id, _)| *id).collect()
+        }))
     }
 
     async fn recent(
@@ -425,15 +432,17 @@ impl Journal for Sim {
         service: Option<&ServiceName>,
         limit: usize,
     ) -> PortResult<Vec<DeploymentId>> {
-        let journal = self.journal();
-        let of_service = journal.iter().rev().filter(|(_, entries)| {
+        let is_of = |entries: &[Journalled]| {
             let Some(Record::Opened { request }) = entries.first().map(|first| &first.record)
             else {
                 return false;
             };
             service.is_none_or(|service| request.service() == service)
-        });
-        Ok(of_service.map(|(id, _)| *id).take(limit).collect())
+        };
+        Ok(self.with_journal(|journal| {
+            let of_service = journal.iter().rev().filter(|(_, entries)| is_of(entries));
+            of_service.map(|(id, _)| *id).take(limit).collect()
+        }))
     }
 }
 

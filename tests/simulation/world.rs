@@ -14,6 +14,9 @@ use verdigris::model::{
     Colour, DeploymentId, Event, Release, ServiceName, ServiceRecord, ServiceView, labels,
 };
 
+/// The journals of one daemon.
+pub type Journals = BTreeMap<DeploymentId, Vec<Journalled>>;
+
 /// How a release behaves; the word stands in its image's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behaviour {
@@ -90,7 +93,7 @@ pub struct Truth {
     pub registry: BTreeMap<ServiceName, ServiceRecord>,
     pub proxies: BTreeMap<String, BTreeMap<ServiceName, ServiceView>>,
     pub containers: BTreeMap<DeploymentId, usize>,
-    pub journals: BTreeMap<Daemon, BTreeMap<DeploymentId, Vec<Journalled>>>,
+    pub journals: BTreeMap<Daemon, Journals>,
     pub log: BTreeMap<DeploymentId, Vec<Event>>,
     /// Who has which service, and who believes to.
     pub leases: BTreeMap<ServiceName, Held>,
@@ -206,9 +209,9 @@ impl Sim {
         Self { life, ..self.clone() }
     }
 
-    /// The journals of this daemon.
-    pub fn journal(&self) -> BTreeMap<DeploymentId, Vec<Journalled>> {
-        self.truth().journals.get(&self.daemon).cloned().unwrap_or_default()
+    /// Look at the journals of this daemon.
+    pub fn with_journal<T>(&self, look: impl FnOnce(&Journals) -> T) -> T {
+        look(self.truth().journals.entry(self.daemon).or_default())
     }
 
     /// The handle of another daemon.

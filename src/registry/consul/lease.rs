@@ -165,9 +165,11 @@ impl Session {
 
     /// The tenure that follows on what the key held before.
     fn tenure(&self, before: Option<&Pair>) -> Tenure {
-        before.and_then(Note::of).map_or(Tenure::default(), |note| match note.holder == self.holder {
-            true => note.tenure,
-            false => Tenure(note.tenure.0 + 1),
+        before.and_then(Note::of).map_or(Tenure::default(), |note| {
+            match note.holder == self.holder {
+                true => note.tenure,
+                false => Tenure(note.tenure.0 + 1),
+            }
         })
     }
 
