@@ -17,4 +17,5 @@ pub mod record;
 pub mod runner;
 pub mod saga;
 pub mod standing;
+pub mod stopwatch;
 pub mod view;

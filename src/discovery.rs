@@ -5,7 +5,9 @@
 
 mod compare;
 mod hints;
+mod leftovers;
 mod reconciler;
 
 pub use compare::{Findings, Seen, compare};
+pub use leftovers::{Allowance, leftover};
 pub use reconciler::Reconciler;

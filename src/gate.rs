@@ -14,6 +14,8 @@ pub mod fuzzing;
 mod http;
 mod junit;
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
@@ -67,6 +69,13 @@ impl Gates for GateRunner {
             container.remove().await.map_err(|error| error.during(&operation))?;
         }
         Ok(())
+    }
+
+    async fn left(&self) -> PortResult<BTreeSet<DeploymentId>> {
+        let ours = format!("{}={}", labels::MANAGED_BY, labels::VERDIGRIS);
+        let found = self.ci.labelled(&[&ours, labels::GATE], labels::DEPLOYMENT).await;
+        let found = found.map_err(|error| error.during("list test containers"))?;
+        Ok(found.iter().filter_map(|id| id.parse().ok()).collect())
     }
 }
 

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 
 use super::settings;
 use crate::config::{Config, Registry as RegistryConfig};
-use crate::deploy::ports::{Clock, EventLog, PortResult, Registry, World};
+use crate::deploy::ports::{Clock, EventLog, Leases, PortResult, Registry, World};
 use crate::docker::Client;
 use crate::gate::GateRunner;
 use crate::journal::{Retention, StateDir, StateDirError, Store};
 use crate::model::{DeploymentId, Event};
 use crate::proxy::Fleet;
-use crate::registry::consul::Consul;
+use crate::registry::consul::{Consul, ConsulLeases};
 use crate::registry::embedded::Embedded;
 use crate::swarm::DockerSwarm;
 
@@ -72,6 +72,16 @@ impl RegistryKind {
         }
     }
 
+    /// Who may change a service: by the lock on the state directory, or by leases in Consul.
+    async fn leases(&self, store: &Store) -> Arc<dyn Leases> {
+        match self {
+            Self::Embedded(registry) => Arc::clone(registry) as _,
+            Self::Consul(registry) => {
+                Arc::new(ConsulLeases::new(Arc::clone(registry), holder(store).await))
+            }
+        }
+    }
+
     fn port(&self) -> Arc<dyn Registry> {
         match self {
             Self::Embedded(registry) => Arc::clone(registry) as _,
@@ -98,6 +108,7 @@ impl Adapters {
         let world = World {
             swarm: Arc::clone(&swarm) as _,
             registry: registry.port(),
+            leases: registry.leases(&store).await,
             proxies: Arc::clone(&fleet) as _,
             gates: Arc::new(GateRunner::new(ci.clone())),
             journal: Arc::new(store.clone()),
@@ -106,6 +117,28 @@ impl Adapters {
         };
         Ok(Self { world, store, swarm, ci, fleet, registry })
     }
+}
+
+/// Under which the store keeps the name that this daemon has among others.
+const HOLDER: &str = "lease-holder";
+
+/// The daemon's name among others: the host's, and a word that is kept in the state directory, so that
+/// it is the same after a restart.
+async fn holder(store: &Store) -> String {
+    if let Ok(Some(holder)) = store.meta(HOLDER).await {
+        return holder;
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    // The end of an id is random.
+    let id = DeploymentId::new().to_string();
+    let holder = format!("{}-{}", host.trim(), &id[id.len() - 8..]);
+    if let Err(error) = store.set_meta(HOLDER, &holder).await {
+        tracing::warn!(
+            error = error.chain(),
+            "after a restart this daemon is a stranger to itself"
+        );
+    }
+    holder
 }
 
 /// The store as the log of events.

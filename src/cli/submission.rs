@@ -42,7 +42,8 @@ pub(super) struct Submission {
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     on_disconnect: OnDisconnect,
 
-    /// Revert when not committed after this long, as `90s` or `15m`, instead of what the stack file says
+    /// Revert when not committed after this long, as `90s` or `15m`, instead of what the stack file says;
+    /// waiting for approval does not count
     #[arg(long, value_parser = humantime::parse_duration)]
     deadline: Option<Duration>,
 

@@ -31,7 +31,9 @@ impl Limits {
     fn end_of(&self, chapter: &Chapter, committed: bool) -> Option<Timestamp> {
         let own =
             self.of_step(chapter.step).and_then(|limit| chapter.began.checked_add(limit).ok());
-        let deadline = self.deadline.filter(|_| !committed && chapter.state == StepState::Running);
+        // While a person decides only the approval's own time runs.
+        let counts = chapter.state == StepState::Running && chapter.step != Step::Approve;
+        let deadline = self.deadline.filter(|_| !committed && counts);
         [own, deadline].into_iter().flatten().min()
     }
 }

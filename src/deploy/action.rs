@@ -8,15 +8,17 @@ mod prepare;
 mod switch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::feed::Feed;
 use super::ledger::Ledger;
-use super::ports::{PortError, PortResult, Trouble, World};
+use super::ports::{PortError, PortResult, Tenure, Trouble, World};
 use super::record::{Prepared, StepResult};
 use super::saga::State;
+use super::stopwatch::Stopwatch;
 use crate::model::{DeploymentId, Failure, FailureKind, Happening, Step};
 
 pub use prepare::{Finding, look};
@@ -57,8 +59,11 @@ impl Context {
     }
 }
 
-/// Do `step`.
+/// Do `step`, if the service is this daemon's to change.
 pub async fn perform(context: &Context, step: Step) -> Result<StepResult, Failure> {
+    if needs_lease(step) {
+        hold(context).await.map_err(|error| failed(step, &error))?;
+    }
     match step {
         Step::Prepare => prepare::prepare(context).await,
         Step::PreDeployment | Step::PreIntegration | Step::PostIntegration => {
@@ -80,6 +85,9 @@ pub async fn perform(context: &Context, step: Step) -> Result<StepResult, Failur
 /// Undo `step`; it may never have acted, or only half.
 pub async fn undo(context: &Context, step: Step) -> PortResult<()> {
     let Some(prepared) = context.state.prepared() else { return Ok(()) };
+    if needs_lease(step) {
+        hold(context).await?;
+    }
     match step {
         Step::PreDeployment | Step::PreIntegration | Step::PostIntegration => {
             context.world.gates.clean(context.id).await
@@ -100,6 +108,38 @@ pub async fn undo(context: &Context, step: Step) -> PortResult<()> {
     }
 }
 
+/// Steps that change what other daemons could change, too. `prepare` takes it by itself, since it
+/// remembers the tenure.
+fn needs_lease(step: Step) -> bool {
+    match step {
+        Step::Start | Step::Register | Step::Stage | Step::Switch | Step::Commit | Step::Retire => {
+            true
+        }
+        Step::Prepare
+        | Step::PreDeployment
+        | Step::Await
+        | Step::PreIntegration
+        | Step::Approve
+        | Step::PostIntegration
+        | Step::Bake
+        | Step::Drain => false,
+    }
+}
+
+/// Have the lease on the service, and have had it ever since the deployment was prepared.
+async fn hold(context: &Context) -> PortResult<Tenure> {
+    let service = context.state.request.service();
+    let tenure = context.world.leases.take(service).await?;
+    match context.state.prepared() {
+        Some(prepared) if tenure > prepared.tenure => {
+            let operation = format!("go on with service `{service}`");
+            let why = "another daemon had it meanwhile, and has perhaps deployed it";
+            Err(PortError::new(Trouble::Superseded, operation).because(why))
+        }
+        _ => Ok(tenure),
+    }
+}
+
 async fn start(context: &Context) -> Result<StepResult, Failure> {
     let prepared = context.prepared(Step::Start)?;
     let swarm = &context.world.swarm;
@@ -115,6 +155,10 @@ async fn approve(context: &Context) -> Result<StepResult, Failure> {
     let Some(approval) = &prepared.release.policy.approve else { return Ok(StepResult::Nothing) };
     let limit = humantime::format_duration(approval.expires);
     context.note(Step::Approve, format!("waits for approval, for {limit} at most"));
+    // Asked in an earlier life, it has been waiting since.
+    let now = context.world.clock.now();
+    let since = context.state.asked.unwrap_or(now);
+    let waited = Stopwatch::going(since, now, Duration::ZERO, approval.expires);
     let mut approved = context.approved.clone();
     tokio::select! {
         heard = approved.wait_for(|approved| *approved) => match heard {
@@ -122,7 +166,7 @@ async fn approve(context: &Context) -> Result<StepResult, Failure> {
             Err(_) => Err(stopped(Step::Approve)),
         },
         () = context.stop.cancelled() => Err(stopped(Step::Approve)),
-        () = tokio::time::sleep(approval.expires) => Err(Failure {
+        () = tokio::time::sleep(waited.left(approval.expires)) => Err(Failure {
             step: Step::Approve,
             kind: FailureKind::Approval,
             message: format!("nobody approved within {limit}"),
@@ -146,6 +190,7 @@ fn stopped(step: Step) -> Failure {
 /// The failure of `step` that a port's error makes.
 pub(super) fn failed(step: Step, error: &PortError) -> Failure {
     let kind = match (step, error.trouble) {
+        (_, Trouble::Superseded) => FailureKind::Superseded,
         (Step::Stage | Step::Switch, _) => FailureKind::Proxy,
         (_, Trouble::Unreachable) => FailureKind::Unreachable,
         (Step::PreDeployment | Step::PreIntegration, _) => FailureKind::PreGate,

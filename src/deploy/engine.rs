@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{self, FutureExt};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use tokio::sync::{Mutex as AsyncMutex, broadcast, mpsc};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, broadcast, mpsc};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -139,9 +139,16 @@ impl Engine {
         }
         self.check_sequence(&request).await?;
         self.make_way(&request, &others).await?;
-        let id = DeploymentId::new();
+        self.claim(&request).await?;
+        let id = self.next_id().await?;
+        let service = request.service().clone();
         let entry = opening(request, self.inner.world.clock.now());
-        self.inner.world.journal.append(id, &entry.record).await.map_err(|e| unavailable(&e))?;
+        if let Err(error) = self.inner.world.journal.append(id, &entry.record).await {
+            if others.is_empty() {
+                self.inner.world.leases.leave(&service, false).await;
+            }
+            return Err(unavailable(&error));
+        }
         super::failpoint::passed();
         let Some(state) = State::open(&entry) else {
             return Err(refuse(RefusalKind::Internal, "the opening record is none"));
@@ -150,6 +157,30 @@ impl Engine {
         let (step, what) = told(&entry.record);
         feed.say(step, what);
         Ok(Submitted { deployment: id, attached: false })
+    }
+
+    /// An id that sorts after all that there are, also when the wall clock has gone back since.
+    async fn next_id(&self) -> Result<DeploymentId, Refusal> {
+        let newest = self.inner.world.journal.recent(None, 1).await.map_err(|e| unavailable(&e))?;
+        Ok(DeploymentId::after(newest.first().copied()))
+    }
+
+    /// A request that does not wait is refused while another daemon deploys the service. Other trouble
+    /// with the lease is met again, and judged, by the steps that need it.
+    async fn claim(&self, request: &Request) -> Result<(), Refusal> {
+        if request.on_busy != OnBusy::Refuse {
+            return Ok(());
+        }
+        match self.inner.world.leases.take(request.service()).await {
+            Err(error) if error.trouble == Trouble::Superseded => Err(Refusal {
+                remedy: Some(
+                    "wait for it there, or use --on-busy wait: then it is waited for here"
+                        .to_owned(),
+                ),
+                ..unavailable(&error)
+            }),
+            _ => Ok(()),
+        }
     }
 
     async fn check_sequence(&self, request: &Request) -> Result<(), Refusal> {
@@ -344,6 +375,18 @@ impl Engine {
         self.active_of(service).first().map(|(id, _)| *id)
     }
 
+    /// The turn of `service` while no deployment of it is under way: none begins while it is held.
+    #[must_use]
+    pub fn idle_turn(&self, service: &ServiceName) -> Option<OwnedMutexGuard<()>> {
+        Arc::clone(&self.turns(service).stage).try_lock_owned().ok()
+    }
+
+    /// Whether `deployment` is under way.
+    #[must_use]
+    pub fn is_under_way(&self, deployment: DeploymentId) -> bool {
+        lock(&self.inner.active).contains_key(&deployment)
+    }
+
     /// Services with a deployment under way.
     #[must_use]
     pub fn busy(&self) -> Vec<ServiceName> {
@@ -440,6 +483,7 @@ pub fn unavailable(error: &PortError) -> Refusal {
     let kind = match error.trouble {
         Trouble::Unreachable => RefusalKind::Unreachable,
         Trouble::NotFound | Trouble::Denied | Trouble::Invalid => RefusalKind::Invalid,
+        Trouble::Superseded => RefusalKind::Busy,
         Trouble::Conflict | Trouble::Other => RefusalKind::Internal,
     };
     Refusal {

@@ -3,7 +3,7 @@
 //! Each has one real adapter (the registry two) and one in the simulated world. Every act here is
 //! idempotent: doing it again, or after half of it was done, ends in the same state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +31,9 @@ pub enum Trouble {
     NotFound,
     /// Somebody else changed it meanwhile.
     Conflict,
+    /// Another daemon is responsible for the service now, or was meanwhile: what this one meant to do
+    /// with it is out of date.
+    Superseded,
     /// Credentials are missing or not sufficient.
     Denied,
     /// What was asked for can never work.
@@ -233,6 +236,28 @@ pub trait Registry: Send + Sync {
     async fn changes(&self) -> PortResult<BoxStream<'static, ()>>;
 }
 
+/// Grows by one whenever a service passes from one daemon to another: a deployment that was prepared in
+/// an earlier tenure knows nothing of what happened since. 0 where there is no other daemon.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tenure(pub u64);
+
+/// Which daemon is responsible for a service: one at a time deploys it.
+#[async_trait]
+pub trait Leases: Send + Sync {
+    /// Have the lease on `service`: at once when it is held, else it is taken, also one that was lost.
+    /// While it is held the registry refuses writes of the service once another daemon has it.
+    /// [`Trouble::Superseded`] when another daemon has it; the error names that one.
+    async fn take(&self, service: &ServiceName) -> PortResult<Tenure>;
+
+    /// Give it back, if it is held; `unfinished`: a deployment of it is parked, so that it must be
+    /// noticed when another daemon takes the service meanwhile.
+    async fn leave(&self, service: &ServiceName, unfinished: bool);
+
+    /// The other daemon that has the lease on `service`, if one has.
+    async fn rival(&self, service: &ServiceName) -> PortResult<Option<String>>;
+}
+
 /// What one proxy had of a service, kept so that it can be put back exactly; none: nothing.
 pub type ProxyViews = BTreeMap<String, Option<ServiceView>>;
 
@@ -362,6 +387,9 @@ pub trait Gates: Send + Sync {
 
     /// Remove whatever gates of `deployment` left behind (after a crash).
     async fn clean(&self, deployment: DeploymentId) -> PortResult<()>;
+
+    /// Deployments whose gates have something there: at work, or left behind.
+    async fn left(&self) -> PortResult<BTreeSet<DeploymentId>>;
 }
 
 /// A JUnit file that a test container wrote.
@@ -417,6 +445,8 @@ pub struct World {
     pub swarm: Arc<dyn Swarm>,
     /// Records them.
     pub registry: Arc<dyn Registry>,
+    /// Says who may.
+    pub leases: Arc<dyn Leases>,
     /// Leads the public to them.
     pub proxies: Arc<dyn Proxies>,
     /// Judges them.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ports::{ProxyViews, SwarmSnapshot};
+use super::ports::{ProxyViews, SwarmSnapshot, Tenure};
 use crate::model::{Colour, Failure, Instance, Outcome, Release, Request, ServiceRecord, Step};
 
 /// One entry of a deployment's journal.
@@ -37,6 +37,11 @@ pub enum Record {
     /// Something outside the steps ends the deployment: abort, superseded, deadline, rejection.
     Stopped {
         /// Why.
+        failure: Failure,
+    },
+    /// Another daemon has taken the service over: nothing is done or undone any more.
+    TakenOver {
+        /// In whose favour, and what is left to it.
         failure: Failure,
     },
     /// Intent: a step is about to be undone.
@@ -127,6 +132,9 @@ pub struct Prepared {
     pub running: bool,
     /// Everything as it stands, for the revert.
     pub before: Before,
+    /// The tenure in which that was so.
+    #[serde(default)]
+    pub tenure: Tenure,
 }
 
 /// The *before* snapshot.

@@ -13,12 +13,15 @@ use tokio_util::sync::CancellationToken;
 use super::action::{self, Context};
 use super::feed::Feed;
 use super::ledger::Ledger;
-use super::ports::{PortError, Trouble, World};
+use super::ports::{Leases, PortError, Trouble, World};
 use super::record::{Journalled, Record, StepResult};
 use super::saga::{Decision, State};
 use super::standing::Standing;
-use super::view::told;
-use crate::model::{DeploymentId, Failure, FailureKind, Outcome, Request, Step};
+use super::stopwatch::Stopwatch;
+use super::view::{phase, told};
+use crate::model::{
+    DeploymentId, Failure, FailureKind, Happening, Outcome, Phase, Request, ServiceName, Step,
+};
 
 /// What a person or a newer deployment tells a running one.
 #[derive(Debug)]
@@ -56,7 +59,15 @@ pub struct Runner {
     running: BTreeSet<Step>,
     tasks: JoinSet<(Step, Result<StepResult, Failure>)>,
     standing: watch::Sender<Standing>,
+    /// What has gone of the deadline's time.
+    stopwatch: Stopwatch,
 }
+
+/// Between two looks whether another daemon has given the service back.
+const LEASE_RETRY: Duration = Duration::from_secs(1);
+
+/// How long giving the lease back may take: a registry that is away must not hold up what follows.
+const LEAVE: Duration = Duration::from_secs(2);
 
 /// Retries of an undo, or of a step after the commit, before it counts as stuck: about ten seconds.
 fn persistently() -> ExponentialBuilder {
@@ -86,6 +97,7 @@ impl Runner {
     ) -> (Self, watch::Receiver<Standing>) {
         let (approved, _) = watch::channel(state.approved.is_some());
         let (standing, seen) = watch::channel(Standing::of(&state));
+        let stopwatch = stopwatch(&state, world.clock.now());
         let runner = Self {
             id,
             state,
@@ -99,15 +111,28 @@ impl Runner {
             running: BTreeSet::new(),
             tasks: JoinSet::new(),
             standing,
+            stopwatch,
         };
         (runner, seen)
     }
 
-    /// Wait for the turn, then run to an end.
+    /// Wait for the turn, here and among the daemons, then run to an end.
     pub async fn run_in_turn<T>(mut self, turn: impl Future<Output = T>) -> End {
         let standing = self.standing.clone();
-        let _turn = self.wait_for(turn).await;
+        let turn = self.wait_for(turn).await;
+        if turn.is_some() {
+            let service = self.state.request.service().clone();
+            let lease = lease(Arc::clone(&self.world.leases), service, Arc::clone(&self.feed));
+            self.wait_for(lease).await;
+        }
+        let (leases, service) =
+            (Arc::clone(&self.world.leases), self.state.request.service().clone());
         let end = if self.shutdown.is_cancelled() { End::Parked } else { self.run().await };
+        // Before the turn passes on, so that the next one cannot lose what it has just taken.
+        if turn.is_some() {
+            let left = leases.leave(&service, end == End::Parked);
+            let _ = tokio::time::timeout(LEAVE, left).await;
+        }
         standing.send_modify(|standing| standing.left = true);
         end
     }
@@ -121,7 +146,7 @@ impl Runner {
                 return None;
             }
             let deadline = self.until_deadline();
-            let stoppable = self.is_stoppable();
+            let stoppable = self.is_stoppable_by_time();
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return None,
@@ -192,7 +217,7 @@ impl Runner {
     /// Wait for the next thing that happens.
     async fn wait(&mut self) {
         let deadline = self.until_deadline();
-        let stoppable = self.is_stoppable();
+        let stoppable = self.is_stoppable_by_time();
         let stopping = self.stop.is_cancelled();
         tokio::select! {
             biased;
@@ -213,6 +238,10 @@ impl Runner {
             Ok((step, Err(_))) if self.stop.is_cancelled() => {
                 self.running.remove(&step);
             }
+            Ok((step, Err(failure))) if failure.kind == FailureKind::Superseded => {
+                self.running.remove(&step);
+                self.give_up(failure).await;
+            }
             Ok((step, Err(failure))) if self.state.committed() => {
                 self.be_stuck(failure).await;
                 self.running.remove(&step);
@@ -224,6 +253,15 @@ impl Runner {
             }
             Err(defect) => self.take_in_defect(&defect).await,
         }
+    }
+
+    /// Another daemon has the service: nothing is done any more, and nothing undone, since what is there
+    /// now is that one's.
+    async fn give_up(&mut self, failure: Failure) {
+        let remedy = "what is live is what the other daemon made so; run one daemon per service";
+        let failure = Failure { remedy: Some(remedy.to_owned()), ..failure };
+        self.record(Record::TakenOver { failure }).await;
+        self.stop.cancel();
     }
 
     /// A step panicked. That is a defect, and a defect before the commit is reverted like any failure.
@@ -248,8 +286,13 @@ impl Runner {
     }
 
     fn until_deadline(&self) -> Duration {
-        let left = self.state.deadline().duration_since(self.world.clock.now());
-        Duration::try_from(left).unwrap_or(Duration::ZERO)
+        self.stopwatch.left(self.state.allowed())
+    }
+
+    /// Whether the deadline's time is running: it stands still while a person decides, who has the
+    /// approval's own time.
+    fn is_stoppable_by_time(&self) -> bool {
+        self.is_stoppable() && phase(&self.state) != Phase::Waiting
     }
 
     async fn obey(&mut self, command: Command) {
@@ -296,6 +339,9 @@ impl Runner {
         let undone = (|| action::undo(&context, step)).retry(persistently()).when(passing).await;
         match undone {
             Ok(()) => self.record(Record::Undone { step }).await,
+            Err(error) if error.trouble == Trouble::Superseded => {
+                self.give_up(action::failed(step, &error)).await;
+            }
             Err(error) => self.be_stuck(action::failed(step, &error)).await,
         }
     }
@@ -333,11 +379,35 @@ impl Runner {
         if let Err(why) = self.state.apply(&record) {
             tracing::error!(deployment = %self.id, why, "an illegal record was journalled");
         }
+        self.stopwatch.set_going(phase(&self.state) != Phase::Waiting);
         self.standing.send_replace(Standing::of(&self.state));
         let (step, what) = told(&record);
         self.feed.say(step, what);
         super::failpoint::passed();
     }
+}
+
+/// Wait while another daemon has the service. Any other trouble is left to the steps that need the
+/// lease: they meet it again, and what they make of it is the rule.
+async fn lease(leases: Arc<dyn Leases>, service: ServiceName, feed: Arc<Feed>) {
+    let mut said = false;
+    while let Err(error) = leases.take(&service).await {
+        if error.trouble != Trouble::Superseded {
+            return;
+        }
+        if !said {
+            feed.say(None, Happening::Note { text: format!("waits: {}", error.chain()) });
+            said = true;
+        }
+        tokio::time::sleep(LEASE_RETRY).await;
+    }
+}
+
+/// How long the deployment has been under way, without the time that a person took to approve it.
+fn stopwatch(state: &State, now: Timestamp) -> Stopwatch {
+    let mut stopwatch = Stopwatch::going(state.opened, now, state.waited(now), state.allowed());
+    stopwatch.set_going(phase(state) != Phase::Waiting);
+    stopwatch
 }
 
 /// After the commit there is only forward: a step is tried again for a while before it is stuck.
@@ -346,6 +416,7 @@ async fn insist(context: &Context, step: Step) -> Result<StepResult, Failure> {
     loop {
         let failure = match action::perform(context, step).await {
             Ok(result) => return Ok(result),
+            Err(failure) if failure.kind == FailureKind::Superseded => return Err(failure),
             Err(failure) => failure,
         };
         let Some(delay) = delays.next() else { return Err(failure) };
@@ -358,7 +429,7 @@ async fn insist(context: &Context, step: Step) -> Result<StepResult, Failure> {
 
 /// Whether trying again may help.
 fn passing(error: &PortError) -> bool {
-    !matches!(error.trouble, Trouble::Denied | Trouble::Invalid)
+    !matches!(error.trouble, Trouble::Denied | Trouble::Invalid | Trouble::Superseded)
 }
 
 /// The record that a deployment's journal starts with.

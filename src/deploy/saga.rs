@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::record::{Journalled, Prepared, Record, StepResult};
+use super::stopwatch::between;
 use crate::model::{Failure, Instance, Kind, Outcome, Policy, Request, Step};
 
 /// How far one step has come.
@@ -35,6 +36,12 @@ pub struct State {
     pub steps: BTreeMap<Step, Progress>,
     /// Why it is being reverted, if it is.
     pub failure: Option<Failure>,
+    /// Another daemon has taken the service over.
+    pub taken_over: bool,
+    /// When it was first seen to wait for approval, by an earlier life's clock.
+    pub asked: Option<Timestamp>,
+    /// When that wait was over.
+    pub answered: Option<Timestamp>,
     /// Who approved it.
     pub approved: Option<String>,
     /// What could not be undone or finished, while that is so.
@@ -121,6 +128,7 @@ impl State {
             state
                 .apply(&entry.record)
                 .map_err(|why| IllegalRecord::OutOfPlace { seq: entry.seq, why })?;
+            state.time(entry);
         }
         Ok(state)
     }
@@ -134,10 +142,22 @@ impl State {
             opened: entry.at,
             steps: BTreeMap::new(),
             failure: None,
+            taken_over: false,
+            asked: None,
+            answered: None,
             approved: None,
             stuck: None,
             ended: None,
         })
+    }
+
+    /// Note when it began to wait for a person, and until when it did.
+    fn time(&mut self, entry: &Journalled) {
+        match (&entry.record, self.asked) {
+            (Record::Began { step: Step::Approve }, None) => self.asked = Some(entry.at),
+            (Record::Began { .. }, _) | (_, None) => {}
+            _ => drop(self.answered.get_or_insert(entry.at)),
+        }
     }
 
     /// Take in one more record; the error says why it cannot stand here.
@@ -151,6 +171,7 @@ impl State {
             Record::Done { step, result } => self.finish(*step, result)?,
             Record::Failed { failure } => self.fail(failure)?,
             Record::Stopped { failure } => self.stop(failure)?,
+            Record::TakenOver { failure } => self.lose(failure),
             Record::Undoing { step } => self.undo(*step, Progress::Undoing)?,
             Record::Undone { step } => self.undo(*step, Progress::Undone)?,
             Record::Stuck { problem } => self.stuck = Some(problem.clone()),
@@ -205,6 +226,13 @@ impl State {
         Ok(())
     }
 
+    /// What it did, and has not undone, belongs to the daemon that has the service now.
+    fn lose(&mut self, failure: &Failure) {
+        self.taken_over = true;
+        self.stuck = None;
+        self.failure.get_or_insert_with(|| failure.clone());
+    }
+
     fn undo(&mut self, step: Step, progress: Progress) -> Result<(), String> {
         if !self.reverting() {
             return Err(format!("`{step}` cannot be undone: nothing has failed"));
@@ -228,7 +256,11 @@ impl State {
         if self.unchanged() {
             return Decision::End(Outcome::Unchanged);
         }
+        if self.taken_over && !running.is_empty() {
+            return Decision::Wait;
+        }
         match &self.failure {
+            _ if self.taken_over && self.committed() => Decision::End(Outcome::Committed),
             Some(failure) if !self.committed() => self.decide_revert(failure, running),
             _ => self.decide_forward(running),
         }
@@ -239,7 +271,10 @@ impl State {
             return Decision::Wait;
         }
         let next = self.steps.iter().rev().find(|(step, progress)| {
-            leaves_traces(**step) && **progress != Progress::Undone && !skipped(progress)
+            leaves_traces(**step)
+                && **progress != Progress::Undone
+                && !skipped(progress)
+                && !self.taken_over
         });
         match next {
             Some((step, _)) => Decision::Undo(*step),
@@ -338,14 +373,28 @@ impl State {
         }
     }
 
-    /// When it reverts by itself if it has not committed.
+    /// How long it may take until the commit. The time that a person takes to approve it does not
+    /// count: that has a limit of its own.
     #[must_use]
-    pub fn deadline(&self) -> Timestamp {
-        let allowed = self
-            .request
+    pub fn allowed(&self) -> Duration {
+        self.request
             .deadline
             .or_else(|| self.policy().map(|policy| policy.deadline))
-            .unwrap_or(DEFAULT_DEADLINE);
+            .unwrap_or(DEFAULT_DEADLINE)
+    }
+
+    /// How long it has waited for a person, as its journal and the wall clock tell.
+    #[must_use]
+    pub fn waited(&self, now: Timestamp) -> Duration {
+        self.asked.map_or(Duration::ZERO, |asked| between(asked, self.answered.unwrap_or(now)))
+    }
+
+    /// When it reverts by itself if it has not committed, as far as that is known now: later by as long
+    /// as a person takes to approve it.
+    #[must_use]
+    pub fn deadline(&self) -> Timestamp {
+        let waited = self.answered.map_or(Duration::ZERO, |answered| self.waited(answered));
+        let allowed = self.allowed().saturating_add(waited);
         SignedDuration::try_from(allowed)
             .ok()
             .and_then(|allowed| self.opened.checked_add(allowed).ok())

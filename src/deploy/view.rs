@@ -129,7 +129,9 @@ pub fn told(record: &Record) -> (Option<Step>, Happening) {
         Record::Began { step } => (Some(step), Happening::Began),
         Record::Done { step, result } => (Some(step), done(*result)),
         Record::Failed { failure } => (Some(failure.step), Happening::Failed { failure }),
-        Record::Stopped { failure } => (Some(failure.step), Happening::Stopped { failure }),
+        Record::Stopped { failure } | Record::TakenOver { failure } => {
+            (Some(failure.step), Happening::Stopped { failure })
+        }
         Record::Undoing { step } => (Some(step), Happening::Undoing),
         Record::Undone { step } => (Some(step), Happening::Undone),
         Record::Stuck { problem } => (Some(problem.step), Happening::Stuck { problem }),

@@ -6,20 +6,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
-use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::compare::{Seen, compare};
+use super::compare::{Findings, Seen, compare};
 use super::hints;
+use super::leftovers::{Allowance, leftover};
 use crate::deploy::engine::Engine;
 use crate::deploy::health::serving;
 use crate::deploy::history::{self, Committed};
 use crate::deploy::ledger::{self, Ledger};
 use crate::deploy::ports::{PortResult, ProxyViews, SwarmSnapshot, Trouble, World};
+use crate::deploy::record::{Journalled, Record};
+use crate::deploy::saga::State;
+use crate::deploy::stopwatch::Stopwatch;
 use crate::model::{
-    Backend, Colour, Registration, ReleaseId, ServiceName, ServiceRecord, ServiceView, Standing,
+    Backend, Colour, DeploymentId, Registration, ReleaseId, ServiceName, ServiceRecord,
+    ServiceView, Standing,
 };
 
 /// Everything is looked at this often, hints or not.
@@ -55,13 +59,30 @@ pub struct Reconciler {
     engine: Engine,
     drift: Mutex<BTreeMap<ServiceName, VecDeque<String>>>,
     problem: Mutex<Option<String>>,
+    /// How long ago deployments retired what they keep.
+    ages: Mutex<BTreeMap<DeploymentId, Stopwatch>>,
+    /// Colours that nobody seemed to own in the last look.
+    suspects: Mutex<BTreeMap<ServiceName, SwarmSnapshot>>,
+    allowance: Mutex<Allowance>,
+    /// When test containers were last looked for.
+    cleaned: Mutex<Option<Instant>>,
 }
 
 impl Reconciler {
     /// A reconciler beside `engine`, whose deployments have the last word on their colours.
     #[must_use]
     pub fn new(world: World, ledger: Arc<Ledger>, engine: Engine) -> Self {
-        Self { world, ledger, engine, drift: Mutex::default(), problem: Mutex::default() }
+        Self {
+            world,
+            ledger,
+            engine,
+            drift: Mutex::default(),
+            problem: Mutex::default(),
+            ages: Mutex::default(),
+            suspects: Mutex::default(),
+            allowance: Mutex::default(),
+            cleaned: Mutex::default(),
+        }
     }
 
     /// What was found different, and mended, of `service`; newest last.
@@ -146,6 +167,7 @@ impl Reconciler {
             async move { self.mend(&service, &colours).await }
         });
         let results: Vec<PortResult<bool>> = mended.buffer_unordered(ABREAST).collect().await;
+        self.clean_gates().await;
         results.into_iter().try_fold(true, |all, whole| Ok(all & whole?))
     }
 
@@ -170,6 +192,9 @@ impl Reconciler {
         }
         let seen = self.see(colours).await?;
         let findings = compare(&record, &seen, &self.owned(service, &record));
+        if findings != Findings::default() && self.is_anothers(service).await? {
+            return Ok(true);
+        }
         self.note(service, &findings.drift);
         if let Some(mended) = findings.record {
             self.world.registry.write(service, &mended).await?;
@@ -179,11 +204,22 @@ impl Reconciler {
             let backends = ledger::backends(record.of(colour).map(|entry| &entry.instance));
             self.world.proxies.refresh(service, colour, &backends).await?;
         }
-        if !self.is_busy(service) {
+        // No deployment begins meanwhile; one that is under way has the last word.
+        if let Some(_turn) = self.engine.idle_turn(service) {
             self.lead(service, &record).await?;
             self.expire(service, &record, colours).await?;
+            self.tidy(service, &record, colours).await?;
         }
         Ok(colours.iter().all(|(colour, wanted)| is_whole(wanted, &seen, *colour)))
+    }
+
+    /// Another daemon deploys the service: nothing of it is mended here.
+    async fn is_anothers(&self, service: &ServiceName) -> PortResult<bool> {
+        let rival = self.world.leases.rival(service).await?;
+        if let Some(rival) = &rival {
+            tracing::debug!(%service, rival, "left to the daemon that deploys it");
+        }
+        Ok(rival.is_some())
     }
 
     fn is_busy(&self, service: &ServiceName) -> bool {
@@ -203,6 +239,9 @@ impl Reconciler {
     async fn remember(&self, service: &ServiceName, record: &mut ServiceRecord) -> PortResult<()> {
         let past = history::committed(&*self.world.journal, service, 1).await?;
         let Some(Committed { prepared, .. }) = past.first() else { return Ok(()) };
+        if self.is_anothers(service).await? {
+            return Ok(());
+        }
         ledger::switch(record, prepared);
         ledger::commit(record, prepared);
         self.note(service, &["the registry had forgotten the service".to_owned()]);
@@ -247,7 +286,11 @@ impl Reconciler {
         };
         // They may have missed a change that the registry has: its hint is not given twice.
         let behind = |view: &ServiceView| sorted(view.of(live)) != sorted(wanted.of(live));
-        if views.values().flatten().any(behind) {
+        let (late, lost) = (views.values().flatten().any(behind), views.values().any(astray));
+        if (late || lost) && self.is_anothers(service).await? {
+            return Ok(());
+        }
+        if late {
             self.note(service, &[format!("proxies did not know the instances of {live}")]);
             self.world.proxies.refresh(service, live, wanted.of(live)).await?;
         }
@@ -274,17 +317,119 @@ impl Reconciler {
         let Some(idle) = record.colour.map(Colour::other) else { return Ok(()) };
         let Some(snapshot) = colours.get(&idle) else { return Ok(()) };
         let past = history::committed(&*self.world.journal, service, 1).await?;
-        let over = past.first().is_some_and(|last| is_over(last, self.world.clock.now()));
-        if !over {
+        let over = past.first().is_some_and(|last| self.is_over(last));
+        if !over || self.is_anothers(service).await? {
             return Ok(());
         }
+        self.remove(service, record, idle, &snapshot.name).await?;
+        self.note(service, &[format!("{idle} was kept long enough and is removed")]);
+        Ok(())
+    }
+
+    /// Out of the registry and the proxies first: nobody is sent to an instance that is being stopped.
+    async fn remove(
+        &self,
+        service: &ServiceName,
+        record: &ServiceRecord,
+        idle: Colour,
+        name: &str,
+    ) -> PortResult<()> {
         let mut without = record.clone();
         ledger::retire(&mut without, idle);
         self.world.registry.write(service, &without).await?;
         self.world.proxies.retire(service, idle).await?;
-        self.world.swarm.restore(&snapshot.name, None).await?;
-        self.note(service, &[format!("{idle} was kept long enough and is removed")]);
+        self.world.swarm.restore(name, None).await
+    }
+
+    /// A colour that no deployment owns any more goes, when it is so in two looks in a row.
+    async fn tidy(
+        &self,
+        service: &ServiceName,
+        record: &ServiceRecord,
+        colours: &BTreeMap<Colour, SwarmSnapshot>,
+    ) -> PortResult<()> {
+        // Most services have one colour only.
+        let found = match colours.len() {
+            0 | 1 => None,
+            _ => self.find_leftover(service, record, colours).await?,
+        };
+        let Some(snapshot) = found.and_then(|colour| Some((colour, colours.get(&colour)?))) else {
+            lock(&self.suspects).remove(service);
+            return Ok(());
+        };
+        let (colour, snapshot) = snapshot;
+        let suspected = lock(&self.suspects).insert(service.clone(), snapshot.clone());
+        let again = suspected.as_ref() == Some(snapshot);
+        let now = self.world.swarm.snapshot(&snapshot.name).await?;
+        if !again || now.as_ref() != Some(snapshot) || self.is_anothers(service).await? {
+            return Ok(());
+        }
+        if let Err(limit) = lock(&self.allowance).take(Instant::now()) {
+            let name = &snapshot.name;
+            self.note(service, &[format!("`{name}` belongs to no deployment, and stays: {limit}")]);
+            return Ok(());
+        }
+        self.remove(service, record, colour, &snapshot.name).await?;
+        lock(&self.suspects).remove(service);
+        let name = &snapshot.name;
+        self.note(service, &[format!("`{name}` belonged to no deployment and is removed")]);
         Ok(())
+    }
+
+    async fn find_leftover(
+        &self,
+        service: &ServiceName,
+        record: &ServiceRecord,
+        colours: &BTreeMap<Colour, SwarmSnapshot>,
+    ) -> PortResult<Option<Colour>> {
+        let past = history::committed(&*self.world.journal, service, 1).await?;
+        let views = self.world.proxies.snapshot(service).await?;
+        let led = views.values().flatten().filter_map(|view| view.live).collect();
+        Ok(leftover(record, &led, past.first().map(|last| &last.prepared), colours))
+    }
+
+    /// Now and then, test containers that were left behind. The CI engine may be away without harm.
+    async fn clean_gates(&self) {
+        let due = {
+            let mut cleaned = lock(&self.cleaned);
+            let due = cleaned.is_none_or(|last| last.elapsed() >= SWEEP);
+            if due {
+                *cleaned = Some(Instant::now());
+            }
+            due
+        };
+        if due && let Err(error) = self.try_clean_gates().await {
+            tracing::debug!(error = error.chain(), "cannot look for test containers");
+        }
+    }
+
+    /// Test containers of deployments that have ended go. Those that this daemon knows nothing of may
+    /// be another one's.
+    async fn try_clean_gates(&self) -> PortResult<()> {
+        for deployment in self.world.gates.left().await? {
+            let journal = self.world.journal.read(deployment).await?;
+            let Some(state) = journal.first().and_then(State::open) else { continue };
+            if self.engine.is_under_way(deployment) || !is_over(&journal) {
+                continue;
+            }
+            self.world.gates.clean(deployment).await?;
+            let line =
+                format!("test containers of deployment {deployment} were left, and are removed");
+            self.note(state.request.service(), &[line]);
+        }
+        Ok(())
+    }
+
+    /// Whether what `last` retired was kept as long as it should be.
+    fn is_over(&self, last: &Committed) -> bool {
+        let Some(retired) = last.retired else { return false };
+        let Some(kept) = last.prepared.release.policy.retain.duration else { return false };
+        let now = self.world.clock.now();
+        let mut ages = lock(&self.ages);
+        let age = ages
+            .entry(last.deployment)
+            .or_insert_with(|| Stopwatch::going(retired, now, Duration::ZERO, kept));
+        age.elapsed() > kept
     }
 
     fn note(&self, service: &ServiceName, lines: &[String]) {
@@ -318,6 +463,10 @@ async fn gather(hints: &mut BoxStream<'static, ()>) {
     .await;
 }
 
+fn is_over(journal: &[Journalled]) -> bool {
+    matches!(journal.last().map(|last| &last.record), Some(Record::Ended { .. }))
+}
+
 fn sorted(backends: &[Backend]) -> Vec<&Backend> {
     let mut sorted: Vec<&Backend> = backends.iter().collect();
     sorted.sort();
@@ -336,15 +485,6 @@ fn wanted_view(service: &ServiceName, record: &ServiceRecord) -> Option<ServiceV
         generation: route.generation,
         backends: backends.filter(|(_, backends)| !backends.is_empty()).collect(),
     })
-}
-
-fn is_over(last: &Committed, now: Timestamp) -> bool {
-    let Some(retired) = last.retired else { return false };
-    let retain = &last.prepared.release.policy.retain;
-    let Some(kept) = retain.duration.and_then(|kept| SignedDuration::try_from(kept).ok()) else {
-        return false;
-    };
-    now.duration_since(retired) > kept
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

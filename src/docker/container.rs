@@ -43,6 +43,14 @@ pub struct Attached {
 /// The answer to waiting, which comes when the container has ended.
 pub type Ending = Pin<Box<dyn Future<Output = Result<Exit, Error>> + Send>>;
 
+/// One of a list of containers, as far as its labels.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Labelled {
+    #[serde(default)]
+    labels: std::collections::HashMap<String, String>,
+}
+
 /// A container in a list.
 #[derive(Debug, Deserialize)]
 pub(super) struct Listed {
@@ -80,6 +88,13 @@ impl Client {
             NetworkConnectRequest { container: container.to_owned(), ..Default::default() };
         let joined = self.docker().await?.connect_network(&escaped, request);
         self.ask(&format!("/networks/{name}/connect"), joined).await
+    }
+
+    /// What the label `name` says on containers that carry all of `labels`, running or not.
+    pub async fn labelled(&self, labels: &[&str], name: &str) -> Result<Vec<String>, Error> {
+        let call = self.get("/containers/json").query("all", "true");
+        let listed: Vec<Labelled> = call.filters(&[("label", labels)]).value().await?;
+        Ok(listed.into_iter().filter_map(|mut one| one.labels.remove(name)).collect())
     }
 
     /// Containers that carry all of `labels` (`key=value`), running or not.

@@ -31,7 +31,21 @@ impl DeploymentId {
     pub fn new() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// A new id that sorts after `last`, whatever the wall clock says.
+    #[must_use]
+    pub fn after(last: Option<Self>) -> Self {
+        let new = Self::new();
+        let Some(last) = last.filter(|last| *last >= new) else { return new };
+        // Its time is a millisecond after that of `last`; version and random bits are its own.
+        let rest = new.0.as_u128() & ((1 << NOT_TIME) - 1);
+        let time = (last.0.as_u128() >> NOT_TIME) + 1;
+        Self(Uuid::from_u128(time << NOT_TIME | rest))
+    }
 }
+
+/// The bits of an id that follow its time (milliseconds in the first 48).
+const NOT_TIME: u32 = 80;
 
 impl Default for DeploymentId {
     fn default() -> Self {
@@ -329,5 +343,22 @@ impl Outcome {
             Self::Reverted { .. } => "reverted",
             Self::Stuck { .. } => "stuck",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_their_making_also_when_the_clock_goes_back() {
+        let ahead = DeploymentId(Uuid::from_u128(DeploymentId::new().0.as_u128() + (1 << 100)));
+        let next = DeploymentId::after(Some(ahead));
+        assert!(next > ahead);
+        assert_eq!(next.0.get_version_num(), 7);
+        assert!(DeploymentId::after(Some(next)) > next);
+        let now = DeploymentId::new();
+        assert!(DeploymentId::after(Some(now)) > now);
+        assert_eq!(next.to_string().parse::<DeploymentId>().unwrap(), next);
     }
 }

@@ -29,7 +29,8 @@ pub struct Policy {
     pub drain: Duration,
     /// What is kept of the old colour.
     pub retain: Retain,
-    /// The whole deployment is reverted when it has not committed after this long.
+    /// The whole deployment is reverted when it has not committed after this long. The wait for an
+    /// approval does not count: it has its own limit.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub deadline: Duration,

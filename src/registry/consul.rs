@@ -17,7 +17,7 @@
 //! key_prefix "verdigris/" { policy = "write" }
 //! node "verdigris"        { policy = "write" }
 //! service_prefix ""       { policy = "write" }
-//! session_prefix ""       { policy = "write" } # for leases only
+//! session_prefix ""       { policy = "write" }
 //! ```
 
 mod client;
@@ -30,6 +30,7 @@ pub mod fuzzing;
 mod image;
 mod layout;
 mod lease;
+mod leases;
 mod settings;
 mod token;
 mod txn;
@@ -51,6 +52,7 @@ use lease::Fences;
 use txn::Operation;
 
 pub use lease::{Lease, Session};
+pub use leases::ConsulLeases;
 pub use settings::{Settings, SettingsError};
 
 /// How often a write starts over when somebody else changes the same keys at the same time. The

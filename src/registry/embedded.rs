@@ -14,7 +14,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 
-use crate::deploy::ports::{PortError, PortResult, Registry, Trouble};
+use crate::deploy::ports::{Leases, PortError, PortResult, Registry, Tenure, Trouble};
 use crate::model::{ServiceName, ServiceRecord};
 use crate::sqlite::{Database, Durability, OpenError};
 
@@ -104,5 +104,19 @@ impl Registry for Embedded {
 
     async fn changes(&self) -> PortResult<BoxStream<'static, ()>> {
         Ok(WatchStream::from_changes(self.changed.subscribe()).boxed())
+    }
+}
+
+/// The lock on the state directory is the lease on every service: nobody else writes to this registry.
+#[async_trait]
+impl Leases for Embedded {
+    async fn take(&self, _: &ServiceName) -> PortResult<Tenure> {
+        Ok(Tenure::default())
+    }
+
+    async fn leave(&self, _: &ServiceName, _: bool) {}
+
+    async fn rival(&self, _: &ServiceName) -> PortResult<Option<String>> {
+        Ok(None)
     }
 }

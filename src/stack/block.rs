@@ -38,7 +38,8 @@ record! {
         drain: Option<Period>,
         /// What is kept of the old colour, for an instant rollback; nothing by default.
         retain: Option<RetainRecord>,
-        /// A deployment that has not committed after this long is reverted; 15m by default.
+        /// A deployment that has not committed after this long is reverted; 15m by default. Waiting
+        /// for approval does not count.
         deadline: Option<At<Period>>,
     }
 

@@ -4,7 +4,10 @@
 
 #![allow(missing_docs, reason = "tests")]
 
+mod clocks;
+mod leftovers;
 mod ports;
+mod rival;
 mod scenario;
 mod world;
 

@@ -1,6 +1,6 @@
 //! The ports of a deployment, on the simulated world.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,23 +9,25 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use verdigris::deploy::ports::{
-    Answers, Clock, Door, EventLog, GateContext, GateError, Gates, Journal, JunitFile, Output,
-    PortError, PortResult, PortWanted, Proxies, ProxyViews, Registry, Swarm, SwarmSnapshot,
-    Trouble, World,
+    Answers, Clock, Door, EventLog, GateContext, GateError, Gates, Journal, JunitFile, Leases,
+    Output, PortError, PortResult, PortWanted, Proxies, ProxyViews, Registry, Swarm, SwarmSnapshot,
+    Tenure, Trouble, World,
 };
 use verdigris::deploy::record::{Journalled, Record};
+use verdigris::deploy::saga::State;
 use verdigris::model::{
     Backend, Colour, DeploymentId, Event, Gate, ImageRef, PinnedImage, Release, ServiceName,
-    ServiceRecord, ServiceView, Task, TaskState, Workload,
+    ServiceRecord, ServiceView, Step, Task, TaskState, Workload,
 };
 
-use crate::world::{Behaviour, Sim, SimTask, Truth};
+use crate::world::{Behaviour, Daemon, Sim, SimTask, Truth};
 
 impl Sim {
     pub fn world(&self) -> World {
         World {
             swarm: Arc::new(self.clone()),
             registry: Arc::new(self.clone()),
+            leases: Arc::new(self.clone()),
             proxies: Arc::new(self.clone()),
             gates: Arc::new(self.clone()),
             journal: Arc::new(self.clone()),
@@ -169,7 +171,11 @@ impl Registry for Sim {
     }
 
     async fn write(&self, service: &ServiceName, record: &ServiceRecord) -> PortResult<()> {
+        let daemon = self.daemon;
         self.act("write the registry", |truth| {
+            if !truth.passes(daemon, service) {
+                return Err(PortError::new(Trouble::Superseded, "write the registry"));
+            }
             if record.is_empty() {
                 truth.registry.remove(service);
             } else {
@@ -182,6 +188,46 @@ impl Registry for Sim {
 
     async fn changes(&self) -> PortResult<BoxStream<'static, ()>> {
         Ok(stream::pending().boxed())
+    }
+}
+
+#[async_trait]
+impl Leases for Sim {
+    async fn take(&self, service: &ServiceName) -> PortResult<Tenure> {
+        let daemon = self.daemon;
+        {
+            let truth = self.truth();
+            let held = truth.leases.get(service).filter(|held| held.by == daemon);
+            let believes = truth.believers.contains(&(daemon, service.clone()));
+            if let Some(held) = held.filter(|_| believes && !truth.expired(daemon)) {
+                return Ok(Tenure(held.tenure));
+            }
+        }
+        self.act_whole("take the lease", |truth| {
+            truth.lease(daemon, service).map(Tenure).map_err(|other| {
+                let held = format!("daemon `{other:?}` deploys it");
+                PortError::new(Trouble::Superseded, "take the lease").because(held)
+            })
+        })
+        .await
+    }
+
+    async fn leave(&self, service: &ServiceName, _: bool) {
+        let mut truth = self.truth();
+        truth.believers.remove(&(self.daemon, service.clone()));
+        if let Some(held) = truth.leases.get_mut(service).filter(|held| held.by == self.daemon) {
+            held.locked = false;
+        }
+    }
+
+    async fn rival(&self, service: &ServiceName) -> PortResult<Option<String>> {
+        let daemon = self.daemon;
+        self.act("see who has the lease", |truth| {
+            let held = truth.leases.get(service).filter(|held| held.locked && held.by != daemon);
+            let held = held.filter(|held| !truth.expired(held.by));
+            Ok(held.map(|held| format!("{:?}", held.by)))
+        })
+        .await
     }
 }
 
@@ -325,9 +371,15 @@ impl Gates for Sim {
             name if name.contains("fail") => {
                 Err(GateError::Failed { reason: "exit code 1".into(), junit: Vec::new() })
             }
-            _ if hangs && !stopped => Err(GateError::TimedOut(gate.timeout)),
+            _ if stopped => Err(GateError::Failed { reason: "stopped".into(), junit: Vec::new() }),
+            _ if hangs => Err(GateError::TimedOut(gate.timeout)),
             _ => Ok(Vec::new()),
         }
+    }
+
+    async fn left(&self) -> PortResult<BTreeSet<DeploymentId>> {
+        self.act("list test containers", |truth| Ok(truth.containers.keys().copied().collect()))
+            .await
     }
 
     async fn clean(&self, deployment: DeploymentId) -> PortResult<()> {
@@ -339,33 +391,40 @@ impl Gates for Sim {
     }
 }
 
-fn append(truth: &mut Truth, id: DeploymentId, record: &Record) {
+fn append(truth: &mut Truth, daemon: Daemon, id: DeploymentId, record: &Record) {
     let at = truth.now();
-    let entries = truth.journal.entry(id).or_default();
+    let entries = truth.journals.entry(daemon).or_default().entry(id).or_default();
     let seq = entries.len() as u64;
     entries.push(Journalled { seq, at, record: record.clone() });
+    if matches!(record, Record::Done { step: Step::Commit, .. }) {
+        let state = State::replay(entries).expect("a journal that makes sense");
+        let prepared = state.prepared().expect("it was prepared");
+        truth.committed = Some((prepared.colour, prepared.release.id.to_string()));
+    }
 }
 
 #[async_trait]
 impl Journal for Sim {
     async fn append(&self, deployment: DeploymentId, record: &Record) -> PortResult<()> {
+        let daemon = self.daemon;
         self.act_whole("append", |truth| {
-            append(truth, deployment, record);
+            append(truth, daemon, deployment, record);
             Ok(())
         })
         .await
     }
 
     async fn read(&self, deployment: DeploymentId) -> PortResult<Vec<Journalled>> {
-        Ok(self.truth().journal.get(&deployment).cloned().unwrap_or_default())
+        Ok(self.with_journal(|journal| journal.get(&deployment).cloned()).unwrap_or_default())
     }
 
     async fn unfinished(&self) -> PortResult<Vec<DeploymentId>> {
-        let truth = self.truth();
-        let open = truth.journal.iter().filter(|(_, entries)| {
-            !matches!(entries.last().map(|last| &last.record), Some(Record::Ended { .. }))
-        });
-        Ok(open.map(|(id, _)| *id).collect())
+        Ok(self.with_journal(|journal| {
+            let open = journal.iter().filter(|(_, entries)| {
+                !matches!(entries.last().map(|last| &last.record), Some(Record::Ended { .. }))
+            });
+            open.map(|(id, _)| *id).collect()
+        }))
     }
 
     async fn recent(
@@ -373,15 +432,17 @@ impl Journal for Sim {
         service: Option<&ServiceName>,
         limit: usize,
     ) -> PortResult<Vec<DeploymentId>> {
-        let truth = self.truth();
-        let of_service = truth.journal.iter().rev().filter(|(_, entries)| {
+        let is_of = |entries: &[Journalled]| {
             let Some(Record::Opened { request }) = entries.first().map(|first| &first.record)
             else {
                 return false;
             };
             service.is_none_or(|service| request.service() == service)
-        });
-        Ok(of_service.map(|(id, _)| *id).take(limit).collect())
+        };
+        Ok(self.with_journal(|journal| {
+            let of_service = journal.iter().rev().filter(|(_, entries)| is_of(entries));
+            of_service.map(|(id, _)| *id).take(limit).collect()
+        }))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use verdigris::deploy::engine::Engine;
 use verdigris::deploy::ledger::Ledger;
@@ -16,33 +17,38 @@ use verdigris::model::{
     ServiceName, Standing, Workload,
 };
 
-use crate::world::{Picture, Sim};
+use crate::world::{Part, Picture, Sim};
 
 /// Longer than any deployment may take in virtual time, its faults and kills included.
 const FOREVER: Duration = Duration::from_secs(4 * 3600);
 
 pub fn run(seed: u64) {
+    in_virtual_time(play(seed));
+}
+
+/// Run `story` to its end; only what it waits for takes time.
+pub fn in_virtual_time(story: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let story = tokio::time::timeout(FOREVER, play(seed));
+        let story = tokio::time::timeout(FOREVER, story);
         story.await.expect("the deployment reaches an end");
     });
 }
 
-fn service() -> ServiceName {
+pub fn service() -> ServiceName {
     "books-ms".parse().expect("a name")
 }
 
-fn gate(name: &str) -> Gate {
+pub fn gate(name: &str) -> Gate {
     let check = Check::Command(CommandCheck { argv: vec![name.to_owned()], env: [].into() });
     Gate { name: name.to_owned(), check, timeout: Duration::from_secs(30) }
 }
 
-fn draft(image: &str) -> Draft {
+pub fn draft(image: &str) -> Draft {
     let gates = Gates {
         pre_deployment: vec![gate("unit")],
         pre_integration: vec![gate("smoke"), gate("contract")],
@@ -66,7 +72,7 @@ fn draft(image: &str) -> Draft {
     Draft { service: service(), image: image.parse().expect("an image"), workload, policy }
 }
 
-fn request(draft: Draft) -> Request {
+pub fn request(draft: Draft) -> Request {
     Request {
         kind: Kind::Deploy { draft },
         sequence: None,
@@ -79,28 +85,29 @@ fn request(draft: Draft) -> Request {
 }
 
 /// The daemon, with one life after another.
-struct Daemon {
-    sim: Sim,
-    engine: Engine,
+pub struct Daemon {
+    pub sim: Sim,
+    pub engine: Engine,
+    pub reconciler: Arc<Reconciler>,
     shutdown: CancellationToken,
 }
 
 impl Daemon {
-    async fn start(sim: &Sim) -> Self {
+    pub async fn start(sim: &Sim) -> Self {
         let sim = sim.reborn();
         let world = sim.world();
         let ledger = Arc::new(Ledger::new(Arc::clone(&world.registry)));
         let shutdown = CancellationToken::new();
         let engine = Engine::new(world.clone(), Arc::clone(&ledger), shutdown.clone());
         engine.resume().await.expect("the journal can be read");
-        let reconciler = Reconciler::new(world, ledger, engine.clone());
-        let until = shutdown.clone();
-        tokio::spawn(async move { reconciler.run(watch::channel(false).0, until).await });
-        Self { sim, engine, shutdown }
+        let reconciler = Arc::new(Reconciler::new(world, ledger, engine.clone()));
+        let (beside, until) = (Arc::clone(&reconciler), shutdown.clone());
+        tokio::spawn(async move { beside.run(watch::channel(false).0, until).await });
+        Self { sim, engine, reconciler, shutdown }
     }
 
     /// Go on, over as many lives as it takes, until the deployment has ended.
-    async fn see_through(mut self, id: DeploymentId) -> (Self, DeploymentView) {
+    pub async fn see_through(mut self, id: DeploymentId) -> (Self, DeploymentView) {
         loop {
             let ended = async {
                 loop {
@@ -122,6 +129,13 @@ impl Daemon {
         }
     }
 
+    /// End it in good order, and start it anew.
+    pub async fn restart(self) -> Self {
+        self.shutdown.cancel();
+        self.engine.parked().await;
+        Self::start(&self.sim).await
+    }
+
     async fn again(self) -> Self {
         self.shutdown.cancel();
         Self::start(&self.sim).await
@@ -133,6 +147,7 @@ impl Daemon {
             let mut truth = self.sim.truth();
             truth.faults_left = 0;
             truth.kills.clear();
+            truth.away.clear();
         }
         let alive = self.sim.truth().life == self.sim.life();
         let daemon = if alive { self } else { self.again().await };
@@ -217,6 +232,23 @@ async fn meddle(sim: Sim, engine: Engine, id: DeploymentId, aborts: bool) {
         // It may have ended, or its daemon may be dead.
         let _ = engine.abort(id, "simulation", "").await;
     }
+    let whim = sim.truth().rng.u32(0..12);
+    pause(3000).await;
+    match whim {
+        0 | 1 => {
+            let part = if whim == 0 { Part::Registry } else { Part::Swarm };
+            let mut truth = sim.truth();
+            let until = Instant::now() + Duration::from_millis(truth.rng.u64(1..25_000));
+            truth.away.insert(part, until);
+        }
+        2 | 3 => {
+            let day = 24 * 3600;
+            sim.truth().skew += if whim == 2 { day } else { -day };
+        }
+        4 | 5 => drop(engine.approve(id, "simulation").await),
+        6 => drop(engine.retry(id, "simulation").await),
+        _ => {}
+    }
     let deaths = sim.truth().rng.u32(0..6).saturating_sub(3);
     for _ in 0..deaths {
         pause(4000).await;
@@ -225,10 +257,10 @@ async fn meddle(sim: Sim, engine: Engine, id: DeploymentId, aborts: bool) {
 }
 
 fn opened_last(sim: &Sim, first: DeploymentId) -> Option<DeploymentId> {
-    sim.truth().journal.keys().copied().find(|id| *id != first)
+    sim.with_journal(|journal| journal.keys().copied().find(|id| *id != first))
 }
 
-fn check_violations(sim: &Sim) {
+pub fn check_violations(sim: &Sim) {
     let truth = sim.truth();
     assert!(truth.violations.is_empty(), "{:#?}", truth.violations);
 }
@@ -256,7 +288,7 @@ fn without_instances(picture: &Picture, colour: Colour) -> Picture {
 }
 
 /// Registry and proxies know exactly the tasks of `live` that serve.
-fn check_serving(sim: &Sim, after: &Picture, live: Colour) {
+pub fn check_serving(sim: &Sim, after: &Picture, live: Colour) {
     let serving = sim.truth().serving(&service().swarm_name(live));
     let record = &after.registry[&service()];
     let recorded: BTreeSet<String> =

@@ -14,6 +14,9 @@ use verdigris::model::{
     Colour, DeploymentId, Event, Release, ServiceName, ServiceRecord, ServiceView, labels,
 };
 
+/// The journals of one daemon.
+pub type Journals = BTreeMap<DeploymentId, Vec<Journalled>>;
+
 /// How a release behaves; the word stands in its image's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behaviour {
@@ -48,6 +51,32 @@ pub struct SimService {
     pub tasks: Vec<SimTask>,
 }
 
+/// The daemon under test, and another one with a state directory of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Daemon {
+    Ours,
+    Rival,
+}
+
+/// A part of the world that can be away by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Registry,
+    Swarm,
+    Other,
+}
+
+/// A lease: whose it is, or was last.
+#[derive(Debug, Clone, Copy)]
+pub struct Held {
+    pub by: Daemon,
+    pub tenure: u64,
+    pub locked: bool,
+}
+
+/// How long a session lives without being renewed.
+pub const TTL: Duration = Duration::from_secs(15);
+
 /// All that the daemon leaves behind: compared before and after.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Picture {
@@ -64,8 +93,21 @@ pub struct Truth {
     pub registry: BTreeMap<ServiceName, ServiceRecord>,
     pub proxies: BTreeMap<String, BTreeMap<ServiceName, ServiceView>>,
     pub containers: BTreeMap<DeploymentId, usize>,
-    pub journal: BTreeMap<DeploymentId, Vec<Journalled>>,
+    pub journals: BTreeMap<Daemon, Journals>,
     pub log: BTreeMap<DeploymentId, Vec<Event>>,
+    /// Who has which service, and who believes to.
+    pub leases: BTreeMap<ServiceName, Held>,
+    pub believers: BTreeSet<(Daemon, ServiceName)>,
+    /// The daemon under test is stopped for a while, as by SIGSTOP.
+    pub pause: Option<(Instant, Instant)>,
+    /// Since when each daemon's session lives.
+    pub sessions: BTreeMap<Daemon, Instant>,
+    /// The wall clock is wrong by so much, in seconds.
+    pub skew: i64,
+    /// Who answers nothing until when.
+    pub away: BTreeMap<Part, Instant>,
+    /// What was committed last, by any daemon.
+    pub committed: Option<(Colour, String)>,
     /// The daemon's life; acts of an earlier one have no effect.
     pub life: u64,
     /// Acts so far, and the acts at which the daemon is killed.
@@ -83,10 +125,14 @@ pub struct Truth {
     next: u16,
 }
 
+/// Acts in which a stopped daemon is held up.
+const STOPPABLE: [&str; 4] = ["append", "write the registry", "read the registry", "run a gate"];
+
 /// A handle on the world, of one life of the daemon.
 #[derive(Clone)]
 pub struct Sim {
     truth: Arc<Mutex<Truth>>,
+    pub daemon: Daemon,
     life: u64,
     killed: watch::Sender<u64>,
     events: watch::Sender<u64>,
@@ -103,7 +149,14 @@ impl Sim {
             registry: BTreeMap::new(),
             proxies: proxies.into_iter().map(|name| (name.to_owned(), BTreeMap::new())).collect(),
             containers: BTreeMap::new(),
-            journal: BTreeMap::new(),
+            journals: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            believers: BTreeSet::new(),
+            pause: None,
+            sessions: BTreeMap::new(),
+            skew: 0,
+            away: BTreeMap::new(),
+            committed: None,
             log: BTreeMap::new(),
             life: 0,
             acts: 0,
@@ -118,6 +171,7 @@ impl Sim {
         };
         Self {
             truth: Arc::new(Mutex::new(truth)),
+            daemon: Daemon::Ours,
             life: 0,
             killed: watch::channel(0).0,
             events: watch::channel(0).0,
@@ -153,6 +207,16 @@ impl Sim {
     pub fn reborn(&self) -> Self {
         let life = self.truth().life;
         Self { life, ..self.clone() }
+    }
+
+    /// Look at the journals of this daemon.
+    pub fn with_journal<T>(&self, look: impl FnOnce(&Journals) -> T) -> T {
+        look(self.truth().journals.entry(self.daemon).or_default())
+    }
+
+    /// The handle of another daemon.
+    pub fn rival(&self) -> Self {
+        Self { daemon: Daemon::Rival, ..self.clone() }
     }
 
     /// The life of the daemon that this handle belongs to.
@@ -193,11 +257,24 @@ impl Sim {
     ) -> PortResult<T> {
         let micros = self.truth().rng.u64(0..3000);
         tokio::time::sleep(Duration::from_micros(micros)).await;
+        self.wait_out_the_pause(what).await;
         if let Some(result) = self.strike(what, may_half_fail, effect) {
             return result;
         }
         // The daemon is dead: nothing goes on.
         std::future::pending().await
+    }
+
+    /// A daemon that is stopped goes on when it is woken. What it has begun at a proxy or the Swarm it
+    /// has sent: these acts are not held up.
+    async fn wait_out_the_pause(&self, what: &str) {
+        if self.daemon == Daemon::Rival || !STOPPABLE.contains(&what) {
+            return;
+        }
+        let until = self.truth().pause.map(|(_, until)| until);
+        if let Some(until) = until {
+            tokio::time::sleep_until(until).await;
+        }
     }
 
     fn strike<T>(
@@ -207,10 +284,18 @@ impl Sim {
         effect: impl FnOnce(&mut Truth) -> PortResult<T>,
     ) -> Option<PortResult<T>> {
         let mut truth = self.truth();
+        if self.daemon == Daemon::Rival {
+            let result = effect(&mut truth);
+            truth.check(what);
+            return Some(result);
+        }
         if truth.life != self.life {
             return None;
         }
         truth.acts += 1;
+        if truth.away.get(&part_of(what)).is_some_and(|until| Instant::now() < *until) {
+            return Some(Err(PortError::new(Trouble::Unreachable, what)));
+        }
         let dies = truth.kills.contains(&truth.acts);
         if dies && truth.rng.bool() {
             self.kill(&mut truth);
@@ -231,12 +316,51 @@ impl Sim {
 
     fn kill(&self, truth: &mut Truth) {
         truth.life += 1;
+        truth.believers.retain(|(daemon, _)| *daemon == Daemon::Rival);
         // Test containers die with nobody to remove them; they stay until they are cleaned.
         self.killed.send_replace(truth.life);
     }
 }
 
+fn part_of(what: &str) -> Part {
+    match what {
+        what if what.contains("registry") || what.contains("lease") => Part::Registry,
+        "resolve" | "preflight" | "snapshot" | "start" | "restore" | "scale" | "tasks"
+        | "services" => Part::Swarm,
+        _ => Part::Other,
+    }
+}
+
 impl Truth {
+    /// Whether the session of `daemon` was given up: nobody renewed it while the daemon was stopped.
+    pub fn expired(&self, daemon: Daemon) -> bool {
+        let Some((from, _)) = self.pause.filter(|_| daemon == Daemon::Ours) else { return false };
+        let end = from + TTL;
+        Instant::now() >= end && self.sessions.get(&daemon).is_none_or(|opened| *opened < end)
+    }
+
+    /// The lease on `service`, if `daemon` may have it.
+    pub fn lease(&mut self, daemon: Daemon, service: &ServiceName) -> Result<u64, Daemon> {
+        let had = self.leases.get(service).copied();
+        let tenure = match had {
+            Some(held) if held.by == daemon => held.tenure,
+            Some(held) if held.locked && !self.expired(held.by) => return Err(held.by),
+            Some(held) => held.tenure + 1,
+            None => 0,
+        };
+        self.leases.insert(service.clone(), Held { by: daemon, tenure, locked: true });
+        self.believers.insert((daemon, service.clone()));
+        self.sessions.insert(daemon, Instant::now());
+        Ok(tenure)
+    }
+
+    /// Whether a write of `service` by `daemon` passes its fence.
+    pub fn passes(&self, daemon: Daemon, service: &ServiceName) -> bool {
+        let believes = self.believers.contains(&(daemon, service.clone()));
+        let has = self.leases.get(service).is_some_and(|held| held.locked && held.by == daemon);
+        !believes || (has && !self.expired(daemon))
+    }
+
     fn fails(&mut self) -> bool {
         let fails = self.faults_left > 0 && self.rng.u32(0..100) < self.fault_rate;
         if fails {
@@ -246,7 +370,7 @@ impl Truth {
     }
 
     pub fn now(&self) -> Timestamp {
-        self.start.1 + self.start.0.elapsed()
+        self.start.1 + self.start.0.elapsed() + jiff::SignedDuration::from_secs(self.skew)
     }
 
     pub fn picture(&self) -> Picture {

@@ -5,12 +5,14 @@ use futures_util::future::try_join3;
 use super::{Context, failed, stopped};
 use crate::deploy::health::serving;
 use crate::deploy::history::{self, Committed};
-use crate::deploy::ports::{PortError, PortResult, PortWanted, SwarmSnapshot, Trouble, World};
+use crate::deploy::ports::{
+    PortError, PortResult, PortWanted, ProxyViews, SwarmSnapshot, Tenure, Trouble, World,
+};
 use crate::deploy::record::{Before, Prepared, StepResult};
 use crate::model::labels;
 use crate::model::{
-    Colour, Failure, FailureKind, Kind, Release, Request, RouteRule, ServiceName, ServiceRecord,
-    Step,
+    Colour, Failure, FailureKind, Kind, Release, Request, Route, RouteRule, ServiceName,
+    ServiceRecord, Step,
 };
 
 /// What a look at the world found, before anything is touched.
@@ -35,12 +37,14 @@ impl Finding {
 /// Look, decide the colour, take the *before* snapshot.
 pub async fn prepare(context: &Context) -> Result<StepResult, Failure> {
     let request = &context.state.request;
-    let found = tokio::select! {
+    let tenure = super::hold(context).await.map_err(|error| failure(&error))?;
+    let mut found = tokio::select! {
         () = context.stop.cancelled() => return Err(stopped(Step::Prepare)),
         found = look(&context.world, request) => {
             found.map_err(|error| failure(&error))?
         }
     };
+    found.prepared.tenure = tenure;
     if found.unchanged() && !request.force {
         return Ok(StepResult::Unchanged);
     }
@@ -85,16 +89,34 @@ pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
         futures_util::future::try_join(snapshots(world, service), world.proxies.snapshot(service)),
     )
     .await?;
-    let live = record.colour.or_else(|| past.first().map(|last| last.prepared.colour));
+    let live = public(&record, &proxies)
+        .or(record.colour)
+        .or_else(|| past.first().map(|last| last.prepared.colour));
     let colour = live.map_or(Colour::Blue, Colour::other);
     let of = |colour| swarm.get(&colour).and_then(Option::as_ref);
-    let from = live.and_then(of).and_then(SwarmSnapshot::release).map(str::to_owned);
+    // A release that the public was led to and that nobody committed is not live on record.
+    let committed = live.filter(|live| record.colour.is_none_or(|colour| colour == *live));
+    let from = committed.and_then(of).and_then(SwarmSnapshot::release).map(str::to_owned);
     let mut problems = world.swarm.preflight(&release.workload).await?;
     problems.extend(foreign(swarm.values().flatten()));
     problems.extend(clashes(service, release.policy.route.as_ref(), &others));
     let running = still_runs(world, &release, of(colour)).await?;
     let before = Before { swarm, registry: record, proxies };
-    Ok(Finding { prepared: Prepared { release, colour, live, running, before }, from, problems })
+    Ok(Finding {
+        prepared: Prepared { release, colour, live, running, before, tenure: Tenure::default() },
+        from,
+        problems,
+    })
+}
+
+/// The colour that the public is led to, where proxies or else the route are clear about it. It can be
+/// another one than the registry's while a deployment of another daemon was left in its midst: the
+/// colour that must not be touched is the one with the traffic.
+fn public(record: &ServiceRecord, proxies: &ProxyViews) -> Option<Colour> {
+    let mut led = proxies.values().flatten().filter_map(|view| view.live);
+    let first = led.next();
+    let unanimous = first.filter(|first| led.all(|colour| colour == *first));
+    unanimous.or_else(|| record.route.as_ref().and_then(Route::live))
 }
 
 /// How many committed deployments are looked back over: a deployment needs the last one only.

@@ -4,6 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::deploy::ports::Tenure;
 use crate::deploy::record::{Before, Prepared};
 use crate::deploy::runner::opening;
 use crate::model::{
@@ -67,6 +68,7 @@ fn result(step: Step) -> Box<StepResult> {
                 registry: ServiceRecord::default(),
                 proxies: BTreeMap::new(),
             },
+            tenure: Tenure::default(),
         }),
         _ => StepResult::Nothing,
     })

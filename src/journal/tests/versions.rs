@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use super::*;
-use crate::deploy::ports::SwarmSnapshot;
+use crate::deploy::ports::{SwarmSnapshot, Tenure};
 use crate::deploy::record::{Before, Prepared, StepResult};
 use crate::model::{
     Backend, Colour, Instance, Registration, Route, ServiceRecord, ServiceView, Standing,
@@ -87,6 +87,8 @@ fn known(record: &Record) {
         | Record::Done { .. }
         | Record::Failed { .. }
         | Record::Stopped { .. }
+        // Came after the fixture was made.
+        | Record::TakenOver { .. }
         | Record::Undoing { .. }
         | Record::Undone { .. }
         | Record::Stuck { .. }
@@ -199,6 +201,7 @@ fn prepared(release: crate::model::Release) -> Prepared {
             },
             proxies: BTreeMap::from([("edge".to_owned(), Some(view)), ("other".to_owned(), None)]),
         },
+        tenure: Tenure::default(),
         release,
     }
 }

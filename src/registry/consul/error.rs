@@ -77,9 +77,8 @@ impl CallError {
             | Self::Nonsense { .. }
             | Self::Endless { .. }
             | Self::Request(_) => Trouble::Invalid,
-            Self::RolledBack(_) if self.is_stale() || self.is_fenced() || self.is_held() => {
-                Trouble::Conflict
-            }
+            Self::RolledBack(_) if self.is_fenced() => Trouble::Superseded,
+            Self::RolledBack(_) if self.is_stale() || self.is_held() => Trouble::Conflict,
             Self::RolledBack(_) => Trouble::Other,
         }
     }
@@ -134,8 +133,8 @@ impl CallError {
             |file| format!("give the ACL token in `{}`", file.display()),
         );
         format!(
-            "{token} these rights: write on `key_prefix \"{}/\"`, `node \"{}\"` and the services \
-             (`service_prefix \"\"`)",
+            "{token} these rights: write on `key_prefix \"{}/\"`, `node \"{}\"`, the services \
+             (`service_prefix \"\"`) and sessions (`session_prefix \"\"`)",
             layout.prefix(),
             layout.node()
         )

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 use super::Consul;
 use super::client::{Answer, Client};
 use super::error::CallError;
+use super::image::Pair;
 use super::layout::Layout;
 use super::txn::{self, Operation};
-use crate::deploy::ports::{PortError, PortResult, Trouble};
+use crate::deploy::ports::{PortError, PortResult, Tenure, Trouble};
 use crate::model::ServiceName;
 
 /// A session that is not renewed for so long is lost. Consul keeps it for up to twice that, never for
@@ -40,6 +41,8 @@ pub struct Session {
     id: String,
     holder: String,
     lost: CancellationToken,
+    /// Until when it surely lives, if it is not renewed.
+    lives_until: watch::Receiver<Instant>,
     renewing: JoinHandle<()>,
 }
 
@@ -48,9 +51,11 @@ pub struct Lease {
     client: Client,
     key: String,
     session: String,
+    holder: String,
     service: ServiceName,
     fences: Fences,
     index: u64,
+    tenure: Tenure,
 }
 
 impl Consul {
@@ -64,7 +69,8 @@ impl Consul {
         let operation = || "open a session in Consul".to_owned();
         let id = created.map_err(|error| self.failed(error, operation()))?.id;
         let lost = CancellationToken::new();
-        let renewing = renew(self.client.clone(), id.clone(), begun, lost.clone());
+        let (renewed, lives_until) = watch::channel(begun + TTL);
+        let renewing = renew(self.client.clone(), id.clone(), renewed, lost.clone());
         Ok(Session {
             client: self.client.clone(),
             layout: self.layout.clone(),
@@ -72,36 +78,49 @@ impl Consul {
             id,
             holder: holder.to_owned(),
             lost,
+            lives_until,
             renewing: tokio::spawn(renewing),
         })
+    }
+
+    /// Who has the lease on `service`, if somebody has.
+    pub(super) async fn holder(&self, service: &ServiceName) -> PortResult<Option<String>> {
+        let held = holder(&self.client, &self.layout.lock(service)).await;
+        let held =
+            held.map_err(|error| self.failed(error, format!("see who has service `{service}`")));
+        Ok(held?.map(|(_, holder)| holder))
     }
 }
 
 impl Session {
-    /// Take the lease on `service`. A conflict when another daemon has it; its name is in the error.
+    /// Take the lease on `service`. [`Trouble::Superseded`] when another daemon has it; its name is in
+    /// the error.
     pub async fn lease(&self, service: &ServiceName) -> PortResult<Lease> {
         let operation = || format!("take the lease on service `{service}`");
         let key = self.layout.lock(service);
         let taken = match self.lock(&key).await {
             Err(error) if error.is_held() => match self.predecessor(&key).await {
                 Ok(Some(other)) => {
-                    let held = format!("daemon `{other}` has it");
-                    return Err(PortError::new(Trouble::Conflict, operation()).because(held));
+                    let held = format!("daemon `{other}` deploys it");
+                    return Err(PortError::new(Trouble::Superseded, operation()).because(held));
                 }
                 Ok(None) => self.lock(&key).await,
                 Err(error) => Err(error),
             },
             taken => taken,
         };
-        let index = taken.map_err(|error| error.port(operation(), &self.client, &self.layout))?;
+        let failed = |error: CallError| error.port(operation(), &self.client, &self.layout);
+        let (index, tenure) = taken.map_err(failed)?;
         self.fences.put(service, &self.id);
         Ok(Lease {
             client: self.client.clone(),
             key,
             session: self.id.clone(),
+            holder: self.holder.clone(),
             service: service.clone(),
             fences: self.fences.clone(),
             index,
+            tenure,
         })
     }
 
@@ -111,33 +130,66 @@ impl Session {
         &self.lost
     }
 
+    /// Whether it surely lives. A process that was stopped for a while finds out by the time, before
+    /// anything can have told it.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        !self.lost.is_cancelled() && Instant::now() < *self.lives_until.borrow()
+    }
+
     /// Close the session: its leases are free at once.
     pub async fn end(self) -> PortResult<()> {
         let ended = destroy(&self.client, &self.id).await;
         ended.map_err(|error| error.port("close the session in Consul", &self.client, &self.layout))
     }
 
-    /// The index at which the key was locked.
-    async fn lock(&self, key: &str) -> Result<u64, CallError> {
-        let note = Note { holder: self.holder.clone(), since: Timestamp::now() };
-        let value = serde_json::to_vec(&note).map_err(|error| CallError::Request(error.into()))?;
-        let written = txn::run(&self.client, &[Operation::lock(key, &value, &self.id)]).await?;
-        Ok(written.first().map_or(0, |pair| pair.modify_index))
+    /// Lock the key, and count on when another daemon had it before. Answers the index at which it was
+    /// locked, and the tenure.
+    async fn lock(&self, key: &str) -> Result<(u64, Tenure), CallError> {
+        let mut tenure = self.tenure(self.client.key(key).await?.as_ref());
+        loop {
+            let note = Note { holder: self.holder.clone(), tenure };
+            let lock = Operation::lock(key, &note.encode()?, &self.id);
+            let done = txn::run(&self.client, &[Operation::read(key), lock]).await?;
+            let of_key: Vec<&Pair> = done.iter().filter(|pair| pair.key == key).collect();
+            let [before @ .., locked] = of_key.as_slice() else { return Ok((0, tenure)) };
+            let found = self.tenure(before.first().copied());
+            // Another daemon had it, for a moment, after it was looked at.
+            if found > tenure {
+                tenure = found;
+                continue;
+            }
+            return Ok((locked.modify_index, tenure));
+        }
+    }
+
+    /// The tenure that follows on what the key held before.
+    fn tenure(&self, before: Option<&Pair>) -> Tenure {
+        before.and_then(Note::of).map_or(Tenure::default(), |note| {
+            match note.holder == self.holder {
+                true => note.tenure,
+                false => Tenure(note.tenure.0 + 1),
+            }
+        })
     }
 
     /// Another holder that has locked the key; if it is an earlier session of this one, close that.
     async fn predecessor(&self, key: &str) -> Result<Option<String>, CallError> {
-        let Some(pair) = self.client.key(key).await? else { return Ok(None) };
-        let Some(session) = pair.session else { return Ok(None) };
-        let note: Option<Note> = serde_json::from_slice(&pair.value).ok();
-        match note {
-            Some(note) if note.holder == self.holder => {
+        match holder(&self.client, key).await? {
+            Some((session, holder)) if holder == self.holder => {
                 destroy(&self.client, &session).await?;
                 Ok(None)
             }
-            note => Ok(Some(note.map_or_else(|| "unknown".to_owned(), |note| note.holder))),
+            other => Ok(other.map(|(_, holder)| holder)),
         }
     }
+}
+
+/// The session that has locked `key`, and whose it is.
+async fn holder(client: &Client, key: &str) -> Result<Option<(String, String)>, CallError> {
+    let Some(pair) = client.key(key).await? else { return Ok(None) };
+    let holder = Note::of(&pair).map_or_else(|| "unknown".to_owned(), |note| note.holder);
+    Ok(pair.session.map(|session| (session, holder)))
 }
 
 impl Drop for Session {
@@ -153,14 +205,31 @@ impl Lease {
         self.index
     }
 
-    /// Give it back, and leave nothing of it in Consul.
-    pub async fn release(self) -> PortResult<()> {
-        let both = [Operation::unlock(&self.key, &self.session), Operation::delete(&self.key)];
+    /// Grows when the service passes from one daemon to another.
+    #[must_use]
+    pub fn tenure(&self) -> Tenure {
+        self.tenure
+    }
+
+    /// Whether it belongs to `session`.
+    #[must_use]
+    pub fn is_of(&self, session: &Session) -> bool {
+        self.session == session.id
+    }
+
+    /// Give it back. Nothing of it is left in Consul, unless somebody may have to notice later that the
+    /// service was in other hands: when it passed between daemons before, or with `unfinished` work.
+    pub async fn release(&self, unfinished: bool) -> PortResult<()> {
+        let note = Note { holder: self.holder.clone(), tenure: self.tenure };
         let operation = format!("give back the lease on service `{}`", self.service);
-        txn::run(&self.client, &both)
-            .await
-            .map(drop)
-            .map_err(|error| PortError::new(error.trouble(), operation).because(error))
+        let failed = |error: CallError| PortError::new(error.trouble(), &operation).because(error);
+        let value = note.encode().map_err(failed)?;
+        let mut operations = vec![Operation::unlock(&self.key, &value, &self.session)];
+        if !unfinished && self.tenure == Tenure::default() {
+            operations.push(Operation::delete(&self.key));
+        }
+        let failed = |error: CallError| PortError::new(error.trouble(), &operation).because(error);
+        txn::run(&self.client, &operations).await.map(drop).map_err(failed)
     }
 }
 
@@ -171,15 +240,20 @@ impl Drop for Lease {
 }
 
 /// Keep the session alive until it is lost.
-async fn renew(client: Client, id: String, begun: Instant, lost: CancellationToken) {
+async fn renew(
+    client: Client,
+    id: String,
+    lives_until: watch::Sender<Instant>,
+    lost: CancellationToken,
+) {
     let _lost = lost.drop_guard();
     let path = format!("session/renew/{id}");
-    let mut end = begun + TTL;
     loop {
+        let end = *lives_until.borrow();
         tokio::time::sleep_until(end.min(Instant::now() + RENEWAL)).await;
         let asked = Instant::now();
         match tokio::time::timeout_at(end, client.put::<IgnoredAny>(&path, &())).await {
-            Ok(Ok(_)) => end = asked + TTL,
+            Ok(Ok(_)) => drop(lives_until.send_replace(asked + TTL)),
             Ok(Err(CallError::Refused { status: 404, .. })) | Err(_) => break,
             Ok(Err(error)) if asked < end => {
                 tracing::warn!(%error, "cannot renew the session in Consul");
@@ -198,15 +272,27 @@ fn no_session() -> CallError {
     CallError::Refused { status: 404, words: "no session was made".to_owned() }
 }
 
-/// What the key of a lease holds, for people.
-#[derive(Serialize, Deserialize)]
+/// What the key of a lease holds: who has the service, or had it last.
+#[derive(PartialEq, Serialize, Deserialize)]
 pub(super) struct Note {
     holder: String,
-    since: Timestamp,
+    #[serde(default)]
+    tenure: Tenure,
 }
 
-/// The session that is asked for. It depends on no health check: only on being renewed. Locked keys go
-/// with it. There is no delay before others may lock: fences keep the late from writing.
+impl Note {
+    fn of(pair: &Pair) -> Option<Self> {
+        serde_json::from_slice(&pair.value).ok()
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, CallError> {
+        serde_json::to_vec(self).map_err(|error| CallError::Request(error.into()))
+    }
+}
+
+/// The session that is asked for. It depends on no health check: only on being renewed. When it goes,
+/// its keys are unlocked, and tell who had them last. There is no delay before others may lock: fences
+/// keep the late from writing.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Creation {
@@ -224,7 +310,7 @@ impl Creation {
         Self {
             name: format!("verdigris {holder}"),
             ttl: format!("{}s", TTL.as_secs()),
-            behavior: "delete",
+            behavior: "release",
             lock_delay: "0s",
             checks: [],
             node_checks: [],

@@ -113,9 +113,14 @@ impl Operation {
         Self::locking("lock", key, value, session)
     }
 
+    /// Read what the keys that begin with `key` hold; no error if there is none.
+    pub(super) fn read(key: &str) -> Self {
+        Self::key("get-tree", key, &[], 0)
+    }
+
     /// Unlock it; fails unless `session` has locked it.
-    pub(super) fn unlock(key: &str, session: &str) -> Self {
-        Self::locking("unlock", key, &[], session)
+    pub(super) fn unlock(key: &str, value: &[u8], session: &str) -> Self {
+        Self::locking("unlock", key, value, session)
     }
 
     /// Whatever its index.

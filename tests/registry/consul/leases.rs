@@ -1,10 +1,12 @@
 //! Of several daemons on one Consul, one is responsible for a service at a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use verdigris::deploy::ports::{Registry as _, Trouble};
+use verdigris::deploy::ports::{Leases as _, Registry as _, Trouble};
 use verdigris::model::{Colour, ServiceName};
+use verdigris::registry::consul::{Consul, ConsulLeases};
 
 use crate::agent::{Agent, Kind, shared};
 use crate::records::{service, settled};
@@ -30,11 +32,11 @@ async fn one_daemon_at_a_time_has_a_lease() {
         (one.session(&name).await.unwrap(), other.session(&rival).await.unwrap());
     let lease = session.lease(&service).await.unwrap();
     let error = rivals.lease(&service).await.err().expect("it is taken");
-    assert_eq!(error.trouble, Trouble::Conflict);
+    assert_eq!(error.trouble, Trouble::Superseded);
     assert!(error.chain().contains(&name), "{}", error.chain());
 
     let index = lease.index();
-    lease.release().await.unwrap();
+    lease.release(false).await.unwrap();
     assert_eq!(agent.key(&format!("verdigris/locks/{service}")).await, None);
     let lease = rivals.lease(&service).await.unwrap();
     assert!(lease.index() > index);
@@ -70,7 +72,7 @@ async fn a_daemon_that_lost_its_lease_cannot_write() {
     let wanted = settled(Colour::Green, 2, 2);
     let refused = async |when: &str| {
         let error = late.write(&service, &wanted).await.expect_err(when);
-        assert_eq!(error.trouble, Trouble::Conflict, "{}", error.chain());
+        assert_eq!(error.trouble, Trouble::Superseded, "{}", error.chain());
         assert!(error.remedy.unwrap().contains("lease"));
         assert_eq!(late.read(&service).await.unwrap(), held, "{when}");
     };
@@ -80,9 +82,77 @@ async fn a_daemon_that_lost_its_lease_cannot_write() {
     let taken = others.lease(&service).await.unwrap();
     refused("another daemon has it").await;
     other.write(&service, &held).await.unwrap();
-    taken.release().await.unwrap();
+    taken.release(false).await.unwrap();
     drop(lease);
     late.write(&service, &wanted).await.unwrap();
+}
+
+/// The leases of a daemon of this name.
+fn leases(agent: &Agent, holder: &str) -> (Arc<Consul>, ConsulLeases) {
+    let consul = Arc::new(agent.registry());
+    (Arc::clone(&consul), ConsulLeases::new(consul, holder.to_owned()))
+}
+
+#[tokio::test]
+async fn a_tenure_ends_when_another_daemon_had_the_service() {
+    let Some(agent) = shared(Kind::Plain).await else { return };
+    let (service, name, other) = (service(), holder(), holder());
+    let ((_, mine), (_, others)) = (leases(&agent, &name), leases(&agent, &other));
+    let first = mine.take(&service).await.unwrap();
+    assert_eq!(mine.take(&service).await.unwrap(), first, "it is held");
+    assert_eq!(mine.rival(&service).await.unwrap(), None, "it is its own");
+    assert_eq!(others.rival(&service).await.unwrap(), Some(name.clone()));
+    let error = others.take(&service).await.unwrap_err();
+    assert_eq!(error.trouble, Trouble::Superseded);
+    assert!(error.chain().contains(&name), "{}", error.chain());
+
+    mine.leave(&service, true).await;
+    assert_eq!(mine.take(&service).await.unwrap(), first, "nobody else had it");
+    mine.leave(&service, true).await;
+    let second = others.take(&service).await.unwrap();
+    assert!(second > first);
+    others.leave(&service, false).await;
+    assert_eq!(others.rival(&service).await.unwrap(), None);
+    assert!(mine.take(&service).await.unwrap() > second);
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_lease_that_nobody_else_wanted() {
+    let Some(agent) = shared(Kind::Plain).await else { return };
+    let service = service();
+    let (_, leases) = leases(&agent, &holder());
+    leases.take(&service).await.unwrap();
+    assert!(agent.key(&format!("verdigris/locks/{service}")).await.is_some());
+    leases.leave(&service, false).await;
+    assert_eq!(agent.key(&format!("verdigris/locks/{service}")).await, None);
+}
+
+#[tokio::test]
+async fn a_lost_lease_is_taken_again_and_a_taken_one_keeps_the_late_out() {
+    let Some(agent) = shared(Kind::Plain).await else { return };
+    let (service, name) = (service(), holder());
+    let (late, mine) = leases(&agent, &name);
+    let first = mine.take(&service).await.unwrap();
+    let held = settled(Colour::Blue, 1, 2);
+    late.write(&service, &held).await.unwrap();
+    rob(&agent, &service).await;
+    let (_, others) = leases(&agent, &holder());
+    others.take(&service).await.unwrap();
+    // It does not know yet, and cannot write all the same.
+    let error = late.write(&service, &settled(Colour::Green, 2, 2)).await.unwrap_err();
+    assert_eq!(error.trouble, Trouble::Superseded, "{}", error.chain());
+    assert_eq!(late.read(&service).await.unwrap(), held);
+    // The renewal tells it; until the other one gives the service back it stays so.
+    let patience = Duration::from_secs(10);
+    let told = async {
+        while mine.take(&service).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(patience, told).await.expect("it finds out");
+    others.leave(&service, false).await;
+    assert!(mine.take(&service).await.unwrap() > first);
+    late.write(&service, &settled(Colour::Green, 2, 2)).await.unwrap();
 }
 
 #[tokio::test]

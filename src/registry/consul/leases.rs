@@ -1,0 +1,87 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::Consul;
+use super::lease::{Lease, Session};
+use crate::deploy::ports::{Leases, PortResult, Tenure};
+use crate::model::ServiceName;
+
+/// Between two tries to give back a lease while Consul is away.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// The leases of one daemon, under one session that is opened when it is first needed, and anew when
+/// it was lost.
+pub struct ConsulLeases {
+    consul: Arc<Consul>,
+    holder: String,
+    session: AsyncMutex<Option<Arc<Session>>>,
+    held: Mutex<BTreeMap<ServiceName, Arc<Lease>>>,
+}
+
+impl ConsulLeases {
+    /// Those of the daemon `holder`: a name that no other daemon has, and that this one keeps over
+    /// restarts. Does not connect.
+    #[must_use]
+    pub fn new(consul: Arc<Consul>, holder: String) -> Self {
+        Self { consul, holder, session: AsyncMutex::default(), held: Mutex::default() }
+    }
+
+    async fn session(&self) -> PortResult<Arc<Session>> {
+        let mut place = self.session.lock().await;
+        match &*place {
+            Some(session) if session.lives() => Ok(Arc::clone(session)),
+            _ => {
+                let session = Arc::new(self.consul.session(&self.holder).await?);
+                *place = Some(Arc::clone(&session));
+                Ok(session)
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ServiceName, Arc<Lease>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Leases for ConsulLeases {
+    async fn take(&self, service: &ServiceName) -> PortResult<Tenure> {
+        let session = self.session().await?;
+        let held = self.lock().get(service).filter(|lease| lease.is_of(&session)).cloned();
+        if let Some(lease) = held {
+            return Ok(lease.tenure());
+        }
+        // The fence of a lease that was lost stands until the new one does.
+        let lease = Arc::new(session.lease(service).await?);
+        let tenure = lease.tenure();
+        self.lock().insert(service.clone(), lease);
+        Ok(tenure)
+    }
+
+    async fn leave(&self, service: &ServiceName, unfinished: bool) {
+        let Some(lease) = self.lock().remove(service) else { return };
+        let Err(error) = lease.release(unfinished).await else { return };
+        tracing::warn!(error = error.chain(), "the lease is given back later");
+        let session = self.session.lock().await.clone();
+        let Some(session) = session.filter(|session| lease.is_of(session)) else { return };
+        let session = Arc::downgrade(&session);
+        // It is lost with the session at the latest.
+        tokio::spawn(async move {
+            while session.upgrade().is_some_and(|session| session.lives()) {
+                tokio::time::sleep(AGAIN).await;
+                if lease.release(unfinished).await.is_ok() {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn rival(&self, service: &ServiceName) -> PortResult<Option<String>> {
+        let holder = self.consul.holder(service).await?;
+        Ok(holder.filter(|holder| *holder != self.holder))
+    }
+}

@@ -1,0 +1,95 @@
+//! What dead deployments left goes; what anybody owns stays.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use verdigris::model::{Colour, DeploymentId, labels};
+
+use crate::scenario::{Daemon, draft, in_virtual_time, request, service};
+use crate::world::Sim;
+
+async fn deployed(sim: &Sim) -> (Daemon, DeploymentId) {
+    let daemon = Daemon::start(sim).await;
+    let id = daemon.engine.submit(request(draft("good/books:1"))).await.unwrap().deployment;
+    let (daemon, _) = daemon.see_through(id).await;
+    (daemon, id)
+}
+
+/// A second colour, as a deployment that nobody remembers left it.
+fn orphan(sim: &Sim) -> String {
+    let mut truth = sim.truth();
+    let live = truth.registry[&service()].colour.unwrap();
+    let (name, idle) = (service().swarm_name(live), live.other());
+    let mut spec: Value = truth.swarm[&name].spec.clone();
+    let name = service().swarm_name(idle);
+    spec["Name"] = json!(name);
+    spec["Labels"][labels::COLOUR] = json!(idle);
+    spec["Labels"][labels::DEPLOYMENT] = json!(DeploymentId::new());
+    truth.put(&name, spec);
+    name
+}
+
+fn there(sim: &Sim) -> Vec<String> {
+    sim.truth().swarm.keys().cloned().collect()
+}
+
+#[test]
+fn a_colour_that_nobody_owns_is_removed_and_others_are_not() {
+    in_virtual_time(async {
+        let sim = Sim::new(1);
+        let (daemon, _) = deployed(&sim).await;
+        sim.truth().put("somebody-elses-green", json!({ "Name": "somebody-elses-green" }));
+        let orphan = orphan(&sim);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let live = service().swarm_name(Colour::Blue);
+        assert_eq!(there(&sim), [live, "somebody-elses-green".to_owned()]);
+        let drift = daemon.reconciler.drift(&service());
+        assert!(drift.iter().any(|line| line.contains(&orphan)), "{drift:?}");
+    });
+}
+
+#[test]
+fn a_colour_is_removed_also_when_the_state_directory_was_lost() {
+    in_virtual_time(async {
+        let sim = Sim::new(1);
+        let (daemon, _) = deployed(&sim).await;
+        orphan(&sim);
+        sim.truth().journals.clear();
+        let _daemon = daemon.restart().await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(there(&sim), [service().swarm_name(Colour::Blue)]);
+    });
+}
+
+#[test]
+fn the_limit_stops_it_and_status_says_so() {
+    in_virtual_time(async {
+        let sim = Sim::new(1);
+        let (daemon, _) = deployed(&sim).await;
+        for _ in 0..5 {
+            orphan(&sim);
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert_eq!(there(&sim).len(), 1);
+        }
+        orphan(&sim);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(there(&sim).len(), 2);
+        let drift = daemon.reconciler.drift(&service());
+        assert!(drift.iter().any(|line| line.contains("limit")), "{drift:?}");
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(there(&sim).len(), 1, "later it goes");
+    });
+}
+
+#[test]
+fn test_containers_of_ended_deployments_go_and_those_of_strangers_stay() {
+    in_virtual_time(async {
+        let sim = Sim::new(1);
+        let (_daemon, ended) = deployed(&sim).await;
+        let stranger = DeploymentId::new();
+        sim.truth().containers.extend([(ended, 2), (stranger, 1)]);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let left: Vec<DeploymentId> = sim.truth().containers.keys().copied().collect();
+        assert_eq!(left, [stranger]);
+    });
+}

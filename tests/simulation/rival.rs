@@ -1,0 +1,83 @@
+//! Two daemons with a state directory each: one is stopped in the middle of a deployment, the other
+//! takes the service over, and the first wakes late.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use verdigris::deploy::control::RefusalKind;
+use verdigris::model::{FailureKind, OnBusy, Outcome, Route};
+
+use crate::scenario::{
+    Daemon, check_serving, check_violations, draft, in_virtual_time, request, service,
+};
+use crate::world::Sim;
+
+#[test]
+fn while_another_daemon_deploys_a_request_is_refused_and_names_it() {
+    in_virtual_time(async {
+        let sim = Sim::new(1);
+        let (ours, other) = (Daemon::start(&sim).await, Daemon::start(&sim.rival()).await);
+        let first = ours.engine.submit(request(draft("good/books:1"))).await.unwrap();
+        let refusal = other.engine.submit(request(draft("good/books:22"))).await.unwrap_err();
+        assert_eq!(refusal.kind, RefusalKind::Busy);
+        assert!(refusal.message.contains("Ours"), "{refusal}");
+        let mut patient = request(draft("good/books:22"));
+        patient.on_busy = OnBusy::Wait;
+        let second = other.engine.submit(patient).await.unwrap();
+        let (_ours, view) = ours.see_through(first.deployment).await;
+        assert_eq!(view.outcome, Some(Outcome::Committed));
+        let (_other, view) = other.see_through(second.deployment).await;
+        assert_eq!(view.outcome, Some(Outcome::Committed), "it has waited");
+        check_violations(&sim);
+    });
+}
+
+#[test]
+fn a_daemon_that_wakes_late_changes_nothing() {
+    let mut taken_over = 0;
+    for seed in 0..150 {
+        in_virtual_time(async {
+            taken_over += usize::from(wake_late(seed).await);
+        });
+    }
+    assert!(taken_over > 30, "the service passes on in many of them: {taken_over}");
+}
+
+/// Whether the other daemon had the service meanwhile.
+async fn wake_late(seed: u64) -> bool {
+    let sim = Sim::new(seed);
+    let ours = Daemon::start(&sim).await;
+    let first = ours.engine.submit(request(draft("good/books:1"))).await.unwrap().deployment;
+    let (ours, _) = ours.see_through(first).await;
+    let second = ours.engine.submit(request(draft("good/books:22"))).await.unwrap().deployment;
+    let millis = sim.truth().rng.u64(1..2500);
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+    let now = Instant::now();
+    sim.truth().pause = Some((now, now + Duration::from_secs(90)));
+    let other = Daemon::start(&sim.rival()).await;
+    let mut patient = request(draft("good/books:333"));
+    patient.on_busy = OnBusy::Wait;
+    let third = other.engine.submit(patient).await.unwrap().deployment;
+    let (_other, theirs) = other.see_through(third).await;
+    let (_ours, view) = ours.see_through(second).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(theirs.outcome, Some(Outcome::Committed), "seed {seed}");
+    check_last_commit(&sim);
+    check_violations(&sim);
+    matches!(view.outcome, Some(Outcome::Reverted { failure })
+        if failure.kind == FailureKind::Superseded)
+}
+
+/// What was committed last is what is live, everywhere.
+fn check_last_commit(sim: &Sim) {
+    let (colour, release) = sim.truth().committed.clone().unwrap();
+    let after = sim.truth().picture();
+    let record = &after.registry[&service()];
+    assert_eq!(record.colour, Some(colour));
+    assert_eq!(record.route.as_ref().and_then(Route::live), Some(colour));
+    assert!(record.of(colour).all(|entry| entry.release.as_str() == release));
+    for views in after.proxies.values() {
+        assert_eq!(views[&service()].live, Some(colour));
+    }
+    check_serving(sim, &after, colour);
+}
