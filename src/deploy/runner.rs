@@ -348,6 +348,7 @@ impl Runner {
 
     /// Say so, then wait for a person, or a while, before the loop tries the same again.
     async fn be_stuck(&mut self, problem: Failure) {
+        let problem = self.with_what_is_left(problem);
         if self.state.stuck.as_ref() != Some(&problem) {
             self.record(Record::Stuck { problem }).await;
         }
@@ -364,6 +365,14 @@ impl Runner {
                 }
             }
         }
+    }
+
+    /// `problem` with what is left to do.
+    fn with_what_is_left(&self, mut problem: Failure) -> Failure {
+        let left: Vec<&str> = self.state.left().into_iter().map(Step::as_str).collect();
+        let what = if self.state.reverting() { "undone" } else { "done" };
+        problem.details.push(format!("still to be {what}: {}", left.join(", ")));
+        problem
     }
 
     /// Journal `record`, then take it in. Nothing goes on while the journal refuses.

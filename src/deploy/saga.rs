@@ -270,16 +270,27 @@ impl State {
         if !running.is_empty() {
             return Decision::Wait;
         }
-        let next = self.steps.iter().rev().find(|(step, progress)| {
-            leaves_traces(**step)
-                && **progress != Progress::Undone
-                && !skipped(progress)
-                && !self.taken_over
-        });
-        match next {
-            Some((step, _)) => Decision::Undo(*step),
-            None => Decision::End(Outcome::Reverted { failure: failure.clone() }),
+        match self.to_undo().next() {
+            Some(step) if !self.taken_over => Decision::Undo(step),
+            _ => Decision::End(Outcome::Reverted { failure: failure.clone() }),
         }
+    }
+
+    /// The steps that have to be undone still, in the order in which they are.
+    fn to_undo(&self) -> impl Iterator<Item = Step> {
+        let traces = self.steps.iter().rev().filter(|(step, progress)| {
+            leaves_traces(**step) && **progress != Progress::Undone && !skipped(progress)
+        });
+        traces.map(|(step, _)| *step)
+    }
+
+    /// What has to be undone or done still before the end, in that order.
+    #[must_use]
+    pub fn left(&self) -> Vec<Step> {
+        if self.reverting() {
+            return self.to_undo().collect();
+        }
+        Step::ALL.into_iter().filter(|step| !self.is_done(*step)).collect()
     }
 
     fn decide_forward(&self, running: &BTreeSet<Step>) -> Decision {

@@ -187,7 +187,8 @@ impl Reconciler {
             }
             read => read?,
         };
-        if record.colour.is_none() && !self.is_busy(service) {
+        let forgotten = record.colour.is_none() || record.route.is_none();
+        if forgotten && !self.is_busy(service) {
             self.remember(service, &mut record).await?;
         }
         let seen = self.see(colours).await?;
@@ -239,6 +240,10 @@ impl Reconciler {
     async fn remember(&self, service: &ServiceName, record: &mut ServiceRecord) -> PortResult<()> {
         let past = history::committed(&*self.world.journal, service, 1).await?;
         let Some(Committed { prepared, .. }) = past.first() else { return Ok(()) };
+        // Another colour on record is somebody else's work, of which this journal knows nothing.
+        if record.colour.is_some_and(|colour| colour != prepared.colour) {
+            return Ok(());
+        }
         if self.is_anothers(service).await? {
             return Ok(());
         }

@@ -9,6 +9,7 @@ mod leftovers;
 mod ports;
 mod rival;
 mod scenario;
+mod stuck;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -20,7 +20,7 @@ use verdigris::model::{
     ServiceRecord, ServiceView, Step, Task, TaskState, Workload,
 };
 
-use crate::world::{Behaviour, Daemon, Sim, SimTask, Truth};
+use crate::world::{Behaviour, Daemon, Part, Sim, SimTask, Truth};
 
 impl Sim {
     pub fn world(&self) -> World {
@@ -100,6 +100,10 @@ impl Swarm for Sim {
 
     async fn restore(&self, name: &str, before: Option<&SwarmSnapshot>) -> PortResult<()> {
         self.act("restore", |truth| {
+            if truth.refuse_restore.as_deref() == Some(name) {
+                let error = PortError::new(Trouble::Other, format!("remove `{name}`"));
+                return Err(error.because("a task does not stop"));
+            }
             match before {
                 Some(before) => truth.put(name, before.spec.clone()),
                 None => drop(truth.swarm.remove(name)),
@@ -137,6 +141,9 @@ impl Swarm for Sim {
 
     async fn services(&self) -> PortResult<Vec<(ServiceName, Colour, SwarmSnapshot)>> {
         self.act("services", |truth| {
+            if truth.says_nothing(Part::Swarm) {
+                return Ok(Vec::new());
+            }
             let found = truth.swarm.iter().filter_map(|(name, service)| {
                 let snapshot = SwarmSnapshot { name: name.clone(), spec: service.spec.clone() };
                 let owner = snapshot.label("verdigris.service")?.parse().ok()?;
@@ -161,13 +168,19 @@ impl Swarm for Sim {
 impl Registry for Sim {
     async fn read(&self, service: &ServiceName) -> PortResult<ServiceRecord> {
         self.act("read the registry", |truth| {
-            Ok(truth.registry.get(service).cloned().unwrap_or_default())
+            let nothing = truth.says_nothing(Part::Registry);
+            let held = truth.registry.get(service).filter(|_| !nothing);
+            Ok(held.cloned().unwrap_or_default())
         })
         .await
     }
 
     async fn read_all(&self) -> PortResult<BTreeMap<ServiceName, ServiceRecord>> {
-        self.act("read all of the registry", |truth| Ok(truth.registry.clone())).await
+        self.act("read all of the registry", |truth| {
+            let nothing = truth.says_nothing(Part::Registry);
+            Ok(if nothing { BTreeMap::new() } else { truth.registry.clone() })
+        })
+        .await
     }
 
     async fn write(&self, service: &ServiceName, record: &ServiceRecord) -> PortResult<()> {
@@ -320,9 +333,9 @@ impl Proxies for Sim {
         new: &[Backend],
     ) -> PortResult<()> {
         self.on_each_proxy("refresh", |views| {
-            if let Some(view) = views.get_mut(service) {
-                view.backends.insert(colour, new.to_vec());
-            }
+            let Some(view) = views.get_mut(service) else { return };
+            view.backends.insert(colour, new.to_vec());
+            view.backends.retain(|_, backends| !backends.is_empty());
         })
         .await
     }

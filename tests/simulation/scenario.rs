@@ -148,6 +148,7 @@ impl Daemon {
             truth.faults_left = 0;
             truth.kills.clear();
             truth.away.clear();
+            truth.empty.clear();
         }
         let alive = self.sim.truth().life == self.sim.life();
         let daemon = if alive { self } else { self.again().await };
@@ -247,6 +248,13 @@ async fn meddle(sim: Sim, engine: Engine, id: DeploymentId, aborts: bool) {
         }
         4 | 5 => drop(engine.approve(id, "simulation").await),
         6 => drop(engine.retry(id, "simulation").await),
+        7 | 8 => {
+            let part = if whim == 7 { Part::Registry } else { Part::Swarm };
+            let mut truth = sim.truth();
+            let until = Instant::now() + Duration::from_millis(truth.rng.u64(1..25_000));
+            truth.empty.insert(part, until);
+        }
+        9 => sim.truth().registry.clear(),
         _ => {}
     }
     let deaths = sim.truth().rng.u32(0..6).saturating_sub(3);

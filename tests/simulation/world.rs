@@ -119,6 +119,10 @@ pub struct Truth {
     /// A proxy refuses to stage, or to flip.
     pub refuse_stage: bool,
     pub refuse_flip: bool,
+    /// The Swarm does not get this service back to what it was.
+    pub refuse_restore: Option<String>,
+    /// Who answers, and says that there is nothing, until when.
+    pub empty: BTreeMap<Part, Instant>,
     pub violations: Vec<String>,
     /// Tasks that died by themselves so far.
     pub deaths: u32,
@@ -165,6 +169,8 @@ impl Sim {
             fault_rate: 0,
             refuse_stage: false,
             refuse_flip: false,
+            refuse_restore: None,
+            empty: BTreeMap::new(),
             violations: Vec::new(),
             deaths: 0,
             next: 0,
@@ -332,6 +338,11 @@ fn part_of(what: &str) -> Part {
 }
 
 impl Truth {
+    /// Whether `part` says at the moment that there is nothing.
+    pub fn says_nothing(&self, part: Part) -> bool {
+        self.empty.get(&part).is_some_and(|until| Instant::now() < *until)
+    }
+
     /// Whether the session of `daemon` was given up: nobody renewed it while the daemon was stopped.
     pub fn expired(&self, daemon: Daemon) -> bool {
         let Some((from, _)) = self.pause.filter(|_| daemon == Daemon::Ours) else { return false };
