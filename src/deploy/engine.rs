@@ -428,9 +428,14 @@ impl Engine {
         events.filter_map(|event| std::future::ready(event.ok())).boxed()
     }
 
+    /// Those that have not ended: one that only gives back its lease yet is in nobody's way, and the
+    /// next has its turn after that.
     fn active_of(&self, service: &ServiceName) -> Vec<(DeploymentId, Active)> {
         let active = lock(&self.inner.active);
-        let of_service = active.iter().filter(|(_, active)| active.request.service() == service);
+        let of_service = active
+            .iter()
+            .filter(|(_, active)| active.request.service() == service)
+            .filter(|(_, active)| !active.standing.borrow().ended);
         of_service.map(|(id, active)| (*id, active.clone())).collect()
     }
 

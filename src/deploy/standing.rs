@@ -16,6 +16,8 @@ pub struct Standing {
     pub past_stopping: bool,
     /// It cannot be undone or finished at the moment.
     pub stuck: bool,
+    /// It is at its end; all that may be left is to give back the lease.
+    pub ended: bool,
     /// Its runner has left: ended, or parked.
     pub left: bool,
 }
@@ -29,6 +31,7 @@ impl Standing {
             reverting: state.reverting(),
             past_stopping: state.past_stopping(),
             stuck: state.stuck.is_some(),
+            ended: state.ended.is_some(),
             left: false,
         }
     }
