@@ -254,6 +254,10 @@ pub trait Leases: Send + Sync {
     /// noticed when another daemon takes the service meanwhile.
     async fn leave(&self, service: &ServiceName, unfinished: bool);
 
+    /// Services whose lease bears this daemon's name though it does not hold it: a life that was ended
+    /// could not give it back.
+    async fn left(&self) -> PortResult<Vec<ServiceName>>;
+
     /// The other daemon that has the lease on `service`, if one has.
     async fn rival(&self, service: &ServiceName) -> PortResult<Option<String>>;
 }

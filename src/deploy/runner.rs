@@ -15,7 +15,7 @@ use super::feed::Feed;
 use super::ledger::Ledger;
 use super::ports::{Leases, PortError, Trouble, World};
 use super::record::{Journalled, Record, StepResult};
-use super::saga::{Decision, State};
+use super::saga::{Decision, Progress, State};
 use super::standing::Standing;
 use super::stopwatch::Stopwatch;
 use super::view::{phase, told};
@@ -188,7 +188,11 @@ impl Runner {
             let result = StepResult::Skipped { why: why.to_owned() };
             return self.record(Record::Done { step, result: Box::new(result) }).await;
         }
-        self.record(Record::Began { step }).await;
+        // As with an undo: a step that is stuck and tried again is still the same intent.
+        let again = self.state.steps.get(&step) == Some(&Progress::Began);
+        if !(again && self.state.stuck.is_some()) {
+            self.record(Record::Began { step }).await;
+        }
         let context = self.context();
         let committed = self.state.committed();
         self.running.insert(step);
@@ -334,7 +338,11 @@ impl Runner {
     }
 
     async fn undo(&mut self, step: Step) {
-        self.record(Record::Undoing { step }).await;
+        // Tried again and again while it is stuck, it is still the same intent: the journal must not
+        // grow with it.
+        if self.state.steps.get(&step) != Some(&Progress::Undoing) {
+            self.record(Record::Undoing { step }).await;
+        }
         let context = self.context();
         let undone = (|| action::undo(&context, step)).retry(persistently()).when(passing).await;
         match undone {

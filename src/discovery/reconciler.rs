@@ -64,7 +64,7 @@ pub struct Reconciler {
     /// Colours that nobody seemed to own in the last look.
     suspects: Mutex<BTreeMap<ServiceName, SwarmSnapshot>>,
     allowance: Mutex<Allowance>,
-    /// When test containers were last looked for.
+    /// When test containers and leases that are left were last looked for.
     cleaned: Mutex<Option<Instant>>,
 }
 
@@ -167,7 +167,7 @@ impl Reconciler {
             async move { self.mend(&service, &colours).await }
         });
         let results: Vec<PortResult<bool>> = mended.buffer_unordered(ABREAST).collect().await;
-        self.clean_gates().await;
+        self.clean_up().await;
         results.into_iter().try_fold(true, |all, whole| Ok(all & whole?))
     }
 
@@ -393,8 +393,9 @@ impl Reconciler {
         Ok(leftover(record, &led, past.first().map(|last| &last.prepared), colours))
     }
 
-    /// Now and then, test containers that were left behind. The CI engine may be away without harm.
-    async fn clean_gates(&self) {
+    /// Now and then, what was left behind and belongs to no colour: test containers, leases. The CI engine
+    /// may be away without harm.
+    async fn clean_up(&self) {
         let due = {
             let mut cleaned = lock(&self.cleaned);
             let due = cleaned.is_none_or(|last| last.elapsed() >= SWEEP);
@@ -403,14 +404,31 @@ impl Reconciler {
             }
             due
         };
-        if due && let Err(error) = self.try_clean_gates().await {
+        if !due {
+            return;
+        }
+        if let Err(error) = self.clean_gates().await {
             tracing::debug!(error = error.chain(), "cannot look for test containers");
         }
+        if let Err(error) = self.give_back_leases().await {
+            tracing::debug!(error = error.chain(), "cannot look for leases that are left");
+        }
+    }
+
+    /// Leases that an earlier life of this daemon took, and could not give back, go back now.
+    async fn give_back_leases(&self) -> PortResult<()> {
+        for service in self.world.leases.left().await? {
+            // Whoever has the turn takes the lease for itself, and gives it back in the end.
+            let Some(_turn) = self.engine.idle_turn(&service) else { continue };
+            self.world.leases.take(&service).await?;
+            self.world.leases.leave(&service, false).await;
+        }
+        Ok(())
     }
 
     /// Test containers of deployments that have ended go. Those that this daemon knows nothing of may
     /// be another one's.
-    async fn try_clean_gates(&self) -> PortResult<()> {
+    async fn clean_gates(&self) -> PortResult<()> {
         for deployment in self.world.gates.left().await? {
             let journal = self.world.journal.read(deployment).await?;
             let Some(state) = journal.first().and_then(State::open) else { continue };

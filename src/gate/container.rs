@@ -32,15 +32,15 @@ pub async fn run(
     let operation = format!("run the test container `{}`", check.image);
     let not_run = |error: Error| GateError::NotRun(error.during(&operation));
     let network_mode = network_mode(check)?;
-    let made = async {
+    let wanted = async {
         let image = obtain(ci, check, output).await?;
         let environment = variables(context, &check.env, JUNIT).await?;
         let labels = labels_of(gate, context);
-        let specification = specification(image, check, &environment, labels, network_mode);
-        let container = ci.create_container(specification).await.map_err(not_run)?;
-        Ok::<_, GateError>(Scrap::new(container))
+        Ok::<_, GateError>(specification(image, check, &environment, labels, network_mode))
     };
-    let scrap = Box::pin(bounds.hold(made)).await??;
+    let wanted = Box::pin(bounds.hold(wanted)).await??;
+    // This is not cut off: the engine would make it all the same, and nobody would take it away.
+    let scrap = Scrap::new(ci.create_container(wanted).await.map_err(not_run)?);
     let exit = Box::pin(bounds.hold(exercise(ci, &scrap.container, check, output))).await;
     let verdict = match exit.and_then(|ended| ended.map_err(not_run)) {
         Ok(exit) => judge(&scrap.container, exit, output).await,

@@ -116,6 +116,10 @@ impl Leases for Embedded {
 
     async fn leave(&self, _: &ServiceName, _: bool) {}
 
+    async fn left(&self) -> PortResult<Vec<ServiceName>> {
+        Ok(Vec::new())
+    }
+
     async fn rival(&self, _: &ServiceName) -> PortResult<Option<String>> {
         Ok(None)
     }

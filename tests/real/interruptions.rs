@@ -104,7 +104,7 @@ async fn the_deadline_passes_at_each_step_that_waits() {
         Step::PreDeployment,
         Step::Await,
         Step::PreIntegration,
-        Step::Approve,
+        // While a person is asked the deadline does not run: that has a limit of its own.
         Step::PostIntegration,
         Step::Bake,
     ] {

@@ -233,6 +233,18 @@ impl Leases for Sim {
         }
     }
 
+    async fn left(&self) -> PortResult<Vec<ServiceName>> {
+        let daemon = self.daemon;
+        self.act("see which leases are left", |truth| {
+            let left = truth.leases.iter().filter(|(service, held)| {
+                let believes = truth.believers.contains(&(daemon, (*service).clone()));
+                held.by == daemon && held.locked && !believes
+            });
+            Ok(left.map(|(service, _)| service.clone()).collect())
+        })
+        .await
+    }
+
     async fn rival(&self, service: &ServiceName) -> PortResult<Option<String>> {
         let daemon = self.daemon;
         self.act("see who has the lease", |truth| {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use verdigris::deploy::record::{Journalled, Record};
 use verdigris::model::{ExitCode, Happening, Outcome, Step};
 
 use crate::scenario::{Daemon, draft, gate, in_virtual_time, request, service};
-use crate::world::Sim;
+use crate::world::{Daemon as SimDaemon, Sim};
 
 #[test]
 fn stuck_says_what_is_left_and_goes_on_when_the_cause_is_gone() {
@@ -40,6 +41,12 @@ async fn stuck(by_hand: bool) {
     let mut alerts =
         alerts.filter(|event| std::future::ready(matches!(event.what, Happening::Stuck { .. })));
     assert_eq!(alerts.next().await.unwrap().deployment, id);
+
+    // The tries are many, the journal tells of one.
+    let undoing =
+        |entry: &&Journalled| matches!(entry.record, Record::Undoing { step: Step::Start });
+    let journal = sim.truth().journals[&SimDaemon::Ours][&id].clone();
+    assert_eq!(journal.iter().filter(undoing).count(), 1);
 
     // Others are not affected.
     let mut other = draft("good/other:1");

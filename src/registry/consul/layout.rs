@@ -59,7 +59,12 @@ impl Layout {
 
     /// The key that a lease locks.
     pub(super) fn lock(&self, service: &ServiceName) -> String {
-        format!("{}/locks/{service}", self.prefix)
+        format!("{}{service}", self.locks())
+    }
+
+    /// What the keys of all leases begin with.
+    pub(super) fn locks(&self) -> String {
+        format!("{}/locks/", self.prefix)
     }
 
     /// What `key` is, if it is one of ours.

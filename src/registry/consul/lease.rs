@@ -83,6 +83,24 @@ impl Consul {
         })
     }
 
+    /// Services whose key bears the name of `holder`, but for those that keep it to show that the
+    /// service passed between daemons.
+    pub(super) async fn left_by(&self, holder: &str) -> PortResult<Vec<ServiceName>> {
+        let locks = self.layout.locks();
+        let pairs: Result<Answer<Vec<Pair>>, CallError> =
+            self.client.get_consistent(&format!("kv/{locks}"), &[("recurse", "")]).await;
+        let operation = || "see which leases are left".to_owned();
+        let pairs = pairs.map_err(|error| self.failed(error, operation()))?;
+        let is_left = |pair: &Pair| {
+            Note::of(pair).is_some_and(|note| {
+                let passed = note.tenure != Tenure::default();
+                note.holder == holder && (pair.session.is_some() || !passed)
+            })
+        };
+        let left = pairs.value.into_iter().flatten().filter(is_left);
+        Ok(left.filter_map(|pair| pair.key.strip_prefix(&locks)?.parse().ok()).collect())
+    }
+
     /// Who has the lease on `service`, if somebody has.
     pub(super) async fn holder(&self, service: &ServiceName) -> PortResult<Option<String>> {
         let held = holder(&self.client, &self.layout.lock(service)).await;

@@ -80,6 +80,13 @@ impl Leases for ConsulLeases {
         });
     }
 
+    async fn left(&self) -> PortResult<Vec<ServiceName>> {
+        let mut ours = self.consul.left_by(&self.holder).await?;
+        let held = self.lock();
+        ours.retain(|service| !held.contains_key(service));
+        Ok(ours)
+    }
+
     async fn rival(&self, service: &ServiceName) -> PortResult<Option<String>> {
         let holder = self.consul.holder(service).await?;
         Ok(holder.filter(|holder| *holder != self.holder))

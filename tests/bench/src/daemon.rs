@@ -27,6 +27,7 @@ pub struct Daemon {
 
 /// What is deployed.
 #[derive(Clone, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "switches, each for itself")]
 pub struct Stack<'a> {
     /// Tag of the sample image.
     pub tag: &'a str,
