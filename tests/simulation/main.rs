@@ -2,7 +2,7 @@
 //! any two acts, aborts; checked at every instant. A failing seed is printed and replays with
 //! `SEED=n cargo test --test simulation`.
 
-#![allow(missing_docs, reason = "tests")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod clocks;
 mod leftovers;
