@@ -14,6 +14,17 @@ fn because() -> Because {
     Because { by: "tester".to_owned(), why: String::new() }
 }
 
+/// A person lets a deployment go on, or not; it ends accordingly.
+async fn answer(world: &World, id: DeploymentId, approved: bool) {
+    if approved {
+        world.client().approve(id, &because()).await.unwrap();
+        world.end_of(id).await.committed();
+    } else {
+        world.client().reject(id, &because()).await.unwrap();
+        assert_eq!(world.end_of(id).await.exit(), 32);
+    }
+}
+
 /// A deployment of `edition` that waits for a person.
 async fn held(world: &World, edition: &str) -> DeploymentId {
     let stack = world.books(edition).asking("approve", true);
@@ -48,19 +59,13 @@ async fn a_live_instance_is_replaced_in_mid_deployment_and_reverting_does_not_lo
     let traffic = Traffic::short(&world, "books-ms");
     for commits in [false, true] {
         let before = world.settled().await;
-        let stack = world.books("2.0").asking("approve", true);
-        let id = world.submit(request(&stack)).await.unwrap().deployment;
-        world.until_begun(id, Step::Approve).await;
+        let id = held(&world, "2.0").await;
         let (name, _) = before.parts("running books-ms-blue").next().unwrap();
         let victim = format!("running books-ms-blue{name}");
         world.bed.docker(&["kill", name.trim()]);
         until_replaced(&world, &victim, "blue", 2).await;
-        if commits {
-            world.client().approve(id, &because()).await.unwrap();
-            world.end_of(id).await.committed();
-        } else {
-            world.client().reject(id, &because()).await.unwrap();
-            assert_eq!(world.end_of(id).await.exit(), 32);
+        answer(&world, id, commits).await;
+        if !commits {
             until_replaced(&world, &victim, "blue", 2).await;
             let after = world.settled().await;
             let difference = before.without_containers().compare(&after.without_containers());
@@ -129,12 +134,8 @@ async fn consul_is_cut_off_for_longer_than_sessions_live() {
         traffic.flow(Duration::from_secs(35)).await;
         let mend = ["exec", "hub", "iptables", "-D", "INPUT", "-p", "tcp", "--dport", "8500"];
         world.bed.testbed(&[&mend[..], &["-j", "DROP"]].concat());
-        if commits {
-            world.client().approve(id, &because()).await.unwrap();
-            world.end_of(id).await.committed();
-        } else {
-            world.client().reject(id, &because()).await.unwrap();
-            assert_eq!(world.end_of(id).await.exit(), 32);
+        answer(&world, id, commits).await;
+        if !commits {
             let difference = world.settles_as_but_for_containers(&before).await;
             difference.unwrap_or_else(|difference| panic!("{difference}"));
         }
