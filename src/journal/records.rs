@@ -16,14 +16,23 @@ pub(super) const VERSION: u32 = 1;
 #[async_trait]
 impl Journal for Store {
     /// A deployment's first record is [`Record::Opened`]; others are refused until then.
-    async fn append(&self, deployment: DeploymentId, record: &Record) -> PortResult<()> {
+    async fn append(&self, deployment: DeploymentId, records: &[Record]) -> PortResult<()> {
         let operation = format!("append to the journal of deployment `{deployment}`");
-        let entry = Entry::of(deployment, record)
+        let entries = records
+            .iter()
+            .map(|record| Entry::of(deployment, record))
+            .collect::<serde_json::Result<Vec<Entry>>>()
             .map_err(|error| PortError::new(Trouble::Invalid, &operation).because(error))?;
-        let ends = entry.outcome.is_some();
+        let ends = entries.iter().any(|entry| entry.outcome.is_some());
         let appended = self
             .write(operation.clone(), Durability::Synced, move |connection| {
-                entry.insert(connection)
+                // The write is one transaction: an error takes all of them back.
+                for entry in entries {
+                    if !entry.insert(connection)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
             })
             .await?;
         if !appended {

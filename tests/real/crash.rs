@@ -66,7 +66,7 @@ async fn killed_at_each(
 /// deployment ended before that.
 async fn killed_once(world: &mut World, point: usize, order: Request) -> bool {
     world.daemon.kill();
-    let failpoint = format!("after-record={}*off->return", point - 1);
+    let failpoint = format!("after-append={}*off->return", point - 1);
     world.daemon = Daemon::start(&world.home, &[("FAILPOINTS", &failpoint)]).await;
     let submitted = world.client().submit(&order).await;
     let begun = Instant::now();

@@ -430,10 +430,12 @@ fn append(truth: &mut Truth, daemon: Daemon, id: DeploymentId, record: &Record) 
 
 #[async_trait]
 impl Journal for Sim {
-    async fn append(&self, deployment: DeploymentId, record: &Record) -> PortResult<()> {
+    async fn append(&self, deployment: DeploymentId, records: &[Record]) -> PortResult<()> {
         let daemon = self.daemon;
         self.act_whole("append", |truth| {
-            append(truth, daemon, deployment, record);
+            for record in records {
+                append(truth, daemon, deployment, record);
+            }
             Ok(())
         })
         .await

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
-use futures_util::future::try_join3;
+use futures_util::future::{try_join, try_join3};
 
 use super::{Context, failed, stopped};
-use crate::deploy::health::serving;
+use crate::deploy::health::{Verdict, judge};
 use crate::deploy::history::{self, Committed};
 use crate::deploy::ports::{
     PortError, PortResult, PortWanted, ProxyViews, SwarmSnapshot, Tenure, Trouble, World,
@@ -11,7 +11,7 @@ use crate::deploy::ports::{
 use crate::deploy::record::{Before, Prepared, StepResult};
 use crate::model::labels;
 use crate::model::{
-    Colour, Failure, FailureKind, Kind, Release, Request, Route, RouteRule, ServiceName,
+    Colour, Failure, FailureKind, Instance, Kind, Release, Request, Route, RouteRule, ServiceName,
     ServiceRecord, Step,
 };
 
@@ -86,7 +86,7 @@ pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
     let (release, (record, others), (swarm, proxies)) = try_join3(
         release(world, request, &past),
         registry(world, service),
-        futures_util::future::try_join(snapshots(world, service), world.proxies.snapshot(service)),
+        try_join(snapshots(world, service), world.proxies.snapshot(service)),
     )
     .await?;
     let live = public(&record, &proxies)
@@ -97,13 +97,19 @@ pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
     // A release that the public was led to and that nobody committed is not live on record.
     let committed = live.filter(|live| record.colour.is_none_or(|colour| colour == *live));
     let from = committed.and_then(of).and_then(SwarmSnapshot::release).map(str::to_owned);
-    let mut problems = world.swarm.preflight(&release.workload).await?;
+    let (mut problems, instances) = try_join(
+        world.swarm.preflight(&release.workload),
+        still_running(world, &release, of(colour)),
+    )
+    .await?;
     problems.extend(foreign(swarm.values().flatten()));
     problems.extend(clashes(service, release.policy.route.as_ref(), &others));
-    let running = still_runs(world, &release, of(colour)).await?;
+    let running = instances.is_some();
+    let instances = instances.unwrap_or_default();
     let before = Before { swarm, registry: record, proxies };
+    let tenure = Tenure::default();
     Ok(Finding {
-        prepared: Prepared { release, colour, live, running, before, tenure: Tenure::default() },
+        prepared: Prepared { release, colour, live, running, instances, before, tenure },
         from,
         problems,
     })
@@ -172,9 +178,7 @@ async fn snapshots(
 ) -> PortResult<BTreeMap<Colour, Option<SwarmSnapshot>>> {
     let blue = service.swarm_name(Colour::Blue);
     let green = service.swarm_name(Colour::Green);
-    let (blue, green) =
-        futures_util::future::try_join(world.swarm.snapshot(&blue), world.swarm.snapshot(&green))
-            .await?;
+    let (blue, green) = try_join(world.swarm.snapshot(&blue), world.swarm.snapshot(&green)).await?;
     Ok(BTreeMap::from([(Colour::Blue, blue), (Colour::Green, green)]))
 }
 
@@ -213,19 +217,25 @@ fn clashes(
         .collect()
 }
 
-/// The idle colour runs this very release with all its replicas: a switch back is instant.
-async fn still_runs(
+/// The instances of the idle colour, if it runs this very release with all its replicas: a switch back
+/// is instant.
+async fn still_running(
     world: &World,
     release: &Release,
     snapshot: Option<&SwarmSnapshot>,
-) -> PortResult<bool> {
-    let Some(snapshot) = snapshot else { return Ok(false) };
+) -> PortResult<Option<Vec<Instance>>> {
+    let Some(snapshot) = snapshot else { return Ok(None) };
     let replicas = release.workload.replicas;
     if snapshot.release() != Some(release.id.as_str())
         || snapshot.replicas() != Some(replicas.into())
     {
-        return Ok(false);
+        return Ok(None);
     }
-    let tasks = world.swarm.tasks(&snapshot.name, PortWanted::of(&release.policy)).await?;
-    Ok(tasks.iter().filter_map(serving).count() >= replicas as usize)
+    let mut tasks = world.swarm.tasks(&snapshot.name, PortWanted::of(&release.policy)).await?;
+    // What the colour went through earlier is no verdict on it now.
+    tasks.retain(|task| task.wanted);
+    Ok(match judge(&tasks, replicas) {
+        Verdict::Up(instances) => Some(instances),
+        Verdict::Coming(_) | Verdict::Down(_) => None,
+    })
 }

@@ -49,12 +49,12 @@ const SHORT: Retention = Retention { deployments: 3, committed: 2, events: 1 };
 /// One deployment of `service` from begin to `end`, with an event.
 async fn run(store: &Store, service: &str, end: Option<&str>) -> DeploymentId {
     let id = DeploymentId::new();
-    store.append(id, &opened(service)).await.unwrap();
+    store.append(id, &[opened(service)]).await.unwrap();
     let event =
         Event { seq: 0, at: Timestamp::now(), deployment: id, step: None, what: Happening::Opened };
     store.append_event(&event).await.unwrap();
     if let Some(end) = end {
-        store.append(id, &ended(end)).await.unwrap();
+        store.append(id, &[ended(end)]).await.unwrap();
     }
     id
 }

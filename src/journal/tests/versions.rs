@@ -192,6 +192,7 @@ fn prepared(release: crate::model::Release) -> Prepared {
         colour: Colour::Green,
         live: Some(Colour::Blue),
         running: false,
+        instances: Vec::new(),
         before: Before {
             swarm: BTreeMap::from([(Colour::Blue, Some(snapshot)), (Colour::Green, None)]),
             registry: ServiceRecord {
@@ -212,7 +213,7 @@ async fn write() {
     let (directory, store) = fresh().await;
     let id = DeploymentId::new();
     for record in all() {
-        store.append(id, &record).await.unwrap();
+        store.append(id, &[record]).await.unwrap();
     }
     store.set_meta("made-by", "version 1").await.unwrap();
     store.accept_sequence(&name("books-ms"), 41).await.unwrap();
