@@ -471,6 +471,15 @@ impl Journal for Sim {
             of_service.map(|(id, _)| *id).take(limit).collect()
         }))
     }
+
+    async fn sequence(&self, service: &ServiceName) -> PortResult<Option<u64>> {
+        Ok(self.with_journal(|journal| {
+            let opened = journal.values().filter_map(|entries| State::open(entries.first()?));
+            let requests = opened.map(|state| state.request);
+            let of_service = requests.filter(|request| request.service() == service);
+            of_service.filter_map(|request| request.sequence).max()
+        }))
+    }
 }
 
 #[async_trait]
