@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use verdigris::deploy::control::RefusalKind;
-use verdigris::model::{FailureKind, OnBusy, Outcome, Route};
+use verdigris::model::{DeploymentView, FailureKind, OnBusy, Outcome, Route};
 
 use crate::scenario::{
     Daemon, check_serving, check_violations, draft, in_virtual_time, request, service,
@@ -62,20 +62,22 @@ async fn wake_late(seed: u64) -> bool {
     let (_ours, view) = ours.see_through(second).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(theirs.outcome, Some(Outcome::Committed), "seed {seed}");
-    check_last_commit(&sim);
+    // Whether it took the service over or waited for it, it was the last: also where the first had
+    // committed when it was stopped, and could not note that before it woke.
+    check_live(&sim, &theirs);
     check_violations(&sim);
     matches!(view.outcome, Some(Outcome::Reverted { failure })
         if failure.kind == FailureKind::Superseded)
 }
 
-/// What was committed last is what is live, everywhere.
-fn check_last_commit(sim: &Sim) {
-    let (colour, release) = sim.truth().committed.clone().unwrap();
+/// What `last` committed is what is live, everywhere.
+fn check_live(sim: &Sim, last: &DeploymentView) {
+    let (colour, release) = (last.colour.unwrap(), last.release.as_ref().unwrap());
     let after = sim.truth().picture();
     let record = &after.registry[&service()];
     assert_eq!(record.colour, Some(colour));
     assert_eq!(record.route.as_ref().and_then(Route::live), Some(colour));
-    assert!(record.of(colour).all(|entry| entry.release.as_str() == release));
+    assert!(record.of(colour).all(|entry| entry.release == *release));
     for views in after.proxies.values() {
         assert_eq!(views[&service()].live, Some(colour));
     }
