@@ -5,7 +5,7 @@
 //! flag file, `HAProxy`: a map entry). A reload is never the switch.
 //!
 //! - `routing`, `page`, `template`, `render`: pure; services in, text out
-//! - `install`, `command`, `state`: files and child processes
+//! - `install`, `command`, `state`, `lock`: files and child processes
 //! - `nginx`, `haproxy`: what one kind of proxy needs to be observed and moved
 //! - `keeper`: the task that owns one proxy; `fleet`: all of them, behind the port
 
@@ -18,6 +18,7 @@ mod fleet;
 mod haproxy;
 mod install;
 mod keeper;
+mod lock;
 mod logs;
 mod nginx;
 mod page;
