@@ -103,8 +103,11 @@ impl Machine {
 
     /// Whether somebody else changed the configuration file since it was written.
     pub fn is_tampered(&self) -> bool {
-        let text = self.files.config.as_deref();
-        self.state.written.is_some() && text.map(fingerprint) != self.state.written
+        let Some(written) = &self.state.written else {
+            return false;
+        };
+        let found = self.files.config.as_deref().map(fingerprint);
+        found.is_none_or(|found| found != *written && self.store.intended() != Some(&found))
     }
 
     /// Read the files anew, for what somebody else may have written.
