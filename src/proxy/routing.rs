@@ -224,11 +224,6 @@ fn inherited<'a>(
     })
 }
 
-/// The name of the backend or upstream of `colour`.
-pub(crate) fn backend_name(service: &ServiceName, colour: Colour) -> String {
-    service.swarm_name(colour)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
