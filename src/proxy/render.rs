@@ -197,6 +197,21 @@ mod tests {
     }
 
     #[test]
+    fn nginx_has_its_addresses_from_the_file_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("nginx.tera");
+        std::fs::write(&path, "{% for s in services %}{{ s.colours[0].slots }}{% endfor %}")
+            .unwrap();
+        let settings = Settings { template: Some(path), ..settings(Kind::Nginx) };
+        let generation = |views: &[ServiceView]| preview(&settings, views).unwrap().generation;
+        let mut views = several();
+        let before = generation(&views);
+        views[0].backends.get_mut(&Colour::Blue).unwrap()[0].address =
+            "10.9.9.9:80".parse().unwrap();
+        assert_ne!(generation(&views), before);
+    }
+
+    #[test]
     fn slots_grow_by_doubling() {
         let mut entry = Entry { view: view("a", "a.example.com", "/", false), next: None };
         let mut with = |count: u16| {
@@ -227,7 +242,7 @@ mod tests {
         ) {
             let plain = view("aa", "b.example.com", "/c", false);
             let odd = view(&service, &host, &path, false);
-            prop_assume!(routing::validate(&odd.rule).is_ok());
+            prop_assume!(routing::admit(&odd.service, &odd.rule, &Entries::new()).is_ok());
             for kind in [Kind::Nginx, Kind::Haproxy] {
                 let expected = preview(&settings(kind), std::slice::from_ref(&plain)).unwrap();
                 let found = preview(&settings(kind), std::slice::from_ref(&odd)).unwrap();
