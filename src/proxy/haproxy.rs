@@ -195,6 +195,11 @@ impl Haproxy {
         Ok(())
     }
 
+    /// Its master process, where that can be seen.
+    pub async fn master(&self) -> Option<i32> {
+        self.sockets.master().await.ok().flatten().map(|master| master.pid)
+    }
+
     /// Whether its sockets answer.
     pub async fn is_seen(&self) -> Result<()> {
         self.sockets.processes().await.map(drop)

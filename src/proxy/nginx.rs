@@ -101,7 +101,8 @@ impl Nginx {
         }
     }
 
-    fn master(&self) -> Result<i32> {
+    /// Its master process.
+    pub fn master(&self) -> Result<i32> {
         match &self.settings.pid_file {
             Some(pid_file) => processes::master(pid_file),
             None => Err(Error::NotConfigured { setting: "pid_file" }),

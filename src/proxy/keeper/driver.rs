@@ -71,6 +71,14 @@ impl Driver {
         }
     }
 
+    /// Its master process, where that can be seen.
+    pub async fn process(&self) -> Option<i32> {
+        match self {
+            Self::Nginx { proxy, .. } => proxy.master().ok(),
+            Self::Haproxy { proxy, .. } => proxy.master().await,
+        }
+    }
+
     /// Shortest time from one reload to the next.
     pub fn pace(&self) -> Duration {
         match self {
