@@ -52,10 +52,10 @@ impl Picture {
         Self { parts: rest.map(|(name, text)| (name.clone(), text.clone())).collect() }
     }
 
-    /// Without the proxies' files.
-    pub fn without_files(&self) -> Self {
-        let parts = self.parts.iter().filter(|(name, _)| !name.starts_with("file "));
-        Self { parts: parts.map(|(name, text)| (name.clone(), text.clone())).collect() }
+    /// Without the parts whose names begin with `start`.
+    pub fn without(mut self, start: &str) -> Self {
+        self.parts.retain(|name, _| !name.starts_with(start));
+        self
     }
 
     /// No test container is left, and what is registered is what runs.
