@@ -2,13 +2,14 @@
 //! change, and every now and then.
 //!
 //! Here is the order of one look; each part of it is a file: `cadence` (when to look), `sight` (what is
-//! there), `record` (mends the registry), `public` (mends the proxies), `idle` (removes colours that are
+//! there), `memory` (what was committed last), `record` (mends the registry), `public` (mends the proxies), `idle` (removes colours that are
 //! kept no longer, or that nobody owns), `cleaning` (test containers and leases), `diary` (what is told).
 
 mod cadence;
 mod cleaning;
 mod diary;
 mod idle;
+mod memory;
 mod public;
 mod record;
 mod sight;
@@ -21,11 +22,13 @@ use futures_util::stream::{self, StreamExt};
 use self::cleaning::Cleaning;
 use self::diary::Diary;
 use self::idle::Idle;
+use self::memory::Memory;
 use self::sight::{Colours, by_owner};
 use super::compare::{Findings, compare};
 use crate::deploy::engine::Engine;
 use crate::deploy::ledger::Ledger;
 use crate::deploy::ports::{PortResult, World};
+use crate::deploy::saga::State;
 use crate::model::{Colour, Route, ServiceName, ServiceRecord};
 
 /// Services looked at side by side.
@@ -37,6 +40,7 @@ pub struct Reconciler {
     ledger: Arc<Ledger>,
     engine: Engine,
     diary: Diary,
+    memory: Memory,
     idle: Idle,
     cleaning: Cleaning,
 }
@@ -50,6 +54,7 @@ impl Reconciler {
             world,
             ledger,
             engine,
+            memory: Memory::default(),
             idle: Idle::default(),
             cleaning: Cleaning::default(),
         }
@@ -100,17 +105,20 @@ impl Reconciler {
     async fn mend(&self, service: &ServiceName, colours: &Colours) -> PortResult<bool> {
         let turn = self.ledger.turn(service);
         let _turn = turn.lock().await;
+        // No deployment begins meanwhile; one that is under way has the last word.
+        let idle = self.engine.idle_turn(service);
         let mut record = self.read(service).await?;
-        self.remember(service, &mut record).await?;
         let seen = sight::see(&*self.world.swarm, colours).await?;
-        let findings = compare(&record, &seen, &self.owned(service, &record));
+        if idle.is_some() {
+            self.remember(service, &mut record, colours, &seen).await?;
+        }
+        let findings = compare(&record, &seen, &self.owned(service, &record).await?);
         if findings != Findings::default() && self.is_anothers(service).await? {
             return Ok(true);
         }
         self.follow_instances(service, &mut record, findings).await?;
-        // No deployment begins meanwhile; one that is under way has the last word.
-        if let Some(_turn) = self.engine.idle_turn(service) {
-            self.lead(service, &record).await?;
+        if idle.is_some() {
+            self.lead(service, &record, &seen).await?;
             self.expire(service, &record, colours).await?;
             self.tidy(service, &record, colours).await?;
         }
@@ -126,17 +134,19 @@ impl Reconciler {
         Ok(rival.is_some())
     }
 
-    fn is_busy(&self, service: &ServiceName) -> bool {
-        self.engine.under_way(service).is_some()
-    }
-
-    /// The colours that a deployment under way is busy with: the one that does not get the traffic.
-    fn owned(&self, service: &ServiceName, record: &ServiceRecord) -> BTreeSet<Colour> {
-        if !self.is_busy(service) {
-            return BTreeSet::new();
-        }
-        let public = record.route.as_ref().and_then(Route::live).or(record.colour);
-        Colour::BOTH.into_iter().filter(|colour| Some(*colour) != public).collect()
+    /// The colours that a deployment under way is busy with: those that do not get the traffic.
+    async fn owned(
+        &self,
+        service: &ServiceName,
+        record: &ServiceRecord,
+    ) -> PortResult<BTreeSet<Colour>> {
+        let Some(deployment) = self.engine.under_way(service) else { return Ok(BTreeSet::new()) };
+        let journal = self.world.journal.read(deployment).await?;
+        let told = State::replay(&journal).ok().and_then(|state| sight::public(&state));
+        // While the public is being moved, what is on record counts.
+        let on_record = || record.route.as_ref().and_then(Route::live).or(record.colour);
+        let public = told.or_else(on_record);
+        Ok(Colour::BOTH.into_iter().filter(|colour| Some(*colour) != public).collect())
     }
 }
 

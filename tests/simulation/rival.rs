@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use verdigris::deploy::control::RefusalKind;
-use verdigris::model::{FailureKind, OnBusy, Outcome, Route};
+use verdigris::model::{FailureKind, OnBusy, Outcome};
 
-use crate::scenario::{
-    Daemon, check_serving, check_violations, draft, in_virtual_time, request, service,
-};
+use crate::daemon::{Daemon, in_virtual_time};
+use crate::draft::{draft, request};
+use crate::ends::{check_last_commit, check_violations};
 use crate::world::Sim;
 
 #[test]
@@ -53,7 +53,7 @@ async fn wake_late(seed: u64) -> bool {
     let millis = sim.truth().rng.u64(1..2500);
     tokio::time::sleep(Duration::from_millis(millis)).await;
     let now = Instant::now();
-    sim.truth().pause = Some((now, now + Duration::from_secs(90)));
+    sim.truth().faults.pause = Some((now, now + Duration::from_secs(90)));
     let other = Daemon::start(&sim.rival()).await;
     let mut patient = request(draft("good/books:333"));
     patient.on_busy = OnBusy::Wait;
@@ -66,18 +66,4 @@ async fn wake_late(seed: u64) -> bool {
     check_violations(&sim);
     matches!(view.outcome, Some(Outcome::Reverted { failure })
         if failure.kind == FailureKind::Superseded)
-}
-
-/// What was committed last is what is live, everywhere.
-fn check_last_commit(sim: &Sim) {
-    let (colour, release) = sim.truth().committed.clone().unwrap();
-    let after = sim.truth().picture();
-    let record = &after.registry[&service()];
-    assert_eq!(record.colour, Some(colour));
-    assert_eq!(record.route.as_ref().and_then(Route::live), Some(colour));
-    assert!(record.of(colour).all(|entry| entry.release.as_str() == release));
-    for views in after.proxies.values() {
-        assert_eq!(views[&service()].live, Some(colour));
-    }
-    check_serving(sim, &after, colour);
 }

@@ -52,4 +52,15 @@ impl Diary {
         }
         known.push_back(format!("{:.0} {line}", self.clock.now()));
     }
+
+    /// Note what is found of `service` in every look until a person does something about it: once, as
+    /// long as it is shown.
+    pub fn note_standing(&self, service: &ServiceName, line: &str) {
+        let shown = lock(&self.drift)
+            .get(service)
+            .is_some_and(|known| known.iter().any(|noted| noted.ends_with(line)));
+        if !shown {
+            self.note(service, line);
+        }
+    }
 }

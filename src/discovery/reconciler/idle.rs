@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 use super::sight::Colours;
 use super::{Reconciler, lock};
-use crate::deploy::history::{self, Committed};
+use crate::deploy::history::Committed;
 use crate::deploy::ledger;
 use crate::deploy::ports::{PortResult, SwarmSnapshot};
 use crate::deploy::stopwatch::Stopwatch;
-use crate::discovery::leftovers::{Allowance, leftover};
+use crate::discovery::leftovers::{Allowance, Owner, leftover};
 use crate::model::{Colour, DeploymentId, ServiceName, ServiceRecord};
 
 /// What has to be remembered of idle colours from one look to the next.
@@ -47,8 +47,7 @@ impl Reconciler {
     ) -> PortResult<()> {
         let Some(idle) = record.colour.map(Colour::other) else { return Ok(()) };
         let Some(snapshot) = colours.get(&idle) else { return Ok(()) };
-        let past = history::committed(&*self.world.journal, service, 1).await?;
-        let over = past.first().is_some_and(|last| self.is_over(last));
+        let over = self.last(service).await?.is_some_and(|last| self.is_over(&last));
         if !over || self.is_anothers(service).await? {
             return Ok(());
         }
@@ -69,7 +68,8 @@ impl Reconciler {
         age.elapsed() > kept
     }
 
-    /// A colour that no deployment owns any more goes, when it is so in two looks in a row.
+    /// A colour that an ended deployment left goes, when it is so in two looks in a row. What this daemon
+    /// knows nothing of is only named.
     pub(super) async fn tidy(
         &self,
         service: &ServiceName,
@@ -86,6 +86,14 @@ impl Reconciler {
             return Ok(());
         }
         let name = &found.name;
+        match self.owner(found).await? {
+            Owner::UnderWay => return Ok(()),
+            Owner::Ended if self.last(service).await?.is_some() => {}
+            Owner::Ended | Owner::Unknown => {
+                self.diary.note_standing(service, &left_alone(name));
+                return Ok(());
+            }
+        }
         if let Err(limit) = lock(&self.idle.allowance).take(Instant::now()) {
             let line = format!("`{name}` belongs to no deployment, and stays: {limit}");
             self.diary.note(service, &line);
@@ -107,11 +115,10 @@ impl Reconciler {
         if colours.len() < 2 {
             return Ok(None);
         }
-        let past = history::committed(&*self.world.journal, service, 1).await?;
+        let last = self.last(service).await?;
         let views = self.world.proxies.snapshot(service).await?;
         let led = views.values().flatten().filter_map(|view| view.live).collect();
-        let last = past.first().map(|last| &last.prepared);
-        let found = leftover(record, &led, last, colours);
+        let found = leftover(record, &led, last.as_deref().map(|last| &last.prepared), colours);
         Ok(found.and_then(|colour| Some((colour, colours.get(&colour)?))))
     }
 
@@ -129,4 +136,12 @@ impl Reconciler {
         self.world.proxies.retire(service, idle).await?;
         self.world.swarm.restore(name, None).await
     }
+}
+
+/// What is said of a colour that may be another daemon's, or of before the journal was lost.
+fn left_alone(name: &str) -> String {
+    format!(
+        "`{name}` is neither live nor of a deployment that this daemon knows, and is left alone: \
+         if nobody needs it, remove it with `docker service rm {name}`"
+    )
 }

@@ -3,28 +3,33 @@
 use super::Reconciler;
 use crate::deploy::ledger;
 use crate::deploy::ports::{PortResult, ProxyViews};
+use crate::discovery::compare::Seen;
 use crate::model::{Backend, Colour, ServiceName, ServiceRecord, ServiceView};
 
 impl Reconciler {
-    /// The proxies lead where the route says.
+    /// The proxies lead where the route says, if anything runs there: else they stay where they are.
     pub(super) async fn lead(
         &self,
         service: &ServiceName,
         record: &ServiceRecord,
+        seen: &Seen,
     ) -> PortResult<()> {
-        let Some(wanted) = wanted(service, record) else { return Ok(()) };
-        let Some(live) = wanted.live.filter(|live| !wanted.of(*live).is_empty()) else {
-            return Ok(());
-        };
-        let views = self.world.proxies.snapshot(service).await?;
-        let late = views.values().flatten().any(|view| is_behind(view, &wanted, live));
-        let astray = astray(views, &wanted);
-        if (late || !astray.is_empty()) && self.is_anothers(service).await? {
+        let Some(wanted) = ledger::public(service, record) else { return Ok(()) };
+        if !wanted.live.is_some_and(|live| seen.serves(live) && !wanted.of(live).is_empty()) {
             return Ok(());
         }
-        if late {
-            self.diary.note(service, &format!("proxies did not know the instances of {live}"));
-            self.world.proxies.refresh(service, live, wanted.of(live)).await?;
+        let views = self.world.proxies.snapshot(service).await?;
+        let late: Vec<Colour> = Colour::BOTH
+            .into_iter()
+            .filter(|colour| views.values().flatten().any(|view| is_behind(view, &wanted, *colour)))
+            .collect();
+        let astray = astray(views, &wanted);
+        if late.is_empty() && astray.is_empty() || self.is_anothers(service).await? {
+            return Ok(());
+        }
+        for colour in late {
+            self.diary.note(service, &format!("proxies did not know the instances of {colour}"));
+            self.world.proxies.refresh(service, colour, wanted.of(colour)).await?;
         }
         if astray.is_empty() {
             return Ok(());
@@ -33,20 +38,6 @@ impl Reconciler {
         self.diary.note(service, &format!("{} did not follow the route", proxies.join(", ")));
         self.world.proxies.restore(service, &astray).await
     }
-}
-
-/// The service as the proxies should see it by its record; none without a route.
-fn wanted(service: &ServiceName, record: &ServiceRecord) -> Option<ServiceView> {
-    let route = record.route.as_ref()?;
-    let of = |colour| ledger::backends(record.of(colour).map(|entry| &entry.instance));
-    let backends = Colour::BOTH.into_iter().map(|colour| (colour, of(colour)));
-    Some(ServiceView {
-        service: service.clone(),
-        rule: route.rule.clone()?,
-        live: route.live(),
-        generation: route.generation,
-        backends: backends.filter(|(_, backends)| !backends.is_empty()).collect(),
-    })
 }
 
 /// The proxies that do not follow the route, with the view that they should have.
@@ -59,8 +50,8 @@ fn astray(views: ProxyViews, wanted: &ServiceView) -> ProxyViews {
 }
 
 /// A proxy may have missed a change that the registry has: its hint is not given twice.
-fn is_behind(view: &ServiceView, wanted: &ServiceView, live: Colour) -> bool {
-    sorted(view.of(live)) != sorted(wanted.of(live))
+fn is_behind(view: &ServiceView, wanted: &ServiceView, colour: Colour) -> bool {
+    sorted(view.of(colour)) != sorted(wanted.of(colour))
 }
 
 fn sorted(backends: &[Backend]) -> Vec<&Backend> {

@@ -1,10 +1,13 @@
 //! The registry: what it forgot is put on record again, and instances are followed.
 
 use super::Reconciler;
-use crate::deploy::history::{self, Committed};
+use super::sight::Colours;
 use crate::deploy::ledger;
-use crate::deploy::ports::{PortResult, Trouble};
-use crate::discovery::compare::Findings;
+use crate::deploy::ports::{PortResult, SwarmSnapshot, Trouble};
+use crate::deploy::record::Prepared;
+use crate::discovery::compare::{Findings, Seen};
+use crate::discovery::leftovers::Owner;
+use crate::discovery::past::contradiction;
 use crate::model::{ServiceName, ServiceRecord};
 
 impl Reconciler {
@@ -20,29 +23,43 @@ impl Reconciler {
         }
     }
 
-    /// The registry forgot the service: what the journal committed last is put on record again.
+    /// What contradicts the journal is put on record again as it was committed last. Only while no
+    /// deployment is under way.
     pub(super) async fn remember(
         &self,
         service: &ServiceName,
         record: &mut ServiceRecord,
+        colours: &Colours,
+        seen: &Seen,
     ) -> PortResult<()> {
-        let forgotten = record.colour.is_none() || record.route.is_none();
-        if !forgotten || self.is_busy(service) {
+        let Some(last) = self.last(service).await? else { return Ok(()) };
+        let last = &last.prepared;
+        let exists = |colour| colours.contains_key(&colour);
+        let Some(found) = contradiction(record, last, exists) else { return Ok(()) };
+        let sure =
+            found.is_plain() || (runs(last, colours, seen) && self.owns_all(colours).await?);
+        if !sure || self.is_anothers(service).await? {
             return Ok(());
         }
-        let past = history::committed(&*self.world.journal, service, 1).await?;
-        let Some(Committed { prepared, .. }) = past.first() else { return Ok(()) };
-        // Another colour on record is somebody else's work, of which this journal knows nothing.
-        if record.colour.is_some_and(|colour| colour != prepared.colour) {
-            return Ok(());
+        // From here on a deployment that another daemon has parked finds that this one was here.
+        self.world.leases.take(service).await?;
+        ledger::switch(record, last);
+        ledger::commit(record, last);
+        self.diary.note(service, &found.to_string());
+        let written = self.world.registry.write(service, record).await;
+        self.world.leases.leave(service, false).await;
+        written
+    }
+
+    /// Each of `colours` was made by a deployment of this daemon that has ended: no other daemon is at
+    /// work on the service.
+    async fn owns_all(&self, colours: &Colours) -> PortResult<bool> {
+        for snapshot in colours.values() {
+            if self.owner(snapshot).await? != Owner::Ended {
+                return Ok(false);
+            }
         }
-        if self.is_anothers(service).await? {
-            return Ok(());
-        }
-        ledger::switch(record, prepared);
-        ledger::commit(record, prepared);
-        self.diary.note(service, "the registry had forgotten the service");
-        self.world.registry.write(service, record).await
+        Ok(true)
     }
 
     /// Registry and proxies learn of instances that came and went.
@@ -65,4 +82,10 @@ impl Reconciler {
         }
         Ok(())
     }
+}
+
+/// What was committed last is there, and serves.
+fn runs(last: &Prepared, colours: &Colours, seen: &Seen) -> bool {
+    let release = colours.get(&last.colour).and_then(SwarmSnapshot::release);
+    release == Some(last.release.id.as_str()) && seen.serves(last.colour)
 }

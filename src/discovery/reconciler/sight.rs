@@ -1,11 +1,12 @@
-//! What is there: the services of the Swarm, and the instances that run.
+//! What is there: the services of the Swarm, the instances that run, the colour with the traffic.
 
 use std::collections::BTreeMap;
 
 use crate::deploy::health::serving;
 use crate::deploy::ports::{PortResult, Swarm, SwarmSnapshot, Trouble};
+use crate::deploy::saga::{Progress, State};
 use crate::discovery::compare::Seen;
-use crate::model::{Colour, Instance, Registration, ReleaseId, ServiceName, Standing};
+use crate::model::{Colour, Instance, Registration, ReleaseId, ServiceName, Standing, Step};
 
 /// The Swarm services of one service, by colour.
 pub(super) type Colours = BTreeMap<Colour, SwarmSnapshot>;
@@ -55,4 +56,15 @@ pub(super) fn is_whole(colours: &Colours, seen: &Seen) -> bool {
         let Some(entries) = seen.colours.get(colour) else { return true };
         wanted.replicas().is_none_or(|replicas| entries.len() as u64 >= replicas)
     })
+}
+
+/// The colour that has the traffic while the deployment in `state` is under way; none while it moves it,
+/// and before it has looked.
+pub(super) fn public(state: &State) -> Option<Colour> {
+    let prepared = state.prepared()?;
+    match state.steps.get(&Step::Switch) {
+        None | Some(Progress::Undone) => prepared.live,
+        Some(Progress::Done(_)) if !state.reverting() => Some(prepared.colour),
+        Some(_) => None,
+    }
 }
