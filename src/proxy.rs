@@ -4,8 +4,8 @@
 //! proxy without public effect, then one atomic act per proxy moves the public requests (nginx: a
 //! flag file, `HAProxy`: a map entry). A reload is never the switch.
 //!
-//! - `routing`, `page`, `template`, `render`: pure; services in, text out
-//! - `install`, `command`, `state`: files and child processes
+//! - `routing`, `page`, `template`, `render`, `map`: pure; services in, text out
+//! - `install`, `command`, `state`, `lock`: files and child processes
 //! - `nginx`, `haproxy`: what one kind of proxy needs to be observed and moved
 //! - `keeper`: the task that owns one proxy; `fleet`: all of them, behind the port
 
@@ -18,7 +18,10 @@ mod fleet;
 mod haproxy;
 mod install;
 mod keeper;
+mod lock;
 mod logs;
+mod map;
+mod names;
 mod nginx;
 mod page;
 mod probe;

@@ -1,18 +1,18 @@
 //! The certificates of a directory, and which of them serves a host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// A certificate with its key, as files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub(crate) struct Certificate {
     /// File with the certificate and its chain.
     pub chain: String,
@@ -35,6 +35,8 @@ pub(crate) struct Certificates {
     pub problems: Vec<String>,
     /// Changes when a certificate or a key does.
     pub fingerprint: String,
+    /// The place in `all` of the one that serves a name: among several the one that expires last.
+    by_name: HashMap<String, usize>,
     stamps: Option<BTreeMap<PathBuf, Stamp>>,
 }
 
@@ -56,7 +58,7 @@ impl Certificates {
             match read_one(path) {
                 Ok(Some((certificate, bytes))) => {
                     hash.update(Sha256::digest(&bytes));
-                    found.all.push(certificate);
+                    found.add(certificate);
                 }
                 Ok(None) => {}
                 Err(why) => found.problems.push(format!("`{}`: {why}", path.display())),
@@ -64,6 +66,17 @@ impl Certificates {
         }
         found.fingerprint = hex::encode(hash.finalize());
         found
+    }
+
+    fn add(&mut self, certificate: Certificate) {
+        let expires = |index: usize| self.all.get(index).map(|other| other.expires);
+        for name in &certificate.names {
+            let other = self.by_name.get(name).and_then(|index| expires(*index));
+            if other.is_none_or(|other| other <= certificate.expires) {
+                self.by_name.insert(name.clone(), self.all.len());
+            }
+        }
+        self.all.push(certificate);
     }
 
     /// Every name that there is a certificate for.
@@ -74,17 +87,19 @@ impl Certificates {
     /// The certificate for `host`: one that names it, else one whose wildcard covers it; among
     /// several the one that expires last.
     pub fn for_host(&self, host: &str) -> Option<&Certificate> {
-        let wildcard = host.split_once('.').map(|(_, rest)| format!("*.{rest}"));
-        let named = |wanted: &str| {
-            let fits = |c: &&Certificate| c.names.iter().any(|name| name == wanted);
-            self.all.iter().filter(fits).max_by_key(|c| c.expires)
-        };
-        named(host).or_else(|| named(&wildcard?))
+        let named = |name: &str| self.all.get(*self.by_name.get(name)?);
+        named(host).or_else(|| named(&format!("*.{}", host.split_once('.')?.1)))
     }
 }
 
-/// Time of change and length of a file: where both stay, it is not read again.
-type Stamp = (Option<SystemTime>, u64);
+/// What changes with a file: where it stays, the file is not read again. The time is that of any
+/// change, so that one that may be read at last counts as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    changed: (i64, i64),
+    inode: u64,
+    length: u64,
+}
 
 fn stamps(directory: &Path) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
     let mut stamps = BTreeMap::new();
@@ -94,7 +109,9 @@ fn stamps(directory: &Path) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
         if let Ok(metadata) = fs::metadata(&path)
             && metadata.is_file()
         {
-            stamps.insert(path, (metadata.modified().ok(), metadata.len()));
+            let changed = (metadata.ctime(), metadata.ctime_nsec());
+            let stamp = Stamp { changed, inode: metadata.ino(), length: metadata.len() };
+            stamps.insert(path, stamp);
         }
     }
     Ok(stamps)
@@ -132,7 +149,7 @@ fn read_one(path: &Path) -> Result<Option<(Certificate, Vec<u8>)>, String> {
 }
 
 fn has_key(pem: &[u8]) -> bool {
-    rustls_pki_types::PrivateKeyDer::from_pem_slice(pem).is_ok()
+    PrivateKeyDer::from_pem_slice(pem).is_ok()
 }
 
 /// Subject alternative names; the common name where there are none.
@@ -158,6 +175,33 @@ mod tests {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
         (certificate.pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn a_file_that_may_be_read_at_last_is_read() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.pem");
+        fs::write(&path, "").unwrap();
+        let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o000);
+        let before = stamps(directory.path()).unwrap();
+        // The clock that files are stamped by moves in steps.
+        while stamps(directory.path()).unwrap() == before {
+            mode(0o600);
+        }
+        assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn the_one_that_expires_last_serves() {
+        let mut found = Certificates::default();
+        for (chain, expires) in [("old", 1), ("new", 3), ("middle", 2)] {
+            let text = || chain.to_owned();
+            let names = vec!["a.example.com".to_owned()];
+            found.add(Certificate { chain: text(), key: text(), names, expires });
+        }
+        assert_eq!(found.for_host("a.example.com").map(|c| c.chain.as_str()), Some("new"));
     }
 
     #[test]

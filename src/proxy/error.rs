@@ -142,6 +142,12 @@ pub enum Error {
         /// Its name.
         setting: &'static str,
     },
+    /// Another keeper of the same proxy does not end.
+    #[error("another keeper of this proxy holds `{}`", path.display())]
+    Kept {
+        /// Its lock.
+        path: PathBuf,
+    },
     /// The keeper has ended.
     #[error("the keeper has ended")]
     Ended,
@@ -228,6 +234,9 @@ impl Error {
                 "check that the proxy's host reaches the instances (firewall, networks), and that the proxy may read its flags or map"
             }
             Self::NotConfigured { .. } => "set it in the configuration",
+            Self::Kept { .. } => {
+                "stop the other daemon, or give each proxy a name and each daemon a state directory of its own"
+            }
             _ => return None,
         };
         Some(words.to_owned())

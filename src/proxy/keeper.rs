@@ -9,6 +9,7 @@ mod batch;
 mod change;
 mod clerk;
 mod driver;
+mod look;
 mod machine;
 mod plan;
 mod proof;
@@ -21,7 +22,6 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
-use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use change::Change;
 
@@ -56,20 +56,22 @@ const MOST_ORDERS: usize = 1024;
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LONGEST_LOOK: Duration = Duration::from_millis(100);
 
-/// Handle of a keeper; its task ends with the last one.
+/// Handle of a keeper. Once the last one is gone, its task finishes the act that is under way and ends:
+/// cut off in the middle, what it began would go on without it.
 #[derive(Clone)]
 pub(crate) struct Keeper {
     settings: Arc<Settings>,
-    orders: mpsc::Sender<Order>,
     entries: watch::Receiver<Arc<Entries>>,
     report: Arc<Report>,
     driver: Arc<Driver>,
     secret: String,
-    _task: Arc<AbortOnDropHandle<()>>,
+    /// The last field: when the task ends, nobody else has the driver.
+    orders: mpsc::Sender<Order>,
 }
 
 impl Keeper {
-    /// Take up where the last keeper of this proxy left, and make the proxy agree.
+    /// Take up where the last keeper of this proxy left, and make the proxy agree. Where that one has
+    /// not ended yet, wait for it.
     pub async fn start(mut settings: Settings) -> Result<Self> {
         settings.user =
             settings.user.or_else(|| user::of(settings.kind, settings.pid_file.as_deref()));
@@ -85,8 +87,8 @@ impl Keeper {
         let (orders, incoming) = mpsc::channel(MOST_ORDERS);
         let (mut clerk, entries) = Clerk::new(machine, incoming);
         clerk.begin().await;
-        let task = Arc::new(AbortOnDropHandle::new(tokio::spawn(clerk.work())));
-        Ok(Self { settings, orders, entries, report, driver, secret, _task: task })
+        tokio::spawn(clerk.work());
+        Ok(Self { settings, entries, report, driver, secret, orders })
     }
 
     pub fn settings(&self) -> &Settings {

@@ -121,8 +121,10 @@ impl Nginx {
         let Some(pid_file) = &self.settings.pid_file else {
             return Ok(None);
         };
-        let master = processes::master(pid_file)?;
-        let mut workers = processes::workers(master);
+        let mut workers = processes::workers(processes::master(pid_file)?);
+        if workers.is_empty() {
+            return Ok(None);
+        }
         workers.retain(|worker| !worker.is_leaving());
         Ok(Some(workers))
     }
@@ -188,8 +190,8 @@ impl Nginx {
         probe::generation(self.settings.status).await
     }
 
-    /// Whether no worker, old or new, has a connection to any of `addresses`. Without a pid file
-    /// nobody knows: not before the caller's patience ends.
+    /// Whether no worker, old or new, has a connection to any of `addresses`. Without a pid file, or
+    /// where no worker can be seen, nobody knows: not before the caller's patience ends.
     pub async fn is_drained(&self, addresses: BTreeSet<SocketAddr>) -> Result<bool> {
         let Some(pid_file) = self.settings.pid_file.clone() else {
             return Ok(false);
@@ -198,7 +200,7 @@ impl Nginx {
             let master = processes::master(&pid_file)?;
             let workers = processes::workers(master);
             let pids: Vec<i32> = workers.iter().map(|worker| worker.pid).collect();
-            Ok(!tcp::connected(&pids, &addresses))
+            Ok(!pids.is_empty() && !tcp::connected(&pids, &addresses))
         };
         let looked = tokio::task::spawn_blocking(look).await;
         looked.unwrap_or(Err(Error::Ended))

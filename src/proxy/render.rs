@@ -1,13 +1,14 @@
 //! From services to the text of a configuration: pure.
 
-use std::io::{BufWriter, Write};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::certificates::Certificates;
 use super::error::Error;
-use super::page::{Detail, Page, Sources, map_lines};
+use super::map::map_text;
+use super::page::{Page, Sources};
 use super::probe;
 use super::routing::{self, Entries, Entry};
 use super::settings::{Kind, Settings};
@@ -54,9 +55,6 @@ pub fn preview(settings: &Settings, views: &[ServiceView]) -> Result<Rendition, 
     render(&template, &sources, &entries).map_err(Error::Template)
 }
 
-/// 64 bits: what is compared are a handful of configurations of one proxy.
-const GENERATION_BYTES: usize = 8;
-
 /// Fewest server slots per backend: scaling a small service costs no reload.
 const FEWEST_SLOTS: usize = 4;
 
@@ -73,9 +71,9 @@ pub(crate) fn render(
     sources: &Sources<'_>,
     entries: &Entries,
 ) -> Result<Rendition, Fault> {
-    let generation = generation(template, sources, entries, &slots);
-    let detail = Detail::full(template.asks());
-    let text = template.render(&Page::new(sources, entries, &generation, detail, &slots))?;
+    let page = Page::new(sources, entries, template.asks(), &slots);
+    let generation = name(template, sources, &page);
+    let text = template.render(&page.named(&generation))?;
     let map = (sources.settings.kind == Kind::Haproxy).then(|| map_text(entries));
     Ok(Rendition { text, map, generation })
 }
@@ -89,43 +87,31 @@ pub(crate) fn generation(
     entries: &Entries,
     slots: &dyn Fn(&Entry) -> usize,
 ) -> String {
-    let detail = Detail::fixed(template.asks(), sources.settings.kind);
-    let mut hash = Hasher(Sha256::new());
-    hash.0.update(template.fingerprint());
+    name(template, sources, &Page::new(sources, entries, template.asks(), slots))
+}
+
+fn name(template: &Template, sources: &Sources<'_>, page: &Page<'_>) -> String {
+    let mut hash = Sha(Sha256::new());
+    template.fingerprint().hash(&mut hash);
     // A renewed certificate is a change, though its file name stays.
-    hash.0.update(sources.certificates.fingerprint.as_bytes());
-    let page = Page::new(sources, entries, "", detail, slots);
-    let written = serde_json::to_writer(BufWriter::new(&mut hash), &page);
-    written.expect("a page is plain data and a hash takes all bytes");
-    hex::encode(&hash.0.finalize()[..GENERATION_BYTES])
+    sources.certificates.fingerprint.hash(&mut hash);
+    page.hash(&mut hash);
+    format!("{:016x}", hash.finish())
 }
 
-/// Hashes what is written to it.
-struct Hasher(Sha256);
+/// SHA-256 of what is hashed, without a text of it in between. 64 bits of it are enough: what is
+/// compared are a handful of configurations of one proxy.
+struct Sha(Sha256);
 
-impl Write for Hasher {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+impl Hasher for Sha {
+    fn write(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
-        Ok(bytes.len())
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+    fn finish(&self) -> u64 {
+        let digest = self.0.clone().finalize();
+        digest.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
     }
-}
-
-/// The map file.
-pub(crate) fn map_text(entries: &Entries) -> String {
-    let mut text = String::from(
-        "# Written by Verdigris: routes (scheme:host/prefix/ service) and live colours (=service backend).\n",
-    );
-    for (key, value) in map_lines(entries) {
-        text.push_str(&key);
-        text.push(' ');
-        text.push_str(&value);
-        text.push('\n');
-    }
-    text
 }
 
 #[cfg(test)]
@@ -211,6 +197,21 @@ mod tests {
     }
 
     #[test]
+    fn nginx_has_its_addresses_from_the_file_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("nginx.tera");
+        std::fs::write(&path, "{% for s in services %}{{ s.colours[0].slots }}{% endfor %}")
+            .unwrap();
+        let settings = Settings { template: Some(path), ..settings(Kind::Nginx) };
+        let generation = |views: &[ServiceView]| preview(&settings, views).unwrap().generation;
+        let mut views = several();
+        let before = generation(&views);
+        views[0].backends.get_mut(&Colour::Blue).unwrap()[0].address =
+            "10.9.9.9:80".parse().unwrap();
+        assert_ne!(generation(&views), before);
+    }
+
+    #[test]
     fn slots_grow_by_doubling() {
         let mut entry = Entry { view: view("a", "a.example.com", "/", false), next: None };
         let mut with = |count: u16| {
@@ -241,7 +242,7 @@ mod tests {
         ) {
             let plain = view("aa", "b.example.com", "/c", false);
             let odd = view(&service, &host, &path, false);
-            prop_assume!(routing::validate(&odd.rule).is_ok());
+            prop_assume!(routing::admit(&odd.service, &odd.rule, &Entries::new()).is_ok());
             for kind in [Kind::Nginx, Kind::Haproxy] {
                 let expected = preview(&settings(kind), std::slice::from_ref(&plain)).unwrap();
                 let found = preview(&settings(kind), std::slice::from_ref(&odd)).unwrap();

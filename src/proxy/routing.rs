@@ -1,147 +1,15 @@
 //! Which requests belong to which service: pure.
 
+mod entry;
+mod rule;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use crate::model::{Colour, RouteRule, ServiceName, ServiceView};
+use crate::model::{Colour, ServiceName};
 
-/// What a keeper holds of one service.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Entry {
-    /// What is in force.
-    pub view: ServiceView,
-    /// The rule that comes into force with the next flip, where it differs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<NextRule>,
-}
-
-/// A rule that waits for a flip.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct NextRule {
-    /// The colour that brings it.
-    pub with: Colour,
-    /// The rule.
-    pub rule: RouteRule,
-}
-
-impl Entry {
-    /// The rule that holds when `colour` is live.
-    pub fn rule_of(&self, colour: Colour) -> &RouteRule {
-        match &self.next {
-            Some(next) if next.with == colour => &next.rule,
-            _ => &self.view.rule,
-        }
-    }
-
-    /// Let `colour` be live, with its rule.
-    pub fn make_live(&mut self, colour: Colour) {
-        self.view.rule = self.rule_of(colour).clone();
-        self.view.live = Some(colour);
-        self.next = None;
-    }
-}
-
-/// All that a keeper holds; entries are shared because the whole is copied for each change.
-pub(crate) type Entries = BTreeMap<ServiceName, Arc<Entry>>;
-
-/// A rule cannot be put into force.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum RuleError {
-    #[error("the route has no host: give at least one in `route.hosts`")]
-    NoHost,
-    #[error("`{0}` is not a host name: use lower-case letters, digits, hyphens and dots")]
-    Host(String),
-    #[error("`{path}` is not a path prefix: {why}")]
-    Path { path: String, why: &'static str },
-    #[error("route `{host}{path}` belongs to service `{owner}` already: change one of the two")]
-    Taken { host: String, path: String, owner: ServiceName },
-}
-
-/// Longest host name that DNS allows.
-const LONGEST_HOST: usize = 253;
-
-/// Longest path prefix; far beyond any real one, and well within the proxies' line limits.
-const LONGEST_PATH: usize = 512;
-
-/// Whether `rule` can be written into a proxy's configuration.
-pub(crate) fn validate(rule: &RouteRule) -> Result<(), RuleError> {
-    if rule.hosts.is_empty() {
-        return Err(RuleError::NoHost);
-    }
-    if let Some(host) = rule.hosts.iter().find(|host| !is_host(host)) {
-        return Err(RuleError::Host(host.clone()));
-    }
-    path_problem(&rule.path)
-        .map_or(Ok(()), |why| Err(RuleError::Path { path: rule.path.clone(), why }))
-}
-
-fn is_host(host: &str) -> bool {
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    host.len() <= LONGEST_HOST && host.split('.').all(label)
-}
-
-fn path_problem(path: &str) -> Option<&'static str> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "/-._~@:+".contains(c);
-    if !path.starts_with('/') {
-        Some("it does not start with `/`")
-    } else if path.len() > LONGEST_PATH {
-        Some("it is too long")
-    } else if !path.chars().all(allowed) {
-        Some("it has a character other than letters, digits and `/-._~@:+`")
-    } else if path.contains("//") {
-        Some("it has an empty segment")
-    } else if path.split('/').any(|segment| segment == "." || segment == "..") {
-        Some("it has a `.` or `..` segment")
-    } else {
-        None
-    }
-}
-
-/// The prefix without a slash at its end; empty for everything.
-pub(crate) fn prefix(path: &str) -> &str {
-    path.trim_end_matches('/')
-}
-
-/// Whether `inner` lies below `outer` or is the same; both as `prefix` gives them.
-fn covers(outer: &str, inner: &str) -> bool {
-    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Every host and prefix that a rule claims.
-fn claims(rule: &RouteRule) -> impl Iterator<Item = (&str, &str)> {
-    let path = prefix(&rule.path);
-    rule.hosts.iter().map(move |host| (host.as_str(), path))
-}
-
-/// Whether `rule` can be put into force for `service` beside the others: valid, and claiming nothing
-/// that another service has.
-pub(crate) fn admit(
-    service: &ServiceName,
-    rule: &RouteRule,
-    others: &Entries,
-) -> Result<(), RuleError> {
-    validate(rule)?;
-    for entry in others.values().filter(|entry| entry.view.service != *service) {
-        let rules = entry.next.iter().map(|next| &next.rule);
-        for theirs in rules.chain([&entry.view.rule]) {
-            let taken = claims(rule).find(|mine| claims(theirs).any(|claim| claim == *mine));
-            if let Some((host, path)) = taken {
-                return Err(RuleError::Taken {
-                    host: host.to_owned(),
-                    path: if path.is_empty() { "/" } else { path }.to_owned(),
-                    owner: entry.view.service.clone(),
-                });
-            }
-        }
-    }
-    Ok(())
-}
+pub(crate) use entry::{Entries, Entry, NextRule};
+use rule::claims;
+pub(crate) use rule::{RuleError, admit, prefix};
 
 /// What becomes of the requests below one prefix of one host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -224,24 +92,27 @@ fn inherited<'a>(
     })
 }
 
-/// The name of the backend or upstream of `colour`.
-pub(crate) fn backend_name(service: &ServiceName, colour: Colour) -> String {
-    service.swarm_name(colour)
+/// Whether `inner` lies below `outer` or is the same; both as `prefix` gives them.
+fn covers(outer: &str, inner: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
 
-    fn rule(hosts: &[&str], path: &str) -> RouteRule {
+    use super::*;
+    use crate::model::{RouteRule, ServiceView};
+
+    pub(super) fn rule(hosts: &[&str], path: &str) -> RouteRule {
         let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
         RouteRule { hosts, path: path.to_owned(), tls: true }
     }
 
     /// Service, path, and the colour and path of the rule that waits.
-    type Row<'a> = (&'a str, &'a str, Option<(Colour, &'a str)>);
+    pub(super) type Row<'a> = (&'a str, &'a str, Option<(Colour, &'a str)>);
 
-    fn entries(list: &[Row<'_>]) -> Entries {
+    pub(super) fn entries(list: &[Row<'_>]) -> Entries {
         let entry = |(service, path, next): &Row<'_>| {
             let service: ServiceName = service.parse().unwrap();
             let view = ServiceView {
@@ -292,35 +163,5 @@ mod tests {
     fn prefixes_match_whole_segments() {
         assert!(covers("", "/x") && covers("/a", "/a") && covers("/a", "/a/b"));
         assert!(!covers("/a", "/ab") && !covers("/a/b", "/a"));
-    }
-
-    #[test]
-    fn bad_rules_are_named() {
-        for (hosts, path, expected) in [
-            (&[][..], "/", "has no host"),
-            (&["UPPER.example.com"], "/", "is not a host name"),
-            (&["a..b"], "/", "is not a host name"),
-            (&["-a.b"], "/", "is not a host name"),
-            (&["*.example.com"], "/", "is not a host name"),
-            (&["a.b"], "x", "does not start with"),
-            (&["a.b"], "/a//b", "empty segment"),
-            (&["a.b"], "/a/../b", "`..` segment"),
-            (&["a.b"], "/a b", "a character other than"),
-        ] {
-            let error = validate(&rule(hosts, path)).unwrap_err().to_string();
-            assert!(error.contains(expected), "{error}");
-        }
-        assert_eq!(validate(&rule(&["a-1.example.com", "localhost"], "/a/b.c~d/")), Ok(()));
-    }
-
-    #[test]
-    fn a_waiting_rule_is_claimed_as_well() {
-        let entries = entries(&[("b", "/old", Some((Colour::Green, "/new")))]);
-        let other: ServiceName = "other".parse().unwrap();
-        assert!(admit(&other, &rule(&["h"], "/new/"), &entries).is_err());
-        assert!(admit(&other, &rule(&["h"], "/old"), &entries).is_err());
-        assert!(admit(&other, &rule(&["h"], "/newer"), &entries).is_ok());
-        let same: ServiceName = "b".parse().unwrap();
-        assert!(admit(&same, &rule(&["h"], "/old"), &entries).is_ok());
     }
 }

@@ -57,22 +57,28 @@ impl State {
     }
 }
 
-/// The file that a keeper's state is kept in.
+/// The files that a keeper's state is kept in.
 #[derive(Debug)]
 pub(crate) struct Store {
     path: PathBuf,
     /// Hash of what it holds, so that nothing is written without need.
     holds: Option<String>,
+    /// Beside it: the hash of the configuration that is being written.
+    next: PathBuf,
+    /// What that file holds.
+    intended: Option<String>,
 }
 
 impl Store {
     /// The store of `proxy` in `directory`.
     pub fn new(directory: &Path, proxy: &str) -> Self {
-        Self { path: directory.join(format!("proxy-{proxy}.json")), holds: None }
+        let file = |kind| directory.join(format!("proxy-{proxy}.{kind}"));
+        Self { path: file("json"), holds: None, next: file("next"), intended: None }
     }
 
     /// What was saved; none when nothing was, or when it makes no sense any more.
     pub async fn load(&mut self) -> Result<Option<State>> {
+        self.intended = install::read(&self.next).await?;
         let Some(text) = install::read(&self.path).await? else {
             return Ok(None);
         };
@@ -85,6 +91,19 @@ impl Store {
                 Ok(None)
             }
         }
+    }
+
+    /// Note, durably, that a configuration with `hash` is about to be written: whoever takes up after
+    /// a crash between that and [`Self::save`] knows it for our own.
+    pub async fn intend(&mut self, hash: &str) -> Result<()> {
+        install::replace(&self.next, hash).await?;
+        self.intended = Some(hash.to_owned());
+        Ok(())
+    }
+
+    /// The hash of the configuration that was written last, or was about to be.
+    pub fn intended(&self) -> Option<&str> {
+        self.intended.as_deref()
     }
 
     /// Save, durably.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Connection states, as the kernel writes them.
@@ -21,7 +22,7 @@ struct Socket {
 
 /// Whether one of `processes`, which share a network namespace, has a connection to any of
 /// `addresses` on which an answer may still come: one that its peer has closed does not count, and
-/// sockets of other processes do not either.
+/// sockets of other processes do not either, where it can be seen whose they are.
 pub(crate) fn connected(processes: &[i32], addresses: &BTreeSet<SocketAddr>) -> bool {
     let Some(sockets) = processes.iter().find_map(|pid| sockets(*pid)) else {
         return false;
@@ -31,12 +32,21 @@ pub(crate) fn connected(processes: &[i32], addresses: &BTreeSet<SocketAddr>) -> 
     };
     let inodes = sockets.into_iter().filter(busy).map(|socket| socket.inode);
     let inodes: BTreeSet<String> = inodes.collect();
-    !inodes.is_empty() && processes.iter().any(|pid| !held(*pid).is_disjoint(&inodes))
+    !inodes.is_empty() && processes.iter().any(|pid| may_hold(held(*pid), &inodes))
 }
 
-/// The addresses that are listened on in the network namespace of `pid` by processes other than `own`.
+/// Whether a process that holds `held` holds one of `inodes`, or may do so.
+fn may_hold(held: Option<BTreeSet<String>>, inodes: &BTreeSet<String>) -> bool {
+    held.is_none_or(|held| !held.is_disjoint(inodes))
+}
+
+/// The addresses that are listened on in the network namespace of `pid` by processes other than `own`;
+/// none where it cannot be seen whose they are.
 pub(crate) fn taken(pid: i32, own: &BTreeSet<i32>) -> Vec<SocketAddr> {
-    let ours: BTreeSet<String> = own.iter().flat_map(|pid| held(*pid)).collect();
+    let Some(ours) = own.iter().map(|pid| held(*pid)).collect::<Option<Vec<_>>>() else {
+        return Vec::new();
+    };
+    let ours: BTreeSet<String> = ours.into_iter().flatten().collect();
     let others = |socket: &Socket| socket.state == LISTEN && !ours.contains(&socket.inode);
     let sockets = sockets(pid).unwrap_or_default().into_iter();
     sockets.filter(others).map(|socket| socket.local).collect()
@@ -49,17 +59,32 @@ fn sockets(pid: i32) -> Option<Vec<Socket>> {
     Some(v4.lines().chain(v6.lines()).filter_map(parse).collect())
 }
 
-/// Inodes of the sockets that `pid` has open.
-fn held(pid: i32) -> BTreeSet<String> {
-    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
-        return BTreeSet::new();
+/// Inodes of the sockets that `pid` has open, none when it has gone; nothing where we may not look: at
+/// processes of other users, unless we are root.
+fn held(pid: i32) -> Option<BTreeSet<String>> {
+    let inode = |descriptor: io::Result<fs::DirEntry>| {
+        let link = fs::read_link(descriptor?.path())?;
+        let socket = link.to_str().and_then(|link| link.strip_prefix("socket:["));
+        Ok(socket.and_then(|socket| socket.strip_suffix(']')).map(str::to_owned))
     };
-    let inode = |descriptor: fs::DirEntry| {
-        let link = fs::read_link(descriptor.path()).ok()?;
-        let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
-        Some(inode.to_owned())
+    let descriptors = match fs::read_dir(format!("/proc/{pid}/fd")) {
+        Ok(descriptors) => descriptors.map(inode),
+        Err(error) => return may_look(&error).then(BTreeSet::new),
     };
-    descriptors.flatten().filter_map(inode).collect()
+    let mut found = BTreeSet::new();
+    for inode in descriptors {
+        match inode {
+            Ok(inode) => found.extend(inode),
+            Err(error) if may_look(&error) => {}
+            Err(_) => return None,
+        }
+    }
+    Some(found)
+}
+
+/// What is not there any more is no matter of permission.
+fn may_look(error: &io::Error) -> bool {
+    error.kind() != ErrorKind::PermissionDenied
 }
 
 fn parse(line: &str) -> Option<Socket> {
@@ -126,6 +151,16 @@ mod tests {
         assert!(connected(&[me()], &wanted));
         drop(client);
         assert!(!connected(&[me()], &wanted));
+    }
+
+    #[test]
+    fn who_cannot_be_looked_into_may_hold_anything() {
+        let inodes = BTreeSet::from(["7".to_owned()]);
+        assert!(may_hold(None, &inodes));
+        assert!(!may_hold(Some(BTreeSet::new()), &inodes));
+        assert!(may_hold(Some(inodes.clone()), &inodes));
+        assert!(!may_look(&ErrorKind::PermissionDenied.into()));
+        assert_eq!(held(i32::MAX), Some(BTreeSet::new()), "it is not there");
     }
 
     #[test]

@@ -172,6 +172,27 @@ async fn a_keeper_that_restarts_knows_what_it_did(
     assert_eq!(reloads(&fleet), 0);
 }
 
+/// A dropped keeper's end and the start of the next one used to overlap: the next one missed its
+/// socket, rendered without it, and reloaded.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn keepers_of_one_proxy_do_not_overlap(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let world = world!(kind);
+    let blue = Instance::start("blue").await;
+    let fleet = world.fleet().await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let files = world.files();
+    drop(fleet);
+    for _ in 0..50 {
+        let fleet = world.fleet().await;
+        let status = &fleet.status()[0];
+        assert_eq!((status.problem.as_deref(), status.reloads), (None, 0));
+        assert_eq!(world.files(), files);
+        assert!(kind == Kind::Haproxy || world.path("flags/answers.sock").exists());
+    }
+}
+
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn instances_that_are_replaced_are_served(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {

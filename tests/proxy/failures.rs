@@ -169,6 +169,33 @@ async fn a_hand_edit_is_put_right(#[values(Kind::Nginx, Kind::Haproxy)] kind: Ki
     assert!(fleet.status()[0].in_sync);
 }
 
+/// The configuration file is written before what is known of it: a keeper that is killed in between
+/// must not take its own work for somebody else's.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keeper_that_was_killed_knows_its_own_file(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let files = world.files();
+    let state = world.path(&format!("state/proxy-edge-{kind}.json"));
+    let known = fs::read(&state).unwrap();
+    let other = view("other", "other.example.com", None);
+    fleet.stage(&other, Blue, &[green.backend()]).await.unwrap();
+    assert_ne!(world.files(), files);
+    drop(fleet);
+    // As if it had been killed right before it wrote this.
+    assert_ne!(fs::read(&state).unwrap(), known);
+    fs::write(&state, known).unwrap();
+    let fleet = world.fleet().await;
+    assert_eq!(fleet.status()[0].problem, None);
+    assert_eq!((world.files(), body(&world).await), (files, "blue".to_owned()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn flags_that_are_lost_come_back() {
     let world = world!(Kind::Nginx);

@@ -50,8 +50,9 @@ fn check_serving(sim: &Sim, after: &Picture, live: Colour) {
 
 /// Exactly what the deployment of `draft` committed; nothing else is there but what it keeps.
 pub fn check_committed(sim: &Sim, after: &Picture, draft: &Draft) {
-    check_last_commit(sim);
-    let (live, _) = sim.truth().committed[&service()].clone();
+    let committed = sim.truth().committed[&service()].clone();
+    let live = committed.colour;
+    check_live(sim, live, &committed.release);
     let old = live.other();
     let record = &after.registry[&service()];
     assert!(record.instances.values().all(|entry| entry.colour == live));
@@ -66,8 +67,7 @@ pub fn check_committed(sim: &Sim, after: &Picture, draft: &Draft) {
 }
 
 /// What was committed last is what is live, everywhere.
-pub fn check_last_commit(sim: &Sim) {
-    let (colour, release) = sim.truth().committed[&service()].clone();
+pub fn check_live(sim: &Sim, colour: Colour, release: &str) {
     let after = sim.truth().picture();
     let record = &after.registry[&service()];
     assert_eq!(record.colour, Some(colour), "the colour on record");

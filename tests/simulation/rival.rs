@@ -9,7 +9,7 @@ use verdigris::model::{FailureKind, OnBusy, Outcome};
 
 use crate::daemon::{Daemon, in_virtual_time};
 use crate::draft::{draft, request};
-use crate::ends::{check_last_commit, check_violations};
+use crate::ends::{check_live, check_violations};
 use crate::world::Sim;
 
 #[test]
@@ -62,7 +62,9 @@ async fn wake_late(seed: u64) -> bool {
     let (_ours, view) = ours.see_through(second).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(theirs.outcome, Some(Outcome::Committed), "seed {seed}");
-    check_last_commit(&sim);
+    // Whether it took the service over or waited for it, it was the last: also where the first had
+    // committed when it was stopped, and could not note that before it woke.
+    check_live(&sim, theirs.colour.unwrap(), theirs.release.as_ref().unwrap().as_str());
     check_violations(&sim);
     matches!(view.outcome, Some(Outcome::Reverted { failure })
         if failure.kind == FailureKind::Superseded)

@@ -21,12 +21,13 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use verdigris::deploy::ports::{Clock, World};
-use verdigris::model::{Colour, DeploymentId, Event, ServiceName, ServiceRecord};
+use verdigris::model::{DeploymentId, Event, ServiceName, ServiceRecord};
 
 use act::Faults;
 pub use act::Part;
 use checks::Open;
 use client::Client;
+pub use journal::Commit;
 use journal::Journals;
 use leases::Leasehold;
 use proxies::SimProxy;
@@ -74,7 +75,7 @@ pub struct Truth {
     /// Deployments that have not ended.
     pub open: BTreeMap<(Daemon, DeploymentId), Open>,
     /// What was committed last, by any daemon.
-    pub committed: BTreeMap<ServiceName, (Colour, String)>,
+    pub committed: BTreeMap<ServiceName, Commit>,
     pub faults: Faults,
     /// The daemon's life; acts of an earlier one have no effect.
     life: u64,

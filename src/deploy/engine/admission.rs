@@ -1,6 +1,5 @@
 use super::{Active, Engine, outside};
 use crate::deploy::control::{Refusal, RefusalKind, Submitted};
-use crate::deploy::history;
 use crate::deploy::ports::Trouble;
 use crate::deploy::runner::{Command, opening};
 use crate::deploy::saga::State;
@@ -65,8 +64,7 @@ impl Engine {
 
     async fn check_sequence(&self, request: &Request) -> Result<(), Refusal> {
         let Some(sequence) = request.sequence else { return Ok(()) };
-        let journal = &*self.inner.world.journal;
-        let highest = history::sequence(journal, request.service()).await?;
+        let highest = self.inner.world.journal.sequence(request.service()).await?;
         match highest {
             Some(highest) if sequence < highest => Err(Refusal::new(
                 RefusalKind::OutOfSequence,

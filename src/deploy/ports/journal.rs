@@ -22,6 +22,10 @@ pub trait Journal: Send + Sync {
         service: Option<&ServiceName>,
         limit: usize,
     ) -> PortResult<Vec<DeploymentId>>;
+
+    /// The highest sequence number among all deployments of `service` that were ever opened, also those
+    /// that are not kept any more.
+    async fn sequence(&self, service: &ServiceName) -> PortResult<Option<u64>>;
 }
 
 /// What was said about deployments: for `logs` and for clients that reconnect. Losing the newest of it

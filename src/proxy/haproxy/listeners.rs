@@ -60,8 +60,14 @@ fn addresses(text: &str) -> Vec<SocketAddr> {
 
 /// Whether one cannot be listened on beside the other.
 fn meet(a: SocketAddr, b: SocketAddr) -> bool {
-    let any = |ip: IpAddr| ip.is_unspecified();
-    a.port() == b.port() && (a.ip() == b.ip() || any(a.ip()) || any(b.ip()))
+    let (one, other) = (a.ip(), b.ip());
+    a.port() == b.port() && (one == other || covers(one, other) || covers(other, one))
+}
+
+/// Whether `one` stands for every address of the kind of `other`; that of IPv6 mostly stands for those
+/// of IPv4 as well.
+fn covers(one: IpAddr, other: IpAddr) -> bool {
+    one.is_unspecified() && (one.is_ipv6() || other.is_ipv4())
 }
 
 #[cfg(test)]
@@ -82,5 +88,8 @@ mod tests {
         assert!(meet(address("10.0.0.1:80"), address("0.0.0.0:80")));
         assert!(!meet(address("10.0.0.1:80"), address("10.0.0.2:80")));
         assert!(!meet(address("10.0.0.1:80"), address("0.0.0.0:81")));
+        assert!(meet(address("[::]:80"), address("10.0.0.1:80")));
+        assert!(meet(address("[::]:80"), address("0.0.0.0:80")));
+        assert!(!meet(address("[::1]:80"), address("0.0.0.0:80")));
     }
 }

@@ -56,9 +56,10 @@ impl Machine {
         let hash = fingerprint(text);
         if !self.checked.contains(&hash) {
             staged = staged.check(&self.settings.check).await?;
-            self.checked.push_front(hash);
+            self.checked.push_front(hash.clone());
             self.checked.truncate(MOST_CHECKED);
         }
+        self.store.intend(&hash).await?;
         staged.install().await?;
         self.files.config = Some(text.to_owned());
         Ok(())

@@ -8,6 +8,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::Rendered;
 use super::batch::Member;
+use super::look::Burst;
 use super::machine::Machine;
 use super::plan::Need;
 use crate::model::{Colour, ServiceName};
@@ -17,11 +18,6 @@ use crate::proxy::watch::Watch;
 
 /// How often files, template and proxy are looked at without a hint.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// An editor's burst of writes is over after this long without a new one; a burst without an end is
-/// not waited for longer than the other.
-const QUIET: Duration = Duration::from_millis(20);
-const LONGEST_BURST: Duration = Duration::from_millis(100);
 
 /// Services whose staged instances are asked at the same time: many at once are a burst that proxy and
 /// instances are not asked to stand.
@@ -47,21 +43,9 @@ pub(crate) struct Clerk {
     pub(super) settle_at: Option<Instant>,
     incoming: mpsc::Receiver<Order>,
     shown: watch::Sender<Arc<Entries>>,
-    burst: Option<Burst>,
+    pub(super) burst: Option<Burst>,
     /// Turns for the proofs that follow a batch.
     pub(super) proofs: Arc<Semaphore>,
-}
-
-/// Writes to template files that may not be over.
-struct Burst {
-    since: Instant,
-    last: Instant,
-}
-
-impl Burst {
-    fn over_at(&self) -> Instant {
-        (self.last + QUIET).min(self.since + LONGEST_BURST)
-    }
 }
 
 /// What woke the clerk.
@@ -92,17 +76,6 @@ impl Clerk {
             proofs: Arc::new(Semaphore::new(PROOFS_AT_ONCE)),
         };
         (clerk, entries)
-    }
-
-    /// Make files and proxy agree with what was left.
-    pub async fn begin(&mut self) {
-        if let Err(error) = self.machine.keep_foreign().await {
-            let why = error.chain();
-            tracing::warn!(why, "the configuration that was found could not be kept aside");
-        }
-        let tampered = self.machine.is_tampered();
-        self.catch_up(Need::All, tampered).await;
-        self.notice_tampering(tampered);
     }
 
     /// Work until nobody is left to give orders.
@@ -197,90 +170,6 @@ impl Clerk {
         let checked = always || differs;
         let refused = if checked { self.machine.try_check(&rendition).await.err() } else { None };
         Ok(Rendered { rendition, differs, refused })
-    }
-
-    /// Let the configuration file follow the flips.
-    async fn settle(&mut self) {
-        self.settle_at = None;
-        self.keep(false).await;
-    }
-
-    fn hear(&mut self) {
-        let last = Instant::now();
-        let since = self.burst.as_ref().map_or(last, |burst| burst.since);
-        self.burst = Some(Burst { since, last });
-    }
-
-    async fn saved(&mut self) {
-        self.burst = None;
-        if self.machine.look_at_template() {
-            tracing::info!(proxy = self.machine.settings.name, "template was saved");
-            self.catch_up(Need::All, false).await;
-        }
-    }
-
-    /// Look at everything that nobody tells us of, unless the files are behind the flips anyway.
-    async fn look(&mut self) {
-        if self.settle_at.is_some() {
-            return;
-        }
-        if let Err(error) = self.machine.look_at_files().await {
-            return self.note("configuration", Err(error));
-        }
-        let tampered = self.machine.is_tampered();
-        let template = self.machine.look_at_template();
-        let certificates = self.machine.look_at_certificates();
-        let need = if template || certificates { Need::All } else { Need::Live };
-        self.catch_up(need, tampered).await;
-        self.notice_tampering(tampered);
-    }
-
-    /// Somebody else changed the file, and nobody told them that it would not last.
-    fn notice_tampering(&self, tampered: bool) {
-        if tampered && !self.machine.is_tampered() {
-            let file = self.machine.settings.output.display();
-            let now = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default();
-            let notice = format!("`{file}` was changed by somebody else and put right at {now}");
-            self.machine.report.notice(notice);
-        }
-    }
-
-    /// Make the proxy agree with what is known. What the template on disk does not allow is reported,
-    /// and the one in force is kept true.
-    async fn catch_up(&mut self, need: Need, force: bool) {
-        if need == Need::All {
-            let new = self.try_catch_up(Need::All, force).await;
-            let done = new.is_ok();
-            self.note("template", new);
-            if done {
-                return self.note("configuration", Ok(()));
-            }
-        }
-        self.keep(force).await;
-    }
-
-    async fn keep(&mut self, force: bool) {
-        let kept = self.try_catch_up(Need::Live, force).await;
-        self.note("configuration", kept);
-    }
-
-    async fn try_catch_up(&mut self, need: Need, force: bool) -> Result<()> {
-        let entries = self.machine.entries().clone();
-        let plan = self.machine.plan(entries, need, force).await?;
-        if let Some(due) = self.wait_for(&plan) {
-            sleep_until(due).await;
-        }
-        self.machine.execute(plan).await
-    }
-
-    fn note(&self, subject: &str, outcome: Result<()>) {
-        self.machine.report.set_agreed(outcome.is_ok());
-        let problem = outcome.err().map(|error| {
-            let mut lines = vec![error.chain()];
-            lines.extend(error.details());
-            lines.join("\n")
-        });
-        self.machine.report.set(subject, problem);
     }
 }
 

@@ -12,9 +12,10 @@ use crate::model::{Colour, ServiceName};
 use crate::proxy::error::{Error, Result};
 use crate::proxy::haproxy::{Haproxy, Tally, Wanted};
 use crate::proxy::install;
+use crate::proxy::map::map_lines;
+use crate::proxy::names::backend_name;
 use crate::proxy::nginx::{Counter, Nginx};
-use crate::proxy::page::map_lines;
-use crate::proxy::routing::{Entries, Entry, backend_name};
+use crate::proxy::routing::{Entries, Entry};
 use crate::proxy::settings::{Kind, Settings};
 
 /// One running proxy of either kind.

@@ -15,6 +15,7 @@ use crate::model::{RouteRule, ServiceName};
 use crate::proxy::certificates::Certificates;
 use crate::proxy::error::{Error, Result};
 use crate::proxy::install;
+use crate::proxy::lock::Lock;
 use crate::proxy::page::Sources;
 use crate::proxy::probe::{HEADER, Prober};
 use crate::proxy::render::{self, Rendition};
@@ -39,11 +40,14 @@ pub(crate) struct Machine {
     /// beside their text, the certificates, is in their generation.
     pub(super) checked: VecDeque<String>,
     certificates: Certificates,
+    /// The last field: given up after everything else is.
+    _lock: Lock,
 }
 
 impl Machine {
     /// The machine for `settings`, as it was left.
     pub async fn open(settings: Arc<Settings>, report: Arc<Report>) -> Result<Self> {
+        let lock = Lock::take(&settings.state, &settings.name).await?;
         let mut store = Store::new(&settings.state, &settings.name);
         let (driver, problem) = Driver::start(&settings).await?;
         report.set("answers", problem);
@@ -65,6 +69,7 @@ impl Machine {
             files,
             state,
             settings,
+            _lock: lock,
         };
         machine.look_at_certificates();
         Ok(machine)
@@ -98,8 +103,11 @@ impl Machine {
 
     /// Whether somebody else changed the configuration file since it was written.
     pub fn is_tampered(&self) -> bool {
-        let text = self.files.config.as_deref();
-        self.state.written.is_some() && text.map(fingerprint) != self.state.written
+        let Some(written) = &self.state.written else {
+            return false;
+        };
+        let found = self.files.config.as_deref().map(fingerprint);
+        found.is_none_or(|found| found != *written && self.store.intended() != Some(&found))
     }
 
     /// Read the files anew, for what somebody else may have written.

@@ -7,8 +7,8 @@ use super::machine::Machine;
 use super::proof::{self, Claim};
 use crate::model::{Colour, ServiceName, ServiceView};
 use crate::proxy::error::{Error, Result};
+use crate::proxy::map::map_text;
 use crate::proxy::probe;
-use crate::proxy::render;
 use crate::proxy::routing::Entry;
 
 impl Machine {
@@ -85,7 +85,7 @@ impl Machine {
         let mut after = self.state.entries.clone();
         after.insert(service.clone(), Arc::new(new));
         if self.settings.map.is_some() {
-            self.write_map(&render::map_text(&after)).await?;
+            self.write_map(&map_text(&after)).await?;
         }
         let moved = match live {
             Some(to) if same_rule => self.driver.flip(service, to).await,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::model::{Colour, ServiceName};
 use crate::proxy::error::Result;
 use crate::proxy::install;
-use crate::proxy::page::flag_name;
+use crate::proxy::names::FlagName;
 use crate::proxy::routing::Entries;
 
 /// The directory of flags.
@@ -25,7 +25,7 @@ impl Flags {
     }
 
     fn path(&self, service: &ServiceName, colour: Colour) -> PathBuf {
-        self.directory.join(flag_name(service, colour))
+        self.directory.join(FlagName(service, colour).to_string())
     }
 
     /// Make `to` live. The configuration tests for blue, then for green, so green wins where both

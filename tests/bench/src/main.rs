@@ -55,6 +55,13 @@ enum Part {
     Footprint,
 }
 
+impl Part {
+    /// Whether it is measured on the testbed.
+    fn needs_bed(self) -> bool {
+        self != Self::Rendering
+    }
+}
+
 /// How often things are done.
 struct Rounds {
     deployments: usize,
@@ -116,19 +123,38 @@ async fn run(cli: &Cli) -> Result<Vec<Row>> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let acts = Acts::default();
     tracing_subscriber::registry().with(acts.clone()).init();
-    let bed = Bed::from_environment(cli.root.clone())?;
     let rounds = Rounds::new(cli);
+    let wanted = |part: &&Part| cli.only.is_empty() || cli.only.contains(part);
+    let parts: Vec<Part> = Part::value_variants().iter().filter(wanted).copied().collect();
+    let bed = match parts.iter().any(|part| part.needs_bed()) {
+        true => Some(Bed::from_environment(cli.root.clone())?),
+        false => None,
+    };
     let mut rows = Vec::new();
-    for part in Part::value_variants() {
-        if cli.only.is_empty() || cli.only.contains(part) {
-            bed.reset().await?;
-            let begun = Instant::now();
-            measure(*part, &bed, &acts, &rounds, &mut rows).await;
-            let name = part.to_possible_value().map(|value| value.get_name().to_owned());
-            eprintln!("{}: {:.0} s", name.unwrap_or_default(), begun.elapsed().as_secs_f64());
+    for part in parts {
+        let begun = Instant::now();
+        match &bed {
+            Some(bed) if part.needs_bed() => {
+                bed.reset().await?;
+                measure(part, bed, &acts, &rounds, &mut rows).await;
+            }
+            _ => render(&rounds, &mut rows).await,
         }
+        let name = part.to_possible_value().map(|value| value.get_name().to_owned());
+        eprintln!("{}: {:.0} s", name.unwrap_or_default(), begun.elapsed().as_secs_f64());
     }
     Ok(rows)
+}
+
+const BOTH: [Kind; 2] = [Kind::Nginx, Kind::Haproxy];
+
+async fn render(rounds: &Rounds, rows: &mut Vec<Row>) {
+    for kind in BOTH {
+        match rendering::rows(kind, rounds.renders).await {
+            Ok(measured) => rows.extend(measured),
+            Err(error) => rows.push(Row::failed(format!("render, {kind}"), &error)),
+        }
+    }
 }
 
 /// A part that fails is a row of its own; the others are measured all the same.
@@ -137,7 +163,6 @@ async fn measure(part: Part, bed: &Bed, acts: &Acts, rounds: &Rounds, rows: &mut
         Ok(measured) => rows.extend(measured),
         Err(error) => rows.push(Row::failed(what, &error)),
     };
-    let both = [Kind::Nginx, Kind::Haproxy];
     match part {
         Part::Deployments => {
             for registry in ["embedded", "consul"] {
@@ -149,7 +174,7 @@ async fn measure(part: Part, bed: &Bed, acts: &Acts, rounds: &Rounds, rows: &mut
             }
         }
         Part::Flips => {
-            for kind in both {
+            for kind in BOTH {
                 let measured = flips::rows(bed, acts, kind, &rounds.services, rounds.flips).await;
                 add(&format!("flip, {kind}"), measured);
             }
@@ -161,12 +186,8 @@ async fn measure(part: Part, bed: &Bed, acts: &Acts, rounds: &Rounds, rows: &mut
         Part::Templates => {
             add("template saved to live", templates::rows(bed, rounds.templates).await);
         }
-        Part::Rendering => {
-            for kind in both {
-                let measured = rendering::rows(bed, kind, rounds.renders).await;
-                add(&format!("render, {kind}"), measured);
-            }
-        }
+        // It needs nothing of the testbed.
+        Part::Rendering => {}
         Part::Footprint => add("footprint", footprint::rows(bed, rounds.watched).await),
     }
 }

@@ -28,6 +28,15 @@ enum Reply {
     Stopped(String),
 }
 
+/// One request, and how it ended.
+struct Met {
+    proxy: String,
+    service: ServiceName,
+    /// The colour that the proxy leads to.
+    leads: Option<Colour>,
+    reply: Reply,
+}
+
 /// What the client has met so far.
 #[derive(Debug, Default)]
 pub struct Client {
@@ -38,26 +47,25 @@ pub struct Client {
 impl Truth {
     /// Ask every proxy for every service.
     pub fn request_everything(&mut self, what: &str) {
-        let mut met = Vec::new();
+        let mut all = Vec::new();
         for (name, proxy) in &self.proxies {
             let known = self.committed.keys().filter(|known| !proxy.running().contains_key(known));
             for service in proxy.running().keys().chain(known) {
                 let view = proxy.running().get(service);
-                met.push((name.clone(), service.clone(), self.request(view), self.leads(view)));
+                all.push(Met {
+                    proxy: name.clone(),
+                    service: service.clone(),
+                    leads: view.and_then(|view| view.live),
+                    reply: self.request(view),
+                });
             }
         }
-        for (name, service, reply, leads) in met {
-            self.judge(what, &name, &service, reply, leads);
+        for met in all {
+            self.judge(what, &met);
         }
-        for proxy in self.proxies.values_mut() {
-            if self.client.failing.is_empty() {
-                proxy.is_back();
-            }
+        if self.client.failing.is_empty() {
+            self.proxies.values_mut().for_each(SimProxy::is_back);
         }
-    }
-
-    fn leads(&self, view: Option<&ServiceView>) -> Option<Colour> {
-        view.and_then(|view| view.live)
     }
 
     /// The worst that a request can meet: it may be led to any instance.
@@ -86,65 +94,60 @@ impl Truth {
         }
     }
 
-    fn judge(
-        &mut self,
-        what: &str,
-        name: &str,
-        service: &ServiceName,
-        reply: Reply,
-        leads: Option<Colour>,
-    ) {
-        let key = (name.to_owned(), service.clone());
-        if reply == Reply::Served {
+    fn judge(&mut self, what: &str, met: &Met) {
+        let key = (met.proxy.clone(), met.service.clone());
+        if met.reply == Reply::Served {
             self.client.failing.remove(&key);
             return;
         }
-        // Before the first commit nobody is promised anything, but to be led nowhere rather than astray.
-        let promised = self.committed.contains_key(service);
-        if !promised && leads.is_none() {
+        // Before the first commit nobody is promised anything, but not to be led astray.
+        if met.leads.is_none() && !self.committed.contains_key(&met.service) {
             return;
         }
-        let now = Instant::now();
         let first = !self.client.failing.contains_key(&key);
-        let since = *self.client.failing.entry(key).or_insert(now);
-        let proxy = &self.proxies[name];
-        if !self.is_excused(proxy, &reply, first, what) {
-            self.violate(format!("after `{what}`: a request for {service} at {name}: {reply:?}"));
-        } else if !self.could_serve(service, leads) || proxy.is_misled() && self.is_busy(service) {
-            self.client.failing.insert((name.to_owned(), service.clone()), now);
+        let since = *self.client.failing.entry(key.clone()).or_insert_with(Instant::now);
+        let Met { proxy, service, reply, .. } = met;
+        if !may_take_time(&self.proxies[proxy], reply, first, what) {
+            self.violate(format!("after `{what}`: a request for {service} at {proxy}: {reply:?}"));
+        } else if !self.is_promised(met) {
+            self.client.failing.insert(key, Instant::now());
         } else if since.elapsed().min(self.faults.calm()) > NOTICE {
+            let long = since.elapsed();
             self.violate(format!(
-                "after `{what}`: requests for {service} at {name} fail for {:?}: {reply:?}",
-                since.elapsed()
+                "after `{what}`: requests for {service} at {proxy} fail for {long:?}: {reply:?}"
             ));
         }
     }
 
-    /// Whether it takes time until this can be noticed. What Verdigris does itself needs no noticing:
-    /// that it stops an instance to which a proxy leads, as its keeper knows, is never excused.
-    fn is_excused(&self, proxy: &SimProxy, reply: &Reply, first: bool, what: &str) -> bool {
-        match reply {
-            Reply::Served | Reply::Dead(_) => true,
-            Reply::Nowhere | Reply::Stopped(_) if !proxy.is_astray() => false,
-            Reply::Nowhere => true,
-            Reply::Stopped(_) => {
-                let stops = ["start", "restore", "scale"].contains(&what);
-                !(first && stops && proxy.is_known())
-            }
-        }
+    /// Some instance could serve, and nothing keeps Verdigris from seeing to it: what a proxy has that
+    /// its keeper takes for the truth is put right at the end of the deployment that is under way.
+    fn is_promised(&self, met: &Met) -> bool {
+        let waits = self.proxies[&met.proxy].is_misled() && self.is_busy(&met.service);
+        !waits && self.could_serve(&met.service, met.leads)
     }
 
     /// Some instance of the colour that is live, or that the proxy leads to, serves.
     fn could_serve(&self, service: &ServiceName, leads: Option<Colour>) -> bool {
-        let committed = self.committed.get(service).map(|(colour, _)| *colour);
+        let committed = self.committed.get(service).map(|commit| commit.colour);
         let mut colours = leads.into_iter().chain(committed);
         colours.any(|colour| !self.serving(&service.swarm_name(colour)).is_empty())
     }
 
-    /// A deployment of the service is under way: what a proxy has that its keeper takes for the truth
-    /// is put right at its end.
     fn is_busy(&self, service: &ServiceName) -> bool {
         self.open.values().any(|open| open.acts && open.service == *service)
+    }
+}
+
+/// Whether it takes time until this can be noticed. What Verdigris does itself needs no noticing: that
+/// it stops an instance to which a proxy leads, as its keeper knows, is never excused.
+fn may_take_time(proxy: &SimProxy, reply: &Reply, first: bool, what: &str) -> bool {
+    match reply {
+        Reply::Served | Reply::Dead(_) => true,
+        Reply::Nowhere => proxy.is_astray(),
+        Reply::Stopped(_) => {
+            let stops = first && ["start", "restore", "scale"].contains(&what);
+            proxy.is_astray() && !(stops && proxy.is_known())
+        }
     }
 }
 

@@ -3,17 +3,47 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use verdigris::deploy::ledger::switched;
 use verdigris::deploy::ports::{EventLog, Journal, PortResult};
-use verdigris::deploy::record::{Journalled, Record};
+use verdigris::deploy::record::{Journalled, Prepared, Record};
 use verdigris::deploy::saga::State;
-use verdigris::model::{DeploymentId, Event, ServiceName, Step};
+use verdigris::model::{Colour, DeploymentId, Event, ServiceName, Step};
 
 use super::{Daemon, Sim, Truth};
 
 /// The journals of one daemon.
 pub type Journals = BTreeMap<DeploymentId, Vec<Journalled>>;
 
+/// What is live since a commit.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    pub colour: Colour,
+    pub release: String,
+    by: Daemon,
+    /// Of its route: a daemon that was stopped may note its commit after the next one took place.
+    generation: u64,
+}
+
+impl Commit {
+    fn of(by: Daemon, prepared: &Prepared) -> Self {
+        Self {
+            by,
+            colour: prepared.colour,
+            release: prepared.release.id.to_string(),
+            generation: switched(prepared).generation,
+        }
+    }
+}
+
 impl Truth {
+    fn commit(&mut self, service: &ServiceName, commit: Commit) {
+        let known = self.committed.get(service);
+        let later = |known: &Commit| known.by == commit.by || known.generation < commit.generation;
+        if known.is_none_or(later) {
+            self.committed.insert(service.clone(), commit);
+        }
+    }
+
     fn append(&mut self, daemon: Daemon, id: DeploymentId, record: &Record) {
         self.examine(daemon, id, record);
         let at = self.now();
@@ -23,8 +53,7 @@ impl Truth {
         if matches!(record, Record::Done { step: Step::Commit, .. }) {
             let state = State::replay(entries).expect("a journal that makes sense");
             let prepared = state.prepared().expect("it was prepared");
-            let live = (prepared.colour, prepared.release.id.to_string());
-            self.committed.insert(state.request.service().clone(), live);
+            self.commit(state.request.service(), Commit::of(daemon, prepared));
         }
     }
 }
@@ -76,6 +105,15 @@ impl Journal for Sim {
             let all = journal.iter().rev();
             let wanted = all.filter(|(_, entries)| service.is_none_or(|name| is_of(entries, name)));
             wanted.map(|(id, _)| *id).take(limit).collect()
+        }))
+    }
+
+    async fn sequence(&self, service: &ServiceName) -> PortResult<Option<u64>> {
+        Ok(self.with_journal(|journal| {
+            let opened = journal.values().filter_map(|entries| State::open(entries.first()?));
+            let requests = opened.map(|state| state.request);
+            let of_service = requests.filter(|request| request.service() == service);
+            of_service.filter_map(|request| request.sequence).max()
         }))
     }
 }

@@ -185,7 +185,7 @@ impl Truth {
     }
 }
 
-fn stage(views: &mut Views, view: &ServiceView, colour: Colour, new: &[Backend]) -> PortResult<()> {
+fn stage(views: &mut Views, view: &ServiceView, colour: Colour, new: &[Backend]) {
     let had = views.entry(view.service.clone()).or_insert_with(|| view.clone());
     if had.live.is_none() {
         had.live = view.live;
@@ -194,7 +194,6 @@ fn stage(views: &mut Views, view: &ServiceView, colour: Colour, new: &[Backend])
         had.backends.insert(live, view.of(live).to_vec());
     }
     had.backends.insert(colour, new.to_vec());
-    Ok(())
 }
 
 fn flip(views: &mut Views, service: &ServiceName, to: Colour, generation: u64) -> PortResult<()> {
@@ -230,7 +229,11 @@ impl Proxies for Sim {
     }
 
     async fn stage(&self, view: &ServiceView, colour: Colour, new: &[Backend]) -> PortResult<()> {
-        self.on_each_proxy("stage", |_, views| stage(views, view, colour, new)).await
+        self.on_each_proxy("stage", |_, views| {
+            stage(views, view, colour, new);
+            Ok(())
+        })
+        .await
     }
 
     async fn flip(&self, service: &ServiceName, to: Colour, generation: u64) -> PortResult<()> {
