@@ -105,10 +105,10 @@ impl Reconciler {
     async fn mend(&self, service: &ServiceName, colours: &Colours) -> PortResult<bool> {
         let turn = self.ledger.turn(service);
         let _turn = turn.lock().await;
-        // No deployment begins meanwhile; one that is under way has the last word.
-        let idle = self.engine.idle_turn(service);
         let mut record = self.read(service).await?;
         let seen = sight::see(&*self.world.swarm, colours).await?;
+        // No deployment begins meanwhile; one that is under way has the last word.
+        let idle = self.engine.idle_turn(service);
         if idle.is_some() {
             self.remember(service, &mut record, colours, &seen).await?;
         }

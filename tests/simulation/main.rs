@@ -9,6 +9,7 @@ mod daemon;
 mod draft;
 mod ends;
 mod leftovers;
+mod mended;
 mod rival;
 mod scenario;
 mod stuck;

@@ -168,26 +168,32 @@ impl Truth {
 }
 
 impl Sim {
+    /// One running task of `name` dies.
+    pub fn let_die(&self, name: &str) {
+        self.truth().die(name);
+        self.events.send_modify(|count| *count += 1);
+    }
+
     /// One running task dies, whichever.
     pub fn let_one_die(&self) {
-        let mut truth = self.truth();
-        let names: Vec<String> = truth.swarm.keys().cloned().collect();
-        let Some(name) = truth.rng.choice(&names).cloned() else { return };
-        truth.die(&name);
-        drop(truth);
-        self.events.send_modify(|count| *count += 1);
+        let name = {
+            let mut truth = self.truth();
+            let names: Vec<String> = truth.swarm.keys().cloned().collect();
+            truth.rng.choice(names)
+        };
+        name.iter().for_each(|name| self.let_die(name));
     }
 
     /// One running task of a release that is bad, though no gate says so, dies.
     pub fn let_one_sicken(&self) {
-        let mut truth = self.truth();
         let image = |spec: &Value| spec["TaskTemplate"]["ContainerSpec"]["Image"].to_string();
-        let mut services = truth.swarm.iter();
-        let sick = services.find(|(_, service)| image(&service.spec).contains("sick"));
-        let Some(name) = sick.map(|(name, _)| name.clone()) else { return };
-        truth.die(&name);
-        drop(truth);
-        self.events.send_modify(|count| *count += 1);
+        let sick = {
+            let truth = self.truth();
+            let mut services = truth.swarm.iter();
+            let sick = services.find(|(_, service)| image(&service.spec).contains("sick"));
+            sick.map(|(name, _)| name.clone())
+        };
+        sick.iter().for_each(|name| self.let_die(name));
     }
 }
 
