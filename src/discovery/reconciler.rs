@@ -29,7 +29,7 @@ use crate::deploy::engine::Engine;
 use crate::deploy::ledger::Ledger;
 use crate::deploy::ports::{PortResult, World};
 use crate::deploy::saga::State;
-use crate::model::{Colour, Route, ServiceName, ServiceRecord};
+use crate::model::{Colour, ServiceName};
 
 /// Services looked at side by side.
 const ABREAST: usize = 8;
@@ -112,7 +112,7 @@ impl Reconciler {
         if idle.is_some() {
             self.remember(service, &mut record, colours, &seen).await?;
         }
-        let findings = compare(&record, &seen, &self.owned(service, &record).await?);
+        let findings = compare(&record, &seen, &self.owned(service).await?);
         if findings != Findings::default() && self.is_anothers(service).await? {
             return Ok(true);
         }
@@ -134,19 +134,12 @@ impl Reconciler {
         Ok(rival.is_some())
     }
 
-    /// The colours that a deployment under way is busy with: those that do not get the traffic.
-    async fn owned(
-        &self,
-        service: &ServiceName,
-        record: &ServiceRecord,
-    ) -> PortResult<BTreeSet<Colour>> {
+    /// The colour that a deployment under way is busy with: it has the last word on it.
+    async fn owned(&self, service: &ServiceName) -> PortResult<BTreeSet<Colour>> {
         let Some(deployment) = self.engine.under_way(service) else { return Ok(BTreeSet::new()) };
         let journal = self.world.journal.read(deployment).await?;
-        let told = State::replay(&journal).ok().and_then(|state| sight::public(&state));
-        // While the public is being moved, what is on record counts.
-        let on_record = || record.route.as_ref().and_then(Route::live).or(record.colour);
-        let public = told.or_else(on_record);
-        Ok(Colour::BOTH.into_iter().filter(|colour| Some(*colour) != public).collect())
+        let state = State::replay(&journal).ok();
+        Ok(state.as_ref().and_then(sight::busy_with).into_iter().collect())
     }
 }
 

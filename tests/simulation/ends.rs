@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use verdigris::model::{Colour, Draft, Route, Standing};
+use verdigris::model::{Colour, Draft, Retain, Route, Standing};
 
 use crate::draft::service;
 use crate::world::{Picture, Sim};
@@ -20,7 +20,7 @@ pub fn check_reverted(sim: &Sim, before: &Picture, after: &Picture) {
     }
     let (before, now) = (without_instances(before, live), without_instances(after, live));
     assert_eq!(before, now, "a revert is exact but for tasks that died");
-    check_serving(sim, after, live);
+    check_known(sim, after, live);
 }
 
 fn without_instances(picture: &Picture, colour: Colour) -> Picture {
@@ -34,36 +34,18 @@ fn without_instances(picture: &Picture, colour: Colour) -> Picture {
     picture
 }
 
-/// Registry and proxies know exactly the tasks of `live` that serve.
-fn check_serving(sim: &Sim, after: &Picture, live: Colour) {
-    let serving = sim.truth().serving(&service().swarm_name(live));
+/// Registry and proxies know exactly the tasks of `colour` that serve.
+fn check_known(sim: &Sim, after: &Picture, colour: Colour) {
+    let serving = sim.truth().serving(&service().swarm_name(colour));
     let record = &after.registry[&service()];
     let recorded: BTreeSet<String> =
-        record.of(live).map(|entry| entry.instance.task.clone()).collect();
-    assert_eq!(recorded, serving, "the registry knows what serves");
+        record.of(colour).map(|entry| entry.instance.task.clone()).collect();
+    assert_eq!(recorded, serving, "the registry knows what serves of `{colour}`");
     for (proxy, views) in &after.proxies {
         let led: BTreeSet<String> =
-            views[&service()].of(live).iter().map(|backend| backend.task.clone()).collect();
-        assert_eq!(led, serving, "{proxy} leads to what serves");
+            views[&service()].of(colour).iter().map(|backend| backend.task.clone()).collect();
+        assert_eq!(led, serving, "{proxy} knows what serves of `{colour}`");
     }
-}
-
-/// Exactly what the deployment of `draft` committed; nothing else is there but what it keeps.
-pub fn check_committed(sim: &Sim, after: &Picture, draft: &Draft) {
-    let committed = sim.truth().committed[&service()].clone();
-    let live = committed.colour;
-    check_live(sim, live, &committed.release);
-    let old = live.other();
-    let record = &after.registry[&service()];
-    assert!(record.instances.values().all(|entry| entry.colour == live));
-    assert!(record.instances.values().all(|entry| entry.standing == Standing::Live));
-    assert_eq!(record.instances.len(), draft.workload.replicas as usize);
-    for (proxy, views) in &after.proxies {
-        assert!(views[&service()].of(old).is_empty(), "{proxy} knows `{old}` yet");
-    }
-    let kept = draft.policy.retain.releases > 0;
-    assert_eq!(after.swarm.contains_key(&service().swarm_name(old)), kept, "`{old}` is kept");
-    assert_eq!(after.containers, 0);
 }
 
 /// What was committed last is what is live, everywhere.
@@ -78,5 +60,29 @@ pub fn check_live(sim: &Sim, colour: Colour, release: &str) {
         let generation = record.route.as_ref().map(|route| route.generation);
         assert_eq!(Some(views[&service()].generation), generation, "{proxy} follows the route");
     }
-    check_serving(sim, &after, colour);
+    check_known(sim, &after, colour);
+}
+
+/// Exactly what the deployment of `draft` committed; nothing else is there but what it keeps.
+pub fn check_committed(sim: &Sim, after: &Picture, draft: &Draft) {
+    let committed = sim.truth().committed[&service()].clone();
+    check_live(sim, committed.colour, &committed.release);
+    let record = &after.registry[&service()];
+    assert_eq!(record.of(committed.colour).count(), draft.workload.replicas as usize);
+    assert!(record.of(committed.colour).all(|entry| entry.standing == Standing::Live));
+    check_old(sim, after, committed.colour.other(), &draft.policy.retain);
+    assert_eq!(after.containers, 0);
+}
+
+/// The colour that is not live any more is kept as it should be, or not at all.
+fn check_old(sim: &Sim, after: &Picture, old: Colour, retain: &Retain) {
+    let kept = retain.releases > 0;
+    let name = service().swarm_name(old);
+    assert_eq!(after.swarm.contains_key(&name), kept, "`{old}` is kept");
+    if kept && retain.scale.is_none() {
+        assert!(after.registry[&service()].of(old).all(|entry| entry.standing == Standing::Idle));
+    } else {
+        assert!(sim.truth().serving(&name).is_empty());
+    }
+    check_known(sim, after, old);
 }

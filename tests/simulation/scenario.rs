@@ -94,7 +94,10 @@ fn disturb(truth: &mut Truth, draft: &mut Draft) -> bool {
         truth.faults.left = truth.rng.u32(1..25);
         truth.faults.rate = truth.rng.u32(1..40);
     }
-    match truth.rng.u32(0..17) {
+    if truth.rng.u32(0..8) == 0 {
+        draft.policy.retain = Retain { releases: 1, scale: None, duration: None };
+    }
+    match truth.rng.u32(0..18) {
         0 => draft.image = "good/exits:2".parse().expect("an image"),
         1 => draft.image = "good/rejected:2".parse().expect("an image"),
         2 => draft.policy.gates.pre_deployment.push(gate("fail")),
@@ -118,8 +121,8 @@ fn disturb(truth: &mut Truth, draft: &mut Draft) -> bool {
             draft.policy.gates.post_integration.push(gate("late"));
             draft.policy.gates.post_integration.push(gate("fail"));
         }
-        14 => truth.losses = Losses { forgotten: truth.rng.u32(1..4), denied: 0 },
-        15 => truth.losses = Losses { forgotten: 0, denied: truth.rng.u32(1..4) },
+        14 | 15 => truth.losses = Losses { forgotten: truth.rng.u32(1..4), denied: 0 },
+        16 => truth.losses = Losses { forgotten: 0, denied: truth.rng.u32(1..4) },
         _ => return true,
     }
     truth.rng.u32(0..4) == 0

@@ -1,4 +1,4 @@
-//! What is there: the services of the Swarm, the instances that run, the colour with the traffic.
+//! What is there: the services of the Swarm, the instances that run, and what is left to a deployment.
 
 use std::collections::BTreeMap;
 
@@ -58,13 +58,116 @@ pub(super) fn is_whole(colours: &Colours, seen: &Seen) -> bool {
     })
 }
 
-/// The colour that has the traffic while the deployment in `state` is under way; none while it moves it,
-/// and before it has looked.
-pub(super) fn public(state: &State) -> Option<Colour> {
+/// The colour that the deployment in `state` is changing, if it is: instances of the other are followed
+/// as always. The new one until it has the traffic, and again once that is taken back; the old one after
+/// the commit.
+pub(super) fn busy_with(state: &State) -> Option<Colour> {
     let prepared = state.prepared()?;
     match state.steps.get(&Step::Switch) {
-        None | Some(Progress::Undone) => prepared.live,
-        Some(Progress::Done(_)) if !state.reverting() => Some(prepared.colour),
-        Some(_) => None,
+        _ if state.committed() => prepared.live,
+        Some(Progress::Done(_)) => None,
+        _ => Some(prepared.colour),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::ports::Tenure;
+    use crate::deploy::record::{Before, Prepared, Record, StepResult};
+    use crate::deploy::runner::opening;
+    use crate::deploy::saga::after;
+    use crate::model::{
+        Draft, Failure, FailureKind, Gates, Kind, OnBusy, OnDisconnect, Policy, Publish, Request,
+        Retain, ServiceRecord, Workload,
+    };
+    use std::time::Duration;
+
+    fn draft() -> Draft {
+        let policy = Policy {
+            port: 80,
+            publish: Publish::Host,
+            route: None,
+            gates: Gates::default(),
+            stable_for: Duration::ZERO,
+            approve: None,
+            bake: None,
+            drain: Duration::ZERO,
+            retain: Retain { releases: 0, scale: None, duration: None },
+            deadline: Duration::from_secs(60),
+        };
+        let service = "books-ms".parse().unwrap();
+        let image = "books:1".parse().unwrap();
+        Draft { service, image, workload: Workload::default(), policy }
+    }
+
+    /// A deployment of green over blue with all done that has to be before `step`, and that.
+    fn done(step: Step) -> State {
+        let request = Request {
+            kind: Kind::Deploy { draft: draft() },
+            sequence: None,
+            on_busy: OnBusy::default(),
+            on_disconnect: OnDisconnect::default(),
+            deadline: None,
+            force: false,
+            by: "test".to_owned(),
+        };
+        let mut state = State::open(&opening(request, jiff::Timestamp::UNIX_EPOCH)).unwrap();
+        finish(&mut state, step);
+        state
+    }
+
+    fn finish(state: &mut State, step: Step) {
+        for before in after(step) {
+            if !state.is_done(*before) {
+                finish(state, *before);
+            }
+        }
+        let result = if step == Step::Prepare { prepared() } else { StepResult::Nothing };
+        state.apply(&Record::Began { step }).unwrap();
+        state.apply(&Record::Done { step, result: Box::new(result) }).unwrap();
+    }
+
+    fn prepared() -> StepResult {
+        let draft = draft();
+        let image = draft.image.pin("sha256:1");
+        StepResult::Prepared(Prepared {
+            release: draft.pin(image),
+            colour: Colour::Green,
+            live: Some(Colour::Blue),
+            running: false,
+            instances: Vec::new(),
+            before: Before {
+                swarm: BTreeMap::new(),
+                registry: ServiceRecord::default(),
+                proxies: BTreeMap::new(),
+            },
+            tenure: Tenure::default(),
+        })
+    }
+
+    #[test]
+    fn a_deployment_is_busy_with_what_has_no_traffic() {
+        assert_eq!(busy_with(&done(Step::Prepare)), Some(Colour::Green));
+        assert_eq!(busy_with(&done(Step::Stage)), Some(Colour::Green));
+        assert_eq!(busy_with(&done(Step::Switch)), None);
+        assert_eq!(busy_with(&done(Step::Bake)), None);
+        assert_eq!(busy_with(&done(Step::Commit)), Some(Colour::Blue));
+    }
+
+    #[test]
+    fn the_new_colour_is_its_own_again_once_the_switch_is_undone() {
+        let mut state = done(Step::Switch);
+        let failure = Failure {
+            step: Step::PostIntegration,
+            kind: FailureKind::Aborted,
+            message: "aborted".to_owned(),
+            details: Vec::new(),
+            remedy: None,
+        };
+        state.apply(&Record::Stopped { failure }).unwrap();
+        assert_eq!(busy_with(&state), None, "it has the traffic yet");
+        state.apply(&Record::Undoing { step: Step::Switch }).unwrap();
+        assert_eq!(busy_with(&state), Some(Colour::Green));
     }
 }

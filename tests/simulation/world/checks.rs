@@ -59,6 +59,26 @@ impl Truth {
         }
         self.request_everything(what);
         self.look_at_the_stuck();
+        if ["flip", "restore a proxy"].contains(&what) {
+            self.look_at_the_committed(what);
+        }
+    }
+
+    /// A commit is never undone: while no deployment acts, nobody moves the public away from it.
+    fn look_at_the_committed(&mut self, what: &str) {
+        let mut undone = Vec::new();
+        for (service, committed) in &self.committed {
+            if self.open.values().any(|open| open.acts && open.service == *service) {
+                continue;
+            }
+            for (name, proxy) in &self.proxies {
+                let led = proxy.held().get(service).and_then(|view| view.live);
+                if led != Some(committed.colour) && !proxy.is_astray() {
+                    undone.push(format!("after `{what}`: {name} leads {service} to {led:?}"));
+                }
+            }
+        }
+        undone.into_iter().for_each(|wrong| self.violate(wrong));
     }
 
     /// Look at a record that `daemon` is about to journal.
