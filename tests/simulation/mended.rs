@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use serde_json::json;
-use verdigris::model::{Bake, Colour, DeploymentId, Outcome, ServiceRecord, labels};
+use verdigris::deploy::record::{Journalled, Record};
+use verdigris::model::{Bake, Colour, DeploymentId, Outcome, ServiceRecord, Step, labels};
 
 use crate::daemon::{Daemon, in_virtual_time};
 use crate::draft::{draft, gate, request, service};
 use crate::ends::{check_live, check_violations};
-use crate::world::Sim;
+use crate::world::{Part, Sim};
 
 /// Longer than the reconciler leaves anything unseen.
 const SEEN: Duration = Duration::from_secs(15);
@@ -133,4 +134,34 @@ fn instances_are_followed_under_a_deployment_also_when_the_registry_forgot_the_s
         }
         check_violations(&sim);
     });
+}
+
+#[test]
+fn a_proxy_that_was_put_back_is_led_away_before_the_new_colour_goes() {
+    for seed in 0..40 {
+        in_virtual_time(async move {
+            let sim = Sim::new(seed);
+            let daemon = Daemon::start(&sim).await;
+            let first = daemon.engine.submit(request(draft("good/books:1"))).await.unwrap();
+            let (daemon, _) = daemon.see_through(first.deployment).await;
+            let before = sim.truth().picture();
+            let mut second = draft("good/books:22");
+            second.policy.gates.post_integration.push(gate("fail"));
+            let second = daemon.engine.submit(request(second)).await.unwrap().deployment;
+            let restores =
+                |entry: &Journalled| matches!(entry.record, Record::Undoing { step: Step::Start });
+            let began = || sim.with_journal(|journal| journal[&second].iter().any(restores));
+            // The Swarm is away while the new colour is to be removed, and the proxies change meanwhile.
+            while !began() {
+                tokio::time::sleep(Duration::from_micros(100)).await;
+            }
+            let until = tokio::time::Instant::now() + Duration::from_secs(2);
+            sim.truth().faults.away.insert(Part::Swarm, until);
+            sim.restore_from_backup();
+            let (_daemon, _) = daemon.see_through(second).await;
+            tokio::time::sleep(SEEN).await;
+            assert_eq!(sim.truth().picture(), before, "seed {seed}");
+            check_violations(&sim);
+        });
+    }
 }
