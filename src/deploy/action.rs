@@ -96,6 +96,7 @@ pub async fn undo(context: &Context, step: Step) -> PortResult<()> {
             context.world.gates.clean(context.id).await
         }
         Step::Start => {
+            switch::lead_none(context, prepared).await?;
             let name = prepared.release.service.swarm_name(prepared.colour);
             let before = prepared.before.swarm.get(&prepared.colour).and_then(Option::as_ref);
             context.world.swarm.restore(&name, before).await
