@@ -200,6 +200,15 @@ impl Haproxy {
         self.sockets.master().await.ok().flatten().map(|master| master.pid)
     }
 
+    /// Whether a process says that it accepts connections.
+    pub async fn is_serving(&self) -> bool {
+        let processes = self.sockets.processes().await.unwrap_or_default();
+        match processes.iter().find(|process| !process.old) {
+            Some(process) => self.sockets.is_accepting(process).await,
+            None => false,
+        }
+    }
+
     /// Whether its sockets answer.
     pub async fn is_seen(&self) -> Result<()> {
         self.sockets.processes().await.map(drop)

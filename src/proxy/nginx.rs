@@ -109,6 +109,11 @@ impl Nginx {
         }
     }
 
+    /// Whether a worker is seen to accept connections.
+    pub fn is_serving(&self) -> bool {
+        matches!(self.workers(), Ok(Some(workers)) if !workers.is_empty())
+    }
+
     /// Whether its master process can be seen.
     pub fn is_seen(&self) -> Result<()> {
         match &self.settings.pid_file {

@@ -115,6 +115,29 @@ async fn a_proxy_that_does_not_run(#[values(Kind::Nginx, Kind::Haproxy)] kind: K
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
+async fn a_keeper_that_starts_before_its_proxy(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let mut world = world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let files = world.files();
+    drop(fleet);
+    world.stop_proxy();
+    fs::remove_file(&world.settings.output).unwrap();
+    let fleet = world.fleet().await;
+    let problem = fleet.status()[0].problem.clone().unwrap_or_default();
+    assert!(problem.contains("the proxy does not run"), "{problem}");
+    assert_eq!(world.files(), files, "it says how to come back");
+    within(5, fleet.drained(&name("books"), Blue)).await.unwrap();
+    world.start_proxy();
+    assert_eq!(body(&world).await, "blue");
+    within(10, well(&fleet)).await;
+    assert_eq!(reloads(&fleet), 0);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_nobody_reaches_is_not_staged(
     #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
 ) {

@@ -1,8 +1,11 @@
 //! Doing what was planned: check, install, reload, and everything back where that fails.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::driver::Driver;
+use super::futile::Futile;
 use super::machine::Machine;
 use super::plan::{Need, Plan};
 use crate::proxy::error::{Error, Result};
@@ -124,8 +127,13 @@ impl Machine {
         }
         let followed = self.driver.reload(&plan.rendition.generation, &plan.rendition.text).await;
         self.last_reload = Some(Instant::now());
-        self.deaf = if followed.is_ok() { None } else { self.driver.process().await };
-        followed?;
+        if let Err(error) = followed {
+            let error = Arc::new(error);
+            let process = self.driver.process().await;
+            self.futile = Some(Futile::new(self.futile.as_ref(), process, error.clone()));
+            return Err(Error::Shared(error));
+        }
+        self.futile = None;
         self.note_loaded(plan, true).await;
         Ok(())
     }

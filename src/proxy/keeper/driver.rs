@@ -79,6 +79,14 @@ impl Driver {
         }
     }
 
+    /// Whether one of its processes is seen to take requests: not while it starts or ends.
+    pub async fn is_serving(&self) -> bool {
+        match self {
+            Self::Nginx { proxy, .. } => proxy.is_serving(),
+            Self::Haproxy { proxy, .. } => proxy.is_serving().await,
+        }
+    }
+
     /// Shortest time from one reload to the next.
     pub fn pace(&self) -> Duration {
         match self {

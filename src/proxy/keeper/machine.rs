@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::apply::Files;
 use super::change::Change;
 use super::driver::Driver;
+use super::futile::Futile;
 use super::report::Report;
 use super::templates::{Templates, Which};
 use crate::model::{RouteRule, ServiceName};
@@ -39,8 +40,8 @@ pub(crate) struct Machine {
     /// Hashes of configurations that the checker found good, the latest first. What they depend on
     /// beside their text, the certificates, is in their generation.
     pub(super) checked: VecDeque<String>,
-    /// The proxy's process, when it did not follow our files though it was told to.
-    pub(super) deaf: Option<i32>,
+    /// The last reload, when it failed.
+    pub(super) futile: Option<Futile>,
     certificates: Certificates,
     /// The last field: given up after everything else is.
     _lock: Lock,
@@ -65,7 +66,7 @@ impl Machine {
             driver: Arc::new(driver),
             certificates: Certificates::default(),
             last_reload: None,
-            deaf: None,
+            futile: None,
             checked: VecDeque::new(),
             report,
             store,

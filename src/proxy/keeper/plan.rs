@@ -70,17 +70,26 @@ impl Machine {
     }
 
     /// The generation that the running proxy tells. One that runs but does not even listen for the
-    /// question goes by other files than ours: it tells none, so that it is made to read them. For
-    /// what is only kept that is tried once, since it may be our `status` that is wrong.
+    /// question goes by other files than ours: it tells none, so that it is made to read them. What is
+    /// only kept does not ask for that again and again, since it may be our `status` that is wrong.
     async fn told(&self, need: Need) -> Result<Option<String>> {
         let told = probe::generation(self.settings.status).await;
         if told.is_ok() || !probe::is_closed(self.settings.status).await {
             return told;
         }
-        match self.driver.process().await {
-            Some(process) if need == Need::All || self.deaf != Some(process) => Ok(None),
-            _ => told,
+        if !self.driver.is_serving().await {
+            return told;
         }
+        match self.futile().await {
+            Some(error) if need == Need::Live => Err(error),
+            _ => Ok(None),
+        }
+    }
+
+    /// Why the proxy need not be told to reload again yet, for what is only kept.
+    pub async fn futile(&self) -> Option<Error> {
+        let futile = self.futile.as_ref()?;
+        futile.reason(self.driver.process().await)
     }
 
     /// What is known to be running: what was read last, if the proxy still tells its generation.
