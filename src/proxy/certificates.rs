@@ -41,14 +41,17 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// Read `directory` anew, if a file there has changed.
-    pub fn look(&mut self, directory: &Path) -> std::io::Result<()> {
+    /// Read `directory` anew, if a file there has changed. Answers what was known before, where that
+    /// was something else.
+    pub fn look(&mut self, directory: &Path) -> std::io::Result<Option<Self>> {
         let stamps = stamps(directory)?;
-        if self.stamps.as_ref() != Some(&stamps) {
-            *self = Self::read(&stamps);
-            self.stamps = Some(stamps);
+        if self.stamps.as_ref() == Some(&stamps) {
+            return Ok(None);
         }
-        Ok(())
+        let mut found = Self::read(&stamps);
+        found.stamps = Some(stamps);
+        let before = std::mem::replace(self, found);
+        Ok((before.fingerprint != self.fingerprint).then_some(before))
     }
 
     fn read(stamps: &BTreeMap<PathBuf, Stamp>) -> Self {

@@ -142,6 +142,15 @@ pub enum Error {
         /// Its name.
         setting: &'static str,
     },
+    /// What a keeper knew of its proxy makes no sense any more.
+    #[error("what is known of the proxy cannot be read from `{}`", path.display())]
+    Forgotten {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
     /// Another keeper of the same proxy does not end.
     #[error("another keeper of this proxy holds `{}`", path.display())]
     Kept {
@@ -234,6 +243,9 @@ impl Error {
                 "check that the proxy's host reaches the instances (firewall, networks), and that the proxy may read its flags or map"
             }
             Self::NotConfigured { .. } => "set it in the configuration",
+            Self::Forgotten { .. } => {
+                "put the file back from a copy; without it, the proxy would begin with no service at all until each is led there again"
+            }
             Self::Kept { .. } => {
                 "stop the other daemon, or give each proxy a name and each daemon a state directory of its own"
             }

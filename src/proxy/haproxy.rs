@@ -195,6 +195,20 @@ impl Haproxy {
         Ok(())
     }
 
+    /// Its master process, where that can be seen.
+    pub async fn master(&self) -> Option<i32> {
+        self.sockets.master().await.ok().flatten().map(|master| master.pid)
+    }
+
+    /// Whether a process says that it accepts connections.
+    pub async fn is_serving(&self) -> bool {
+        let processes = self.sockets.processes().await.unwrap_or_default();
+        match processes.iter().find(|process| !process.old) {
+            Some(process) => self.sockets.is_accepting(process).await,
+            None => false,
+        }
+    }
+
     /// Whether its sockets answer.
     pub async fn is_seen(&self) -> Result<()> {
         self.sockets.processes().await.map(drop)

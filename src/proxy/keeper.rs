@@ -9,6 +9,7 @@ mod batch;
 mod change;
 mod clerk;
 mod driver;
+mod futile;
 mod look;
 mod machine;
 mod plan;

@@ -101,11 +101,17 @@ impl Nginx {
         }
     }
 
-    fn master(&self) -> Result<i32> {
+    /// Its master process.
+    pub fn master(&self) -> Result<i32> {
         match &self.settings.pid_file {
             Some(pid_file) => processes::master(pid_file),
             None => Err(Error::NotConfigured { setting: "pid_file" }),
         }
+    }
+
+    /// Whether a worker is seen to accept connections.
+    pub fn is_serving(&self) -> bool {
+        matches!(self.workers(), Ok(Some(workers)) if !workers.is_empty())
     }
 
     /// Whether its master process can be seen.

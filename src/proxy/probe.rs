@@ -156,6 +156,12 @@ pub(crate) async fn generation(address: SocketAddr) -> Result<Option<String>> {
     asked.map_err(|why| Error::NotRunning { why })
 }
 
+/// Whether nobody listens at `address`, rather than somebody who does not answer.
+pub(crate) async fn is_closed(address: SocketAddr) -> bool {
+    let connected = timeout(LIMIT, TcpStream::connect(address)).await;
+    matches!(connected, Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
 async fn ask_generation(address: SocketAddr) -> Result<Option<String>, String> {
     let request = Request::builder()
         .uri("/generation")

@@ -1,5 +1,6 @@
 //! What a keeper remembers across restarts.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use super::error::{Error, Result};
 use super::install;
 use super::routing::Entries;
 use super::template::Source;
+use crate::model::ServiceName;
 
 /// What a keeper has applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +24,9 @@ pub(crate) struct State {
     pub template: Option<Source>,
     /// SHA-256 of the configuration file as it was written; none before the first time.
     pub written: Option<String>,
+    /// The generation that it names.
+    #[serde(default)]
+    pub generation: Option<String>,
     /// What the running proxy has read, as far as is known.
     pub loaded: Option<Loaded>,
 }
@@ -33,6 +38,13 @@ pub(crate) struct Loaded {
     pub generation: String,
     /// What it was rendered from.
     pub entries: Entries,
+    /// The services that were live when it was read: nginx serves them by default, even where a flag
+    /// that says so is gone.
+    #[serde(default)]
+    pub defaults: BTreeSet<ServiceName>,
+    /// The process that read it.
+    #[serde(default)]
+    pub process: Option<i32>,
 }
 
 /// 128 bits, hexadecimal: not to be guessed, and short enough for nginx's map buckets.
@@ -52,6 +64,7 @@ impl State {
             entries: Entries::new(),
             template: None,
             written: None,
+            generation: None,
             loaded: None,
         })
     }
@@ -76,21 +89,15 @@ impl Store {
         Self { path: file("json"), holds: None, next: file("next"), intended: None }
     }
 
-    /// What was saved; none when nothing was, or when it makes no sense any more.
+    /// What was saved; none when nothing was.
     pub async fn load(&mut self) -> Result<Option<State>> {
         self.intended = install::read(&self.next).await?;
         let Some(text) = install::read(&self.path).await? else {
             return Ok(None);
         };
         self.holds = Some(fingerprint(&text));
-        match serde_json::from_str(&text) {
-            Ok(state) => Ok(Some(state)),
-            Err(error) => {
-                let path = self.path.display();
-                tracing::warn!(%path, %error, "what was known of the proxy cannot be read");
-                Ok(None)
-            }
-        }
+        let failed = |source| Error::Forgotten { path: self.path.clone(), source };
+        serde_json::from_str(&text).map(Some).map_err(failed)
     }
 
     /// Note, durably, that a configuration with `hash` is about to be written: whoever takes up after

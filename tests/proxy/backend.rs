@@ -1,7 +1,7 @@
 //! An instance: says who it is, slowly, in a stream, or over a WebSocket-like upgrade.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -39,7 +39,11 @@ struct State {
 
 impl Instance {
     pub async fn start(name: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at(name, Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    pub async fn start_at(name: &str, ip: IpAddr) -> Self {
+        let listener = TcpListener::bind((ip, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             name: name.to_owned(),

@@ -115,6 +115,29 @@ async fn a_proxy_that_does_not_run(#[values(Kind::Nginx, Kind::Haproxy)] kind: K
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
+async fn a_keeper_that_starts_before_its_proxy(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let mut world = world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let files = world.files();
+    drop(fleet);
+    world.stop_proxy();
+    fs::remove_file(&world.settings.output).unwrap();
+    let fleet = world.fleet().await;
+    let problem = fleet.status()[0].problem.clone().unwrap_or_default();
+    assert!(problem.contains("the proxy does not run"), "{problem}");
+    assert_eq!(world.files(), files, "it says how to come back");
+    within(5, fleet.drained(&name("books"), Blue)).await.unwrap();
+    world.start_proxy();
+    assert_eq!(body(&world).await, "blue");
+    within(10, well(&fleet)).await;
+    assert_eq!(reloads(&fleet), 0);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_nobody_reaches_is_not_staged(
     #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
 ) {
@@ -318,4 +341,103 @@ async fn what_was_given_up_is_not_done() {
     fleet.restore(&name("books"), &snapshot).await.unwrap();
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(world.files(), files);
+}
+
+/// nginx serves by default what was live when it read its files: where that is to be nobody, the flag's
+/// end alone does not do.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_release_that_is_reverted_late_serves_nobody(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+    #[values(false, true)] reloaded: bool,
+) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, other) = (Instance::start("blue").await, Instance::start("other").await);
+    let before = fleet.snapshot(&name("books")).await.unwrap();
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    if reloaded {
+        let view = view("other", "other.example.com", None);
+        fleet.stage(&view, Blue, &[other.backend()]).await.unwrap();
+    }
+    let count = reloads(&fleet);
+    fleet.restore(&name("books"), &before).await.unwrap();
+    let answer = get(world.http(), HOST, "/").await.unwrap();
+    assert!([421, 503].contains(&answer.status), "{} {}", answer.status, answer.body);
+    let needed = kind == Kind::Nginx && reloaded;
+    assert_eq!(reloads(&fleet) - count, u64::from(needed));
+}
+
+/// Somebody started it with a file of their own, one without the listener that tells the generation.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_runs_by_other_files_is_reloaded(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let mut world = world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let files = world.files();
+    drop(fleet);
+    world.stop_proxy();
+    world.start_proxy_by_other_files();
+    assert_eq!(get(world.http(), HOST, "/").await.unwrap().status, 418);
+    let fleet = world.fleet().await;
+    assert_eq!((world.files(), body(&world).await), (files, "blue".to_owned()));
+    assert!(fleet.status()[0].in_sync, "{:?}", fleet.status());
+    assert_eq!(reloads(&fleet), 1);
+}
+
+/// What is put back need not be what ran: after a retire the file is ahead of the proxy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_whose_rest_fails_is_taken_back() {
+    let world = world!(Kind::Nginx);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    fleet.retire(&name("books"), Blue).await.unwrap();
+    let files = world.files();
+    // A flag that cannot be removed.
+    let flag = world.path("flags/ghost.blue");
+    fs::create_dir(&flag).unwrap();
+    let other = view("other", "other.example.com", None);
+    let staged = within(15, fleet.stage(&other, Blue, &[blue.backend()])).await;
+    let error = staged.unwrap_err();
+    assert!(error.chain().contains("flags/ghost.blue"), "{}", error.chain());
+    assert_eq!((world.files(), body(&world).await), (files, "green".to_owned()));
+    let problem = fleet.status()[0].problem.clone().unwrap_or_default();
+    assert!(!problem.contains("could not be put back: the proxy did not"), "{problem}");
+    fs::remove_dir(&flag).unwrap();
+    fleet.stage(&other, Blue, &[blue.backend()]).await.unwrap();
+}
+
+/// What is known of a proxy cannot be read any more: better no keeper than one that takes all services
+/// out of the proxy.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keeper_that_forgot_everything_touches_nothing(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let files = world.files();
+    drop(fleet);
+    let state = world.path(&format!("state/proxy-edge-{kind}.json"));
+    let known = fs::read(&state).unwrap();
+    fs::write(&state, &known[..known.len() / 2]).unwrap();
+    let started = verdigris::proxy::Fleet::start(vec![world.settings.clone()]).await;
+    let error = started.err().expect("it knows nothing of the service");
+    assert!(error.chain().contains(state.to_str().unwrap()), "{}", error.chain());
+    assert!(error.remedy().is_some());
+    assert_eq!((world.files(), body(&world).await), (files, "blue".to_owned()));
+    fs::write(&state, known).unwrap();
+    let fleet = world.fleet().await;
+    assert_eq!((fleet.status()[0].in_sync, reloads(&fleet)), (true, 0));
 }

@@ -14,6 +14,7 @@ use verdigris::proxy::Kind;
 
 use crate::backend::Instance;
 use crate::client::{Load, get, get_with};
+use crate::edited::{problem, well};
 use crate::world::{HOST, World, body, deploy, name, reloads, view, within, world};
 
 fn at(mut view: ServiceView, path: &str, tls: bool) -> ServiceView {
@@ -205,7 +206,7 @@ async fn a_host_without_a_certificate_is_refused() {
     let error = staged.unwrap_err();
     assert_eq!(error.trouble, Trouble::Invalid);
     assert!(error.chain().contains("is for host `www.other.test`"), "{}", error.chain());
-    assert_eq!(error.details, ["there are certificates for: *.example.com"]);
+    assert_eq!(error.details, ["there are certificates for: *.example.com, www.example.org"]);
     assert_eq!(world.files(), files);
 }
 
@@ -316,4 +317,54 @@ async fn a_route_belongs_to_one_service(#[values(Kind::Nginx, Kind::Haproxy)] ki
         );
     }
     assert_eq!(fleet.snapshot(&name("other")).await.unwrap()[&world.settings.name], None);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn ipv6_all_the_way(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let local = std::net::IpAddr::from(std::net::Ipv6Addr::LOCALHOST);
+    if std::net::TcpListener::bind((local, 0)).is_err() {
+        eprintln!("SKIPPED: there is no IPv6 here");
+        return;
+    }
+    let mut world = world!(kind);
+    let http = std::net::SocketAddr::new(local, world.http().port());
+    world.settings.http = Some(http);
+    let fleet = world.fleet().await;
+    let blue = Instance::start_at("blue", local).await;
+    let green = Instance::start_at("green", local).await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    let load = Load::start(http, HOST, 1, 1);
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    within(10, fleet.drained(&name("books"), Blue)).await.unwrap();
+    blue.kill().await;
+    let third = Instance::start_at("third", local).await;
+    fleet.refresh(&name("books"), Green, &[green.backend(), third.backend()]).await.unwrap();
+    fleet.refresh(&name("books"), Green, &[third.backend()]).await.unwrap();
+    assert_eq!(get(http, HOST, "/").await.unwrap().body, "third");
+    assert_eq!(load.stop().await.lost, Vec::<String>::new());
+    assert!(fleet.status()[0].in_sync, "{:?}", fleet.status());
+}
+
+/// A certificate that is gone for a moment, or by mistake, takes HTTPS from nobody who has it.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_lost_is_told_of_and_costs_no_reload(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let before = reloads(&fleet);
+    let (path, aside) = (world.path("certificates/example.pem"), world.path("aside.pem"));
+    std::fs::rename(&path, &aside).unwrap();
+    let told = problem(&fleet, &format!("`{HOST}`")).await;
+    assert!(told.contains("no certificate"), "{told}");
+    assert_eq!(curl(&world, HOST, &[]).await, (true, "blue".to_owned()));
+    std::fs::rename(&aside, &path).unwrap();
+    well(&fleet).await;
+    assert_eq!(fleet.status()[0].problem, None);
+    assert_eq!((curl(&world, HOST, &[]).await.1.as_str(), reloads(&fleet)), ("blue", before));
 }

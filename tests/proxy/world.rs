@@ -147,6 +147,26 @@ impl World {
 
     /// Start the proxy on its files.
     pub fn start_proxy(&mut self) {
+        self.start_proxy_at(self.settings.status);
+    }
+
+    /// Somebody else writes its configuration, which knows nothing of ours, and starts it.
+    pub fn start_proxy_by_other_files(&mut self) {
+        let http = self.http();
+        let text = match self.settings.kind {
+            Kind::Nginx => format!(
+                "pid {};\nevents {{}}\nhttp {{ access_log off; server {{ listen {http}; return 418; }} }}\n",
+                self.path("proxy.pid").display()
+            ),
+            Kind::Haproxy => format!(
+                "defaults\n  mode http\n  timeout connect 1s\n  timeout client 1s\n  timeout server 1s\nfrontend other\n  bind {http}\n  http-request return status 418 content-type text/plain string x\n"
+            ),
+        };
+        fs::write(&self.settings.output, text).unwrap();
+        self.start_proxy_at(http);
+    }
+
+    fn start_proxy_at(&mut self, listener: SocketAddr) {
         let program = program(self.settings.kind).unwrap();
         let mut command = Command::new(program);
         let log = fs::File::create(self.path("log")).unwrap();
@@ -175,7 +195,7 @@ impl World {
             .unwrap();
         self.proxy = Some(child);
         let deadline = Instant::now() + Duration::from_secs(10);
-        while std::net::TcpStream::connect(self.settings.status).is_err() {
+        while std::net::TcpStream::connect(listener).is_err() {
             assert!(Instant::now() < deadline, "the proxy does not start: {}", self.log());
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -257,7 +277,7 @@ fn program(kind: Kind) -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-/// An authority, and a certificate of it for `*.example.com`.
+/// An authority, and certificates of it for `*.example.com` and `www.example.org`.
 pub fn renew_certificate(directory: &Path) {
     let authority_key = rcgen::KeyPair::generate().unwrap();
     let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
@@ -266,11 +286,13 @@ pub fn renew_certificate(directory: &Path) {
     let ca = authority.self_signed(&authority_key).unwrap();
     fs::write(directory.join("ca.pem"), ca.pem()).unwrap();
     let issuer = rcgen::Issuer::new(authority, authority_key);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let leaf = rcgen::CertificateParams::new(vec!["*.example.com".to_owned()]).unwrap();
-    let leaf = leaf.signed_by(&key, &issuer).unwrap();
-    let pem = format!("{}{}", leaf.pem(), key.serialize_pem());
-    fs::write(directory.join("certificates/example.pem"), pem).unwrap();
+    for (host, file) in [("*.example.com", "example.pem"), ("www.example.org", "other.pem")] {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let leaf = rcgen::CertificateParams::new(vec![host.to_owned()]).unwrap();
+        let leaf = leaf.signed_by(&key, &issuer).unwrap();
+        let pem = format!("{}{}", leaf.pem(), key.serialize_pem());
+        fs::write(directory.join("certificates").join(file), pem).unwrap();
+    }
 }
 
 /// A view of `service` on one host, everything below `/`.

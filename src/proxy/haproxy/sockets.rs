@@ -100,8 +100,17 @@ impl Sockets {
 
     /// Whether a process has stopped to accept connections.
     pub async fn is_leaving(&self, process: &Process) -> bool {
+        self.says(process, "Stopping: 1").await
+    }
+
+    /// Whether a process says that it accepts connections.
+    pub async fn is_accepting(&self, process: &Process) -> bool {
+        self.says(process, "Stopping: 0").await
+    }
+
+    async fn says(&self, process: &Process, wanted: &str) -> bool {
         let info = self.ask(process, "show info").await;
-        info.is_ok_and(|info| info.lines().any(|line| line.trim() == "Stopping: 1"))
+        info.is_ok_and(|info| info.lines().any(|line| line.trim() == wanted))
     }
 
     /// The answer of `process` to `command`.

@@ -1,8 +1,11 @@
 //! Doing what was planned: check, install, reload, and everything back where that fails.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::driver::Driver;
+use super::futile::Futile;
 use super::machine::Machine;
 use super::plan::{Need, Plan};
 use crate::proxy::error::{Error, Result};
@@ -33,6 +36,7 @@ impl Machine {
         }
         self.state.template = Some(plan.template.source().clone());
         self.state.written = self.files.config.as_deref().map(fingerprint);
+        self.state.generation = Some(plan.rendition.generation);
         self.templates.put_in_force(plan.template);
         self.state.entries = plan.entries;
         self.store.save(&self.state).await
@@ -92,7 +96,7 @@ impl Machine {
         if plan.reload {
             self.reload(plan).await?;
         } else if plan.is_loaded() {
-            self.note_loaded(plan);
+            self.note_loaded(plan, false).await;
         }
         match self.driver.agree(&plan.entries).await {
             // A template of one's own may need a reload where ours would not.
@@ -121,15 +125,32 @@ impl Machine {
         if let Driver::Nginx { proxy, .. } = &*self.driver {
             proxy.raise(&plan.entries).await?;
         }
-        self.driver.reload(&plan.rendition.generation, &plan.rendition.text).await?;
+        let followed = self.driver.reload(&plan.rendition.generation, &plan.rendition.text).await;
         self.last_reload = Some(Instant::now());
-        self.note_loaded(plan);
+        if let Err(error) = followed {
+            let error = Arc::new(error);
+            let process = self.driver.process().await;
+            self.futile = Some(Futile::new(self.futile.as_ref(), process, error.clone()));
+            return Err(Error::Shared(error));
+        }
+        self.futile = None;
+        self.note_loaded(plan, true).await;
         Ok(())
     }
 
-    fn note_loaded(&mut self, plan: &Plan) {
+    /// The proxy has read what `plan` renders: right now, or at some time before.
+    async fn note_loaded(&mut self, plan: &Plan, now: bool) {
         let generation = plan.rendition.generation.clone();
-        self.state.loaded = Some(Loaded { generation, entries: plan.entries.clone() });
+        let process = self.driver.process().await;
+        let known =
+            self.state.loaded.take().filter(|loaded| {
+                !now && loaded.generation == generation && loaded.process == process
+            });
+        let live = plan.entries.iter().filter(|(_, entry)| entry.view.live.is_some());
+        let live = live.map(|(service, _)| service.clone());
+        let defaults = known.map_or_else(|| live.collect(), |known| known.defaults);
+        let entries = plan.entries.clone();
+        self.state.loaded = Some(Loaded { generation, entries, defaults, process });
     }
 
     /// The files as they were, and the running proxy too where it had taken over already.
@@ -158,8 +179,11 @@ impl Machine {
             return Ok(());
         };
         if probe::generation(self.settings.status).await?.as_ref() != Some(told) {
+            // What runs may have been behind the file: a retire needs no reload.
+            let ours = self.state.written.as_ref() == Some(&fingerprint(text));
+            let generation = self.state.generation.as_ref().filter(|_| ours).unwrap_or(told);
             self.report.reloaded();
-            self.driver.reload(told, text).await?;
+            self.driver.reload(generation, text).await?;
         }
         self.driver.agree(&self.state.entries).await
     }

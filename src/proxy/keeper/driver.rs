@@ -71,6 +71,22 @@ impl Driver {
         }
     }
 
+    /// Its master process, where that can be seen.
+    pub async fn process(&self) -> Option<i32> {
+        match self {
+            Self::Nginx { proxy, .. } => proxy.master().ok(),
+            Self::Haproxy { proxy, .. } => proxy.master().await,
+        }
+    }
+
+    /// Whether one of its processes is seen to take requests: not while it starts or ends.
+    pub async fn is_serving(&self) -> bool {
+        match self {
+            Self::Nginx { proxy, .. } => proxy.is_serving(),
+            Self::Haproxy { proxy, .. } => proxy.is_serving().await,
+        }
+    }
+
     /// Shortest time from one reload to the next.
     pub fn pace(&self) -> Duration {
         match self {

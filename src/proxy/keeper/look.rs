@@ -108,6 +108,12 @@ impl Clerk {
     async fn try_catch_up(&mut self, need: Need, force: bool) -> Result<()> {
         let entries = self.machine.entries().clone();
         let plan = self.machine.plan(entries, need, force).await?;
+        if plan.reload
+            && need == Need::Live
+            && let Some(error) = self.machine.futile().await
+        {
+            return Err(error);
+        }
         if let Some(due) = self.wait_for(&plan) {
             sleep_until(due).await;
         }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::apply::Files;
 use super::change::Change;
 use super::driver::Driver;
+use super::futile::Futile;
 use super::report::Report;
 use super::templates::{Templates, Which};
 use crate::model::{RouteRule, ServiceName};
@@ -39,6 +40,8 @@ pub(crate) struct Machine {
     /// Hashes of configurations that the checker found good, the latest first. What they depend on
     /// beside their text, the certificates, is in their generation.
     pub(super) checked: VecDeque<String>,
+    /// The last reload, when it failed.
+    pub(super) futile: Option<Futile>,
     certificates: Certificates,
     /// The last field: given up after everything else is.
     _lock: Lock,
@@ -63,6 +66,7 @@ impl Machine {
             driver: Arc::new(driver),
             certificates: Certificates::default(),
             last_reload: None,
+            futile: None,
             checked: VecDeque::new(),
             report,
             store,
@@ -122,19 +126,41 @@ impl Machine {
         self.templates.take_change()
     }
 
-    /// Read the certificates anew; answers whether they changed.
+    /// Read the certificates anew; answers whether they changed so that the proxy should read them. One
+    /// that is gone and was served with is no reason: the running proxy still has it.
     pub fn look_at_certificates(&mut self) -> bool {
         let Some(directory) = &self.settings.certificates else {
             return false;
         };
-        let before = self.certificates.fingerprint.clone();
         let looked = self.certificates.look(directory);
-        let problems = match looked {
-            Ok(()) => self.certificates.problems.join("; "),
-            Err(error) => format!("cannot read certificates in `{}`: {error}", directory.display()),
+        let mut problems = self.certificates.problems.clone();
+        let bare = self.without_certificates();
+        problems.extend(bare.iter().map(|host| {
+            let directory = directory.display();
+            format!("no certificate in `{directory}` is for `{host}`, which is served on TLS: put it back")
+        }));
+        let lost = |before: &Certificates| bare.iter().any(|host| before.for_host(host).is_some());
+        let changed = match looked {
+            Ok(before) => before.is_some_and(|before| !lost(&before)),
+            Err(error) => {
+                let directory = directory.display();
+                problems.push(format!("cannot read certificates in `{directory}`: {error}"));
+                false
+            }
         };
-        self.report.set("certificates", (!problems.is_empty()).then_some(problems));
-        self.certificates.fingerprint != before
+        self.report.set("certificates", (!problems.is_empty()).then(|| problems.join("; ")));
+        changed
+    }
+
+    /// The hosts that are served on TLS and have no certificate.
+    fn without_certificates(&self) -> Vec<&str> {
+        if self.settings.https.is_none() {
+            return Vec::new();
+        }
+        let live = self.state.entries.values().filter(|entry| entry.view.live.is_some());
+        let rules = live.map(|entry| &entry.view.rule).filter(|rule| rule.tls);
+        let hosts = rules.flat_map(|rule| &rule.hosts).map(String::as_str);
+        hosts.filter(|host| self.certificates.for_host(host).is_none()).collect()
     }
 
     /// The configuration as the template on disk renders it, and whether it differs from the file.

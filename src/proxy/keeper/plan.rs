@@ -58,7 +58,7 @@ impl Machine {
         self.templates.look(&self.settings);
         let template = self.templates.get(need.template())?;
         let rendition = self.render(&template, &entries)?;
-        let told = probe::generation(self.settings.status).await;
+        let told = self.told(need).await;
         let reload = match &told {
             Err(_) => false,
             Ok(_) if force => true,
@@ -67,6 +67,29 @@ impl Machine {
             Ok(Some(told)) => !self.suffices(&template, &entries, need, told),
         };
         Ok(Plan { entries, template, rendition, reload, need, told })
+    }
+
+    /// The generation that the running proxy tells. One that runs but does not even listen for the
+    /// question goes by other files than ours: it tells none, so that it is made to read them. What is
+    /// only kept does not ask for that again and again, since it may be our `status` that is wrong.
+    async fn told(&self, need: Need) -> Result<Option<String>> {
+        let told = probe::generation(self.settings.status).await;
+        if told.is_ok() || !probe::is_closed(self.settings.status).await {
+            return told;
+        }
+        if !self.driver.is_serving().await {
+            return told;
+        }
+        match self.futile().await {
+            Some(error) if need == Need::Live => Err(error),
+            _ => Ok(None),
+        }
+    }
+
+    /// Why the proxy need not be told to reload again yet, for what is only kept.
+    pub async fn futile(&self) -> Option<Error> {
+        let futile = self.futile.as_ref()?;
+        futile.reason(self.driver.process().await)
     }
 
     /// What is known to be running: what was read last, if the proxy still tells its generation.
@@ -80,7 +103,9 @@ impl Machine {
             return false;
         };
         match (need, self.settings.kind) {
-            (Need::Live, _) => self.serves(template, &loaded.entries, entries),
+            (Need::Live, _) => {
+                self.serves(template, &loaded.entries, entries) && self.lets_go(loaded, entries)
+            }
             (Need::All, Kind::Nginx) => false,
             (Need::All, Kind::Haproxy) => self.holds(template, &loaded.entries, entries, told),
         }
@@ -101,6 +126,13 @@ impl Machine {
                 rule && has_colour(kind, has, entry, live)
             })
         })
+    }
+
+    /// Whether nobody is served, by a proxy that has `loaded`, who is not to be: nginx has what was live
+    /// in its files, while `HAProxy` has it in its map alone.
+    fn lets_go(&self, loaded: &Loaded, entries: &Entries) -> bool {
+        let lives = |service| entries.get(service).is_some_and(|entry| entry.view.live.is_some());
+        self.settings.kind == Kind::Haproxy || loaded.defaults.iter().all(lives)
     }
 
     /// Whether the running proxy has read all that `entries` need: backends that are not wanted any
