@@ -1,5 +1,6 @@
 //! What went wrong by itself is put right, and what may be another daemon's is not.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
@@ -126,12 +127,7 @@ fn instances_are_followed_under_a_deployment_also_when_the_registry_forgot_the_s
         sim.let_die(&live);
         tokio::time::sleep(SEEN).await;
         assert!(daemon.engine.is_under_way(second), "the gate hangs yet");
-        let serving = sim.truth().serving(&live);
-        for proxy in sim.truth().proxies.values() {
-            let led = proxy.held()[&service()].of(Colour::Blue).iter();
-            assert!(led.clone().all(|backend| serving.contains(&backend.task)));
-            assert_eq!(led.len(), serving.len());
-        }
+        check_led(&sim, Colour::Blue);
         check_violations(&sim);
     });
 }
@@ -163,5 +159,35 @@ fn a_proxy_that_was_put_back_is_led_away_before_the_new_colour_goes() {
             assert_eq!(sim.truth().picture(), before, "seed {seed}");
             check_violations(&sim);
         });
+    }
+}
+
+#[test]
+fn a_revert_leads_back_to_instances_that_serve_now() {
+    in_virtual_time(async {
+        let sim = Sim::new(1);
+        let daemon = Daemon::start(&sim).await;
+        let first = daemon.engine.submit(request(draft("good/books:1"))).await.unwrap().deployment;
+        let (daemon, _) = daemon.see_through(first).await;
+        let mut second = draft("good/books:22");
+        second.policy.gates.post_integration.push(gate("hang"));
+        let second = daemon.engine.submit(request(second)).await.unwrap().deployment;
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        let live = service().swarm_name(Colour::Blue);
+        sim.let_die(&live);
+        let (_daemon, view) = daemon.see_through(second).await;
+        assert!(matches!(view.outcome, Some(Outcome::Reverted { .. })));
+        check_led(&sim, Colour::Blue);
+        check_violations(&sim);
+    });
+}
+
+/// Every proxy has exactly the instances of `colour` that serve.
+fn check_led(sim: &Sim, colour: Colour) {
+    let serving = sim.truth().serving(&service().swarm_name(colour));
+    for (name, proxy) in &sim.truth().proxies {
+        let led = proxy.held()[&service()].of(colour).iter();
+        let led: BTreeSet<String> = led.map(|backend| backend.task.clone()).collect();
+        assert_eq!(led, serving, "{name}");
     }
 }

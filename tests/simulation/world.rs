@@ -70,6 +70,8 @@ pub struct Truth {
     /// What proxies refuse.
     pub stubborn: Vec<Stubborn>,
     pub containers: BTreeMap<DeploymentId, usize>,
+    /// Gates at work, of the life that is.
+    gates: BTreeMap<DeploymentId, usize>,
     pub journals: BTreeMap<Daemon, Journals>,
     log: BTreeMap<DeploymentId, Vec<Event>>,
     /// Deployments that have not ended.
@@ -113,6 +115,7 @@ impl Sim {
             proxies: proxies.map(|name| (name.to_owned(), SimProxy::default())).into(),
             stubborn: Vec::new(),
             containers: BTreeMap::new(),
+            gates: BTreeMap::new(),
             journals: BTreeMap::new(),
             log: BTreeMap::new(),
             open: BTreeMap::new(),

@@ -206,6 +206,7 @@ impl Sim {
         truth.life += 1;
         truth.faults.trouble();
         truth.leases.forget(Daemon::Ours);
+        truth.gates.clear();
         // Test containers die with nobody to remove them; they stay until they are cleaned.
         self.killed.send_replace(truth.life);
     }

@@ -96,6 +96,10 @@ impl Truth {
             let end = format!("{} journals after the end of {id}: {record:?}", daemon.name());
             return self.violate(end);
         };
+        let undone_or_over = matches!(record, Record::Undoing { .. } | Record::Ended { .. });
+        if undone_or_over && self.gates.get(&id).is_some_and(|running| *running > 0) {
+            self.violate(format!("a gate of {id} is at work yet: {record:?}"));
+        }
         match record {
             Record::Began { .. } => {
                 open.acts = true;

@@ -52,6 +52,31 @@ impl Sim {
     }
 }
 
+/// A gate at work; not any more once it has answered, or nobody waits for it.
+struct Runs {
+    sim: Sim,
+    deployment: DeploymentId,
+}
+
+impl Runs {
+    fn begin(sim: &Sim, deployment: DeploymentId) -> Self {
+        *sim.truth().gates.entry(deployment).or_default() += 1;
+        Self { sim: sim.clone(), deployment }
+    }
+}
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        let mut truth = self.sim.truth();
+        // Those of a life that was ended are not counted any more.
+        if self.sim.life == truth.life
+            && let Some(running) = truth.gates.get_mut(&self.deployment)
+        {
+            *running -= 1;
+        }
+    }
+}
+
 fn said_no(reason: &str) -> GateError {
     GateError::Failed { reason: reason.to_owned(), junit: Vec::new() }
 }
@@ -72,6 +97,7 @@ impl Gates for Sim {
         })
         .await?;
         output("testing");
+        let _runs = Runs::begin(self, id);
         let verdict = self.judge(gate, stop).await;
         self.act("remove a gate", |truth| {
             truth.containers.remove(&id);
