@@ -24,7 +24,6 @@ use crate::deploy::ports::PortResult;
 use crate::sqlite::{Database, DatabaseError, Durability, OpenError};
 
 pub use retention::Retention;
-pub use sequences::Order;
 pub use state::{StateDir, StateDirError};
 
 /// The store. Clones share it.

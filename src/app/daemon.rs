@@ -10,7 +10,7 @@ use super::status;
 use crate::deploy::control::{
     Control, Finding, Refusal, RefusalKind, Rendered, Severity, Submitted,
 };
-use crate::deploy::engine::{Engine, unavailable};
+use crate::deploy::engine::Engine;
 use crate::discovery::Reconciler;
 use crate::model::{DeploymentId, DeploymentView, Event, Plan, Request, ServiceName, Status};
 use crate::swarm;
@@ -109,10 +109,10 @@ impl Control for Daemon {
         let registry = &self.adapters.world.registry;
         let records = match service {
             Some(service) => {
-                let record = registry.read(service).await.map_err(|e| unavailable(&e))?;
+                let record = registry.read(service).await?;
                 [(service.clone(), record)].into()
             }
-            None => registry.read_all().await.map_err(|e| unavailable(&e))?,
+            None => registry.read_all().await?,
         };
         let mut services = status::services(records, service, &self.engine).await?;
         for status in &mut services {

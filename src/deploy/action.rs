@@ -4,8 +4,11 @@
 mod await_up;
 mod finish;
 mod gates;
+mod look;
+mod obstacles;
 mod prepare;
 mod switch;
+mod wanted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +24,7 @@ use super::saga::State;
 use super::stopwatch::Stopwatch;
 use crate::model::{DeploymentId, Failure, FailureKind, Happening, Step};
 
-pub use prepare::{Finding, look};
+pub use look::{Finding, look};
 
 /// What a step works with.
 #[derive(Clone)]
@@ -93,6 +96,7 @@ pub async fn undo(context: &Context, step: Step) -> PortResult<()> {
             context.world.gates.clean(context.id).await
         }
         Step::Start => {
+            switch::lead_none(context, prepared).await?;
             let name = prepared.release.service.swarm_name(prepared.colour);
             let before = prepared.before.swarm.get(&prepared.colour).and_then(Option::as_ref);
             context.world.swarm.restore(&name, before).await

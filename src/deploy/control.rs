@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+use super::ports::{PortError, Trouble};
 use crate::model::{
     DeploymentId, DeploymentView, Event, ExitCode, Plan, Request, ServiceName, Status,
 };
@@ -83,6 +84,19 @@ impl Refusal {
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
+    }
+}
+
+impl From<PortError> for Refusal {
+    fn from(error: PortError) -> Self {
+        let kind = match error.trouble {
+            Trouble::Unreachable => RefusalKind::Unreachable,
+            Trouble::NotFound | Trouble::Denied | Trouble::Invalid => RefusalKind::Invalid,
+            Trouble::Superseded => RefusalKind::Busy,
+            Trouble::Conflict | Trouble::Other => RefusalKind::Internal,
+        };
+        let message = error.chain();
+        Self { kind, message, details: error.details, remedy: error.remedy, deployment: None }
     }
 }
 

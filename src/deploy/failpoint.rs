@@ -1,10 +1,10 @@
-//! Where the crash tests kill the daemon: right after a journal record.
+//! Where the crash tests kill the daemon: right after what was appended to the journal.
 
-/// A record was journalled. With the feature `failpoints`, and a failpoint `after-record` that fires,
-/// the process ends here at once, as if killed.
+/// Records were journalled, in one append. With the feature `failpoints`, and a failpoint
+/// `after-append` that fires, the process ends here at once, as if killed.
 pub(super) fn passed() {
     #[cfg(feature = "failpoints")]
-    fail::fail_point!("after-record", |_| std::process::abort());
+    fail::fail_point!("after-append", |_| std::process::abort());
 }
 
 /// Takes in what the variable `FAILPOINTS` asks for, once in a process and for the rest of it.

@@ -26,9 +26,18 @@ pub async fn committed(
     service: &ServiceName,
     most: usize,
 ) -> PortResult<Vec<Committed>> {
+    committed_until(journal, service, |found| found.len() >= most).await
+}
+
+/// The deployments of `service` that committed, newest first, until those found are `enough`.
+pub async fn committed_until(
+    journal: &dyn Journal,
+    service: &ServiceName,
+    enough: impl Fn(&[Committed]) -> bool + Send,
+) -> PortResult<Vec<Committed>> {
     let mut found = Vec::new();
     for deployment in journal.recent(Some(service), FAR).await? {
-        if found.len() == most {
+        if enough(&found) {
             break;
         }
         found.extend(as_committed(deployment, &journal.read(deployment).await?));
@@ -52,15 +61,4 @@ fn as_committed(deployment: DeploymentId, entries: &[Journalled]) -> Option<Comm
 fn is_done(record: &Record, wanted: Step) -> bool {
     matches!(record, Record::Done { step, result }
         if *step == wanted && !matches!(**result, StepResult::Skipped { .. }))
-}
-
-/// The highest sequence number among the accepted deployments of `service`.
-pub async fn sequence(journal: &dyn Journal, service: &ServiceName) -> PortResult<Option<u64>> {
-    let mut highest = None;
-    for deployment in journal.recent(Some(service), FAR).await? {
-        let entries = journal.read(deployment).await?;
-        let state = entries.first().and_then(State::open);
-        highest = highest.max(state.and_then(|state| state.request.sequence));
-    }
-    Ok(highest)
 }

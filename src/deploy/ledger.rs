@@ -144,6 +144,21 @@ pub fn staged(prepared: &Prepared, live: &[Backend], new: &[Backend]) -> Option<
     })
 }
 
+/// The service as the proxies should see it by its record; none without a route.
+#[must_use]
+pub fn public(service: &ServiceName, record: &ServiceRecord) -> Option<ServiceView> {
+    let route = record.route.as_ref()?;
+    let of = |colour| backends(record.of(colour).map(|entry| &entry.instance));
+    let backends = Colour::BOTH.into_iter().map(|colour| (colour, of(colour)));
+    Some(ServiceView {
+        service: service.clone(),
+        rule: route.rule.clone()?,
+        live: route.live(),
+        generation: route.generation,
+        backends: backends.filter(|(_, backends)| !backends.is_empty()).collect(),
+    })
+}
+
 /// Instances as the proxies see them.
 #[must_use]
 pub fn backends<'a>(instances: impl IntoIterator<Item = &'a Instance>) -> Vec<Backend> {

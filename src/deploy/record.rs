@@ -130,6 +130,9 @@ pub struct Prepared {
     pub live: Option<Colour>,
     /// The idle colour still runs this very release, with its instances: nothing needs starting.
     pub running: bool,
+    /// Those instances, sorted; empty when it does not run, and in journals of before they were kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instances: Vec<Instance>,
     /// Everything as it stands, for the revert.
     pub before: Before,
     /// The tenure in which that was so.

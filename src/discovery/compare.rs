@@ -13,6 +13,14 @@ pub struct Seen {
     pub colours: BTreeMap<Colour, Vec<Registration>>,
 }
 
+impl Seen {
+    /// At least one instance of `colour` runs.
+    #[must_use]
+    pub fn serves(&self, colour: Colour) -> bool {
+        self.colours.get(&colour).is_some_and(|entries| !entries.is_empty())
+    }
+}
+
 /// What is not as it should be.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Findings {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::deploy::ports::SwarmSnapshot;
-use crate::deploy::record::Prepared;
+use crate::deploy::record::{Journalled, Prepared, Record};
 use crate::model::{Colour, Route, ServiceRecord};
 
 /// At most so many colours are removed …
@@ -35,6 +35,27 @@ pub fn leftover(
         return None;
     }
     (!last.is_some_and(|last| keeps(last, idle))).then_some(idle)
+}
+
+/// Whose a colour is, by the journal of the deployment that its label names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// A deployment of this daemon that has not ended.
+    UnderWay,
+    /// One that has ended: what it left is this daemon's to remove.
+    Ended,
+    /// One that this daemon knows nothing of: another daemon's, or of before the journal was lost.
+    Unknown,
+}
+
+/// The owner that a deployment's `journal` tells.
+#[must_use]
+pub fn owner(journal: &[Journalled]) -> Owner {
+    match journal.last().map(|last| &last.record) {
+        None => Owner::Unknown,
+        Some(Record::Ended { .. }) => Owner::Ended,
+        Some(_) => Owner::UnderWay,
+    }
 }
 
 /// `last` keeps `colour` for a rollback.
@@ -72,6 +93,16 @@ mod tests {
     fn colours(there: &[Colour]) -> BTreeMap<Colour, SwarmSnapshot> {
         let snapshot = || SwarmSnapshot { name: "books".to_owned(), spec: Value::Null };
         there.iter().map(|colour| (*colour, snapshot())).collect()
+    }
+
+    #[test]
+    fn the_owner_is_the_deployment_whose_journal_is_known() {
+        let entry = |record| Journalled { seq: 0, at: jiff::Timestamp::UNIX_EPOCH, record };
+        let began = entry(Record::Began { step: crate::model::Step::Start });
+        let ended = entry(Record::Ended { outcome: crate::model::Outcome::Committed });
+        assert_eq!(owner(&[]), Owner::Unknown);
+        assert_eq!(owner(std::slice::from_ref(&began)), Owner::UnderWay);
+        assert_eq!(owner(&[began, ended]), Owner::Ended);
     }
 
     fn live(colour: Colour) -> ServiceRecord {

@@ -3,7 +3,7 @@ use jiff::Timestamp;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::Store;
+use super::{Store, sequences};
 use crate::deploy::ports::{Journal, PortError, PortResult, Trouble};
 use crate::deploy::record::{Journalled, Record};
 use crate::model::{DeploymentId, ServiceName};
@@ -16,14 +16,23 @@ pub(super) const VERSION: u32 = 1;
 #[async_trait]
 impl Journal for Store {
     /// A deployment's first record is [`Record::Opened`]; others are refused until then.
-    async fn append(&self, deployment: DeploymentId, record: &Record) -> PortResult<()> {
+    async fn append(&self, deployment: DeploymentId, records: &[Record]) -> PortResult<()> {
         let operation = format!("append to the journal of deployment `{deployment}`");
-        let entry = Entry::of(deployment, record)
+        let entries = records
+            .iter()
+            .map(|record| Entry::of(deployment, record))
+            .collect::<serde_json::Result<Vec<Entry>>>()
             .map_err(|error| PortError::new(Trouble::Invalid, &operation).because(error))?;
-        let ends = entry.outcome.is_some();
+        let ends = entries.iter().any(|entry| entry.outcome.is_some());
         let appended = self
             .write(operation.clone(), Durability::Synced, move |connection| {
-                entry.insert(connection)
+                // The write is one transaction: an error takes all of them back.
+                for entry in entries {
+                    if !entry.insert(connection)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
             })
             .await?;
         if !appended {
@@ -93,6 +102,13 @@ impl Journal for Store {
         })
         .await
     }
+
+    async fn sequence(&self, service: &ServiceName) -> PortResult<Option<u64>> {
+        let operation = format!("read the sequence of service `{service}`");
+        let service = service.clone();
+        Store::read(self, operation, move |connection| sequences::highest(connection, &service))
+            .await
+    }
 }
 
 impl Store {
@@ -160,8 +176,8 @@ impl Store {
 /// A record on its way into the tables.
 struct Entry {
     deployment: String,
-    /// Of the service that it opens a deployment of.
-    opens: Option<String>,
+    /// The service that it opens a deployment of, with the sequence number of that.
+    opens: Option<(ServiceName, Option<u64>)>,
     /// How it ends the deployment.
     outcome: Option<&'static str>,
     body: String,
@@ -170,7 +186,9 @@ struct Entry {
 impl Entry {
     fn of(deployment: DeploymentId, record: &Record) -> serde_json::Result<Self> {
         let (opens, outcome) = match record {
-            Record::Opened { request } => (Some(request.service().to_string()), None),
+            Record::Opened { request } => {
+                (Some((request.service().clone(), request.sequence)), None)
+            }
             Record::Ended { outcome } => (None, Some(outcome.as_str())),
             _ => (None, None),
         };
@@ -184,13 +202,16 @@ impl Entry {
 
     /// Whether the deployment is known, so that it could be appended.
     fn insert(self, connection: &Connection) -> rusqlite::Result<bool> {
-        if let Some(service) = &self.opens {
+        if let Some((service, sequence)) = &self.opens {
+            if let Some(sequence) = *sequence {
+                sequences::accept(connection, service, sequence)?;
+            }
             connection
                 .prepare_cached(
                     "INSERT INTO deployments (id, service, next) VALUES (?1, ?2, 0)
                      ON CONFLICT (id) DO NOTHING",
                 )?
-                .execute([&self.deployment, service])?;
+                .execute([self.deployment.as_str(), service.as_str()])?;
         }
         let seq: Option<i64> = connection
             .prepare_cached(

@@ -22,11 +22,15 @@ fn name(text: &str) -> ServiceName {
 
 /// Asked for by somebody: the shortest request there is.
 fn opened(service: &str) -> Record {
+    sequenced(service, Some(7))
+}
+
+fn sequenced(service: &str, sequence: Option<u64>) -> Record {
     let kind = Kind::Rollback { service: name(service), release: None };
     Record::Opened {
         request: Box::new(Request {
             kind,
-            sequence: Some(7),
+            sequence,
             on_busy: OnBusy::Wait,
             on_disconnect: OnDisconnect::Revert,
             deadline: None,

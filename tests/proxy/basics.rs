@@ -100,6 +100,30 @@ async fn a_restore_leaves_files_byte_for_byte(
     assert_eq!(load.stop().await.lost, Vec::<String>::new());
 }
 
+/// As after a sleep in which somebody else deployed: the colour to lead to is another one, with
+/// instances that were news a moment ago. nginx does not reload for those of an idle colour.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_brings_instances_before_requests(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, stale) = (Instance::start("blue").await, Instance::start("stale").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.stage(&view("books", HOST, Some(Blue)), Green, &[stale.backend()]).await.unwrap();
+    stale.kill().await;
+    let green = Instance::start("green").await;
+    fleet.refresh(&name("books"), Green, &[green.backend()]).await.unwrap();
+    let mut wanted = fleet.snapshot(&name("books")).await.unwrap();
+    wanted.values_mut().flatten().for_each(|view| view.live = Some(Green));
+    let load = Load::start(world.http(), HOST, 2, 2);
+    fleet.restore(&name("books"), &wanted).await.unwrap();
+    assert_eq!(body(&world).await, "green");
+    assert_eq!(load.stop().await.lost, Vec::<String>::new());
+    assert_eq!(fleet.snapshot(&name("books")).await.unwrap(), wanted);
+}
+
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_release_is_reverted_to_nothing(

@@ -1,8 +1,5 @@
-//! The daemon is killed right after each journal record of a deployment, and started again: the end is
-//! reached unattended, exactly, with nothing lost meanwhile.
-//!
-//! Which registry a crash point is tried with alternates; `VERDIGRIS_REAL_ALL=1` tries every one with
-//! both.
+//! The daemon is killed right after each append to the journal of a deployment, and started again: the
+//! end is reached unattended, exactly, with nothing lost meanwhile.
 #![cfg(feature = "failpoints")]
 
 use std::time::{Duration, Instant};
@@ -14,7 +11,7 @@ use crate::support::daemon::Daemon;
 use crate::support::world::{Ended, request, rollback};
 use crate::support::{Picture, Proxy, Registry, Stack, Traffic, World};
 
-/// No deployment has more records; a bound for the loop.
+/// No deployment appends more often; a bound for the loop.
 const MANY: usize = 60;
 
 /// A stack that goes through quickly, keeping the old colour running.
@@ -26,11 +23,10 @@ fn quick(world: &World, edition: &str) -> Stack {
         .asking("retain", json!({ "releases": 1 }))
 }
 
-/// Every `stride`th crash point from `first` on of what `order` asks for; `check` judges each end.
+/// Every crash point of what `order` asks for; `check` judges each end.
 async fn killed_at_each(
     registry: Registry,
     what: &str,
-    (first, stride): (usize, usize),
     order: impl Fn(&World, usize) -> Request,
     check: impl Fn(&Ended, &Picture, &Picture) -> Result<(), String>,
 ) {
@@ -39,7 +35,7 @@ async fn killed_at_each(
     world.deploy(&quick(&world, "2.0")).await.committed();
     let traffic = Traffic::start(&world, "books-ms");
     let mut tried = 0;
-    for point in (first..MANY).step_by(stride) {
+    for point in 1..MANY {
         let before = world.settled().await;
         let order = order(&world, point);
         if !killed_once(&mut world, point, order).await {
@@ -50,23 +46,23 @@ async fn killed_at_each(
         world.daemon = Daemon::start(&world.home, &[]).await;
         let id = newest(&world).await;
         let ended = world.end_of(id).await;
-        eprintln!("{what}, record {point}: ended {:?} after the start", begun.elapsed());
+        eprintln!("{what}, append {point}: ended {:?} after the start", begun.elapsed());
         let after = world.settled().await;
         let judged = match check(&ended, &before, &after) {
-            Ok(()) => becomes_whole(&world).await,
+            Ok(()) => world.becomes_whole().await,
             wrong => wrong,
         };
-        judged.unwrap_or_else(|why| panic!("{what}, record {point}: {why}\n{}", ended.story()));
+        judged.unwrap_or_else(|why| panic!("{what}, append {point}: {why}\n{}", ended.story()));
     }
-    assert!(tried >= 8 / stride, "{what}: only {tried} crash points");
+    assert!(tried >= 8, "{what}: only {tried} crash points");
     traffic.end(&format!("{what}: {tried} crash points")).await;
 }
 
-/// Starts the daemon so that it ends right after its `point`th record (from 1 on), and asks. False: the
+/// Starts the daemon so that it ends right after its `point`th append (from 1 on), and asks. False: the
 /// deployment ended before that.
 async fn killed_once(world: &mut World, point: usize, order: Request) -> bool {
     world.daemon.kill();
-    let failpoint = format!("after-record={}*off->return", point - 1);
+    let failpoint = format!("after-append={}*off->return", point - 1);
     world.daemon = Daemon::start(&world.home, &[("FAILPOINTS", &failpoint)]).await;
     let submitted = world.client().submit(&order).await;
     let begun = Instant::now();
@@ -76,7 +72,7 @@ async fn killed_once(world: &mut World, point: usize, order: Request) -> bool {
             && view.outcome.is_some()
             && world.daemon.runs()
         {
-            // The last record may be the one.
+            // The last append may be the one.
             tokio::time::sleep(Duration::from_millis(100)).await;
             return !world.daemon.runs();
         }
@@ -89,33 +85,6 @@ async fn killed_once(world: &mut World, point: usize, order: Request) -> bool {
 async fn newest(world: &World) -> DeploymentId {
     let all = world.client().deployments(Some(&"books-ms".parse().unwrap()), 1).await.unwrap();
     all[0].id
-}
-
-/// Waits until it is whole: an instance may be just being replaced.
-async fn becomes_whole(world: &World) -> Result<(), String> {
-    let begun = Instant::now();
-    loop {
-        match is_whole(&world.picture().await) {
-            Err(_) if begun.elapsed() < Duration::from_secs(20) => {}
-            whole => return whole,
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
-/// No test container is left, and what is registered is what runs.
-fn is_whole(picture: &Picture) -> Result<(), String> {
-    let left: Vec<_> = picture.parts("test container ").collect();
-    if !left.is_empty() {
-        return Err(format!("test containers are left: {left:?}"));
-    }
-    let running = picture.parts("running ").count();
-    let registered =
-        picture.parts("catalog books-ms ").count() + picture.parts("row instances ").count();
-    if running != registered {
-        return Err(format!("{running} containers run, {registered} are registered"));
-    }
-    Ok(())
 }
 
 fn committed(ended: &Ended, _: &Picture, after: &Picture) -> Result<(), String> {
@@ -154,46 +123,38 @@ fn broken_release(world: &World, point: usize) -> Request {
     request(&stack.gate("post_integration", &[gate]))
 }
 
-fn all() -> bool {
-    std::env::var("VERDIGRIS_REAL_ALL").is_ok_and(|all| all == "1")
-}
-
-fn points(first: usize) -> (usize, usize) {
-    if all() { (1, 1) } else { (first, 2) }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn committing_with_consul() {
     let what = "committing, Consul";
-    killed_at_each(Registry::Consul, what, points(1), next_release, committed).await;
+    killed_at_each(Registry::Consul, what, next_release, committed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn committing_with_the_embedded_registry() {
     let what = "committing, embedded";
-    killed_at_each(Registry::Embedded, what, points(2), next_release, committed).await;
+    killed_at_each(Registry::Embedded, what, next_release, committed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reverting_with_consul() {
     let what = "reverting, Consul";
-    killed_at_each(Registry::Consul, what, points(2), broken_release, reverted).await;
+    killed_at_each(Registry::Consul, what, broken_release, reverted).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reverting_with_the_embedded_registry() {
     let what = "reverting, embedded";
-    killed_at_each(Registry::Embedded, what, points(1), broken_release, reverted).await;
+    killed_at_each(Registry::Embedded, what, broken_release, reverted).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rolling_back_with_consul() {
     let back = |_: &World, _| rollback("books-ms");
-    killed_at_each(Registry::Consul, "rolling back, Consul", points(1), back, committed).await;
+    killed_at_each(Registry::Consul, "rolling back, Consul", back, committed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rolling_back_with_the_embedded_registry() {
     let back = |_: &World, _| rollback("books-ms");
-    killed_at_each(Registry::Embedded, "rolling back, embedded", points(2), back, committed).await;
+    killed_at_each(Registry::Embedded, "rolling back, embedded", back, committed).await;
 }

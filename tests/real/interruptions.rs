@@ -125,7 +125,7 @@ async fn approved_and_rejected() {
     let before = world.settled().await;
     let id = world.submit(request(&stack)).await.unwrap().deployment;
     world.until_begun(id, Step::Approve).await;
-    world.client().reject(id, &because()).await.unwrap();
+    world.reject(id).await;
     let ended = world.end_of(id).await;
     assert_eq!(ended.exit(), 32, "{}", ended.story());
     assert!(ended.told().contains("rejected by tester: a test"), "{}", ended.told());
@@ -133,6 +133,6 @@ async fn approved_and_rejected() {
 
     let id = world.submit(request(&stack)).await.unwrap().deployment;
     world.until_begun(id, Step::Approve).await;
-    world.client().approve(id, &because()).await.unwrap();
+    world.approve(id).await;
     world.end_of(id).await.committed();
 }

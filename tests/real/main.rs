@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod clock;
 mod commands;
 mod crash;
 mod failures;
@@ -13,6 +14,7 @@ mod mid_deployment;
 mod outages;
 mod releases;
 mod retention;
+mod rivals;
 mod support;
 mod swarm;
 mod templates;

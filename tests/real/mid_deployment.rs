@@ -17,10 +17,10 @@ fn because() -> Because {
 /// A person lets a deployment go on, or not; it ends accordingly.
 async fn answer(world: &World, id: DeploymentId, approved: bool) {
     if approved {
-        world.client().approve(id, &because()).await.unwrap();
+        world.approve(id).await;
         world.end_of(id).await.committed();
     } else {
-        world.client().reject(id, &because()).await.unwrap();
+        world.reject(id).await;
         assert_eq!(world.end_of(id).await.exit(), 32);
     }
 }
@@ -79,6 +79,76 @@ async fn a_live_instance_is_replaced_in_mid_deployment_and_reverting_does_not_lo
     traffic.end("a live instance replaced in mid-deployment").await;
 }
 
+/// Kills a container of `colour`, and waits until Swarm has put another in its place.
+async fn replaced(world: &World, colour: &str) {
+    let running = async || -> Vec<String> {
+        let start = format!("running books-ms-{colour} ");
+        world.picture().await.parts(&start).map(|(name, _)| name.to_owned()).collect()
+    };
+    let begun = Instant::now();
+    let mut victim = None;
+    loop {
+        let now = running().await;
+        match &victim {
+            None if now.len() == 2 => {
+                world.bed.docker(&["kill", now[0].trim()]);
+                victim = Some(now[0].clone());
+            }
+            Some(victim) if now.len() == 2 && !now.contains(victim) => return,
+            _ => {}
+        }
+        assert!(begun.elapsed() < Duration::from_secs(40), "not replaced: {now:?} run");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The daemon stands still while an instance of the new colour is replaced, so that it is so in the
+/// middle of the step. A release whose instance ends while it is awaited or tested need not pass.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_instance_is_replaced_in_the_middle_of_each_step() {
+    let Some(world) = World::with_first(Registry::Embedded, Proxy::Both).await else { return };
+    let traffic = Traffic::short(&world, "books-ms");
+    let (mut live, mut idle) = ("blue", "green");
+    for step in [
+        Step::Await,
+        Step::Register,
+        Step::Stage,
+        Step::PreIntegration,
+        Step::Switch,
+        Step::PostIntegration,
+        Step::Commit,
+        Step::Drain,
+        Step::Retire,
+    ] {
+        let before = world.settled().await;
+        let stack = world
+            .books("2.0")
+            .set("STEP", step.as_str())
+            .with("/deploy/restart_policy", json!({ "delay": "0s" }))
+            .asking("drain", "2s");
+        let id = world.submit(request(&stack)).await.unwrap().deployment;
+        world.until_begun(id, step).await;
+        world.daemon.pause();
+        replaced(&world, idle).await;
+        world.daemon.resume();
+        let ended = world.end_of(id).await;
+        let may_fail = step < Step::Switch;
+        match ended.outcome() {
+            Outcome::Reverted { .. } if may_fail => {
+                let difference = world.settles_as_but_for_containers(&before).await;
+                difference.unwrap_or_else(|difference| panic!("{step}: {difference}"));
+            }
+            Outcome::Committed => std::mem::swap(&mut live, &mut idle),
+            _ => panic!("{step}: {}", ended.story()),
+        }
+        world.becomes_whole().await.unwrap_or_else(|why| panic!("{step}: {why}"));
+        for proxy in ["nginx", "haproxy"] {
+            world.until_answered(proxy, live).await;
+        }
+    }
+    traffic.end("a new instance replaced at each step").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revert_needs_no_registry_of_images() {
     let Some(world) = World::with_first(Registry::Embedded, Proxy::Haproxy).await else { return };
@@ -89,7 +159,7 @@ async fn a_revert_needs_no_registry_of_images() {
     let id = world.submit(request(&stack)).await.unwrap().deployment;
     world.until_begun(id, Step::Approve).await;
     world.bed.testbed(&["registry", "kill"]);
-    world.client().reject(id, &because()).await.unwrap();
+    world.reject(id).await;
     assert_eq!(world.end_of(id).await.exit(), 32);
     let difference = world.settles_as_but_for_containers(&before).await;
     difference.unwrap_or_else(|difference| panic!("{difference}"));
@@ -114,7 +184,7 @@ async fn a_daemon_that_is_stopped_parks_a_deployment_and_the_next_goes_on_with_i
         traffic.flow(Duration::from_secs(1)).await;
         world.daemon = Daemon::start(&world.home, &[]).await;
         if step == Step::Approve {
-            world.client().approve(id, &because()).await.unwrap();
+            world.approve(id).await;
         }
     }
     world.end_of(id).await.committed();
@@ -150,7 +220,7 @@ async fn a_revert_that_is_stuck_says_so_and_ends_once_the_cause_is_gone() {
     let traffic = Traffic::start(&world, "books-ms");
     let id = held(&world, "2.0").await;
     world.bed.testbed(&["consul", "kill"]);
-    world.client().reject(id, &because()).await.unwrap();
+    world.reject(id).await;
     let events = world.follow(id, |event| matches!(event.what, Happening::Stuck { .. })).await;
     let Some(Happening::Stuck { problem }) = events.last().map(|event| &event.what) else {
         panic!("not stuck: {events:#?}");
@@ -178,7 +248,7 @@ async fn the_engine_ends_in_mid_deployment_and_the_deployment_goes_on_with_it() 
     for proxy in ["nginx", "haproxy"] {
         world.until_answered(proxy, "blue").await;
     }
-    world.client().approve(id, &because()).await.unwrap();
+    world.approve(id).await;
     world.end_of(id).await.committed();
     for proxy in ["nginx", "haproxy"] {
         world.until_answered(proxy, "green").await;
@@ -193,7 +263,7 @@ async fn a_new_instance_that_moves_before_the_switch_is_followed() {
     let before = world.settled().await;
     let (name, _) = before.parts("running books-ms-green").next().unwrap();
     world.bed.docker(&["kill", name.trim()]);
-    world.client().approve(id, &because()).await.unwrap();
+    world.approve(id).await;
     world.end_of(id).await.committed();
     until_replaced(&world, &format!("running books-ms-green{name}"), "green", 2).await;
     traffic.end("a new instance moved").await;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use verdigris::model::{Approval, DeploymentView, Draft, FailureKind, Outcome};
 
-use crate::scenario::{Daemon, draft, gate, in_virtual_time, request};
+use crate::daemon::{Daemon, in_virtual_time};
+use crate::draft::{draft, gate, request};
 use crate::world::Sim;
 
 const DAY: i64 = 24 * 3600;

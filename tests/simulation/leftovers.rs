@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use verdigris::model::{Colour, DeploymentId, labels};
 
-use crate::scenario::{Daemon, draft, in_virtual_time, request, service};
+use crate::daemon::{Daemon, in_virtual_time};
+use crate::draft::{draft, request, service};
 use crate::world::Sim;
 
 async fn deployed(sim: &Sim) -> (Daemon, DeploymentId) {
@@ -15,8 +16,8 @@ async fn deployed(sim: &Sim) -> (Daemon, DeploymentId) {
     (daemon, id)
 }
 
-/// A second colour, as a deployment that nobody remembers left it.
-fn orphan(sim: &Sim) -> String {
+/// A second colour, as deployment `by` left it.
+fn orphan(sim: &Sim, by: DeploymentId) -> String {
     let mut truth = sim.truth();
     let live = truth.registry[&service()].colour.unwrap();
     let (name, idle) = (service().swarm_name(live), live.other());
@@ -24,7 +25,7 @@ fn orphan(sim: &Sim) -> String {
     let name = service().swarm_name(idle);
     spec["Name"] = json!(name);
     spec["Labels"][labels::COLOUR] = json!(idle);
-    spec["Labels"][labels::DEPLOYMENT] = json!(DeploymentId::new());
+    spec["Labels"][labels::DEPLOYMENT] = json!(by);
     truth.put(&name, spec);
     name
 }
@@ -37,9 +38,9 @@ fn there(sim: &Sim) -> Vec<String> {
 fn a_colour_that_nobody_owns_is_removed_and_others_are_not() {
     in_virtual_time(async {
         let sim = Sim::new(1);
-        let (daemon, _) = deployed(&sim).await;
+        let (daemon, ended) = deployed(&sim).await;
         sim.truth().put("somebody-elses-green", json!({ "Name": "somebody-elses-green" }));
-        let orphan = orphan(&sim);
+        let orphan = orphan(&sim, ended);
         tokio::time::sleep(Duration::from_secs(60)).await;
         let live = service().swarm_name(Colour::Blue);
         assert_eq!(there(&sim), [live, "somebody-elses-green".to_owned()]);
@@ -49,29 +50,48 @@ fn a_colour_that_nobody_owns_is_removed_and_others_are_not() {
 }
 
 #[test]
-fn a_colour_is_removed_also_when_the_state_directory_was_lost() {
+fn a_colour_of_an_unknown_deployment_stays_and_status_says_what_to_do() {
     in_virtual_time(async {
         let sim = Sim::new(1);
         let (daemon, _) = deployed(&sim).await;
-        orphan(&sim);
-        sim.truth().journals.clear();
-        let _daemon = daemon.restart().await;
+        let orphan = orphan(&sim, DeploymentId::new());
         tokio::time::sleep(Duration::from_secs(60)).await;
-        assert_eq!(there(&sim), [service().swarm_name(Colour::Blue)]);
+        check_left_alone(&sim, &daemon, &orphan);
     });
+}
+
+#[test]
+fn a_colour_stays_when_the_state_directory_was_lost() {
+    in_virtual_time(async {
+        let sim = Sim::new(1);
+        let (daemon, ended) = deployed(&sim).await;
+        let orphan = orphan(&sim, ended);
+        sim.truth().journals.clear();
+        let daemon = daemon.restart().await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        check_left_alone(&sim, &daemon, &orphan);
+    });
+}
+
+fn check_left_alone(sim: &Sim, daemon: &Daemon, orphan: &String) {
+    assert!(there(sim).contains(orphan));
+    let drift = daemon.reconciler.drift(&service());
+    let remedy = format!("docker service rm {orphan}");
+    let told: Vec<&String> = drift.iter().filter(|line| line.contains(&remedy)).collect();
+    assert_eq!(told.len(), 1, "{drift:?}");
 }
 
 #[test]
 fn the_limit_stops_it_and_status_says_so() {
     in_virtual_time(async {
         let sim = Sim::new(1);
-        let (daemon, _) = deployed(&sim).await;
+        let (daemon, ended) = deployed(&sim).await;
         for _ in 0..5 {
-            orphan(&sim);
+            orphan(&sim, ended);
             tokio::time::sleep(Duration::from_secs(60)).await;
             assert_eq!(there(&sim).len(), 1);
         }
-        orphan(&sim);
+        orphan(&sim, ended);
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(there(&sim).len(), 2);
         let drift = daemon.reconciler.drift(&service());

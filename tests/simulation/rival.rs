@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use verdigris::deploy::control::RefusalKind;
-use verdigris::model::{FailureKind, OnBusy, Outcome, Route};
+use verdigris::model::{DeploymentView, Draft, FailureKind, OnBusy, Outcome, Request};
 
-use crate::scenario::{
-    Daemon, check_serving, check_violations, draft, in_virtual_time, request, service,
-};
+use crate::daemon::{Daemon, in_virtual_time};
+use crate::draft::{draft, gate, request, service};
+use crate::ends::{check_live, check_violations};
 use crate::world::Sim;
 
 #[test]
@@ -37,14 +37,39 @@ fn a_daemon_that_wakes_late_changes_nothing() {
     let mut taken_over = 0;
     for seed in 0..150 {
         in_virtual_time(async {
-            taken_over += usize::from(wake_late(seed).await);
+            let (sim, ours, theirs) = wake_late(seed, draft("good/books:333")).await;
+            assert_eq!(theirs.outcome, Some(Outcome::Committed), "seed {seed}");
+            // Whether it took the service over or waited for it, it was the last: also where the first
+            // had committed when it was stopped, and could not note that before it woke.
+            check_live(&sim, theirs.colour.unwrap(), theirs.release.as_ref().unwrap().as_str());
+            check_violations(&sim);
+            taken_over += usize::from(is_superseded(&ours));
         });
     }
     assert!(taken_over > 30, "the service passes on in many of them: {taken_over}");
 }
 
-/// Whether the other daemon had the service meanwhile.
-async fn wake_late(seed: u64) -> bool {
+#[test]
+fn what_was_committed_last_is_live_when_the_daemon_that_took_over_reverts() {
+    let mut taken_over = 0;
+    for seed in 0..150 {
+        in_virtual_time(async {
+            let mut bad = draft("good/books:333");
+            bad.policy.gates.post_integration.push(gate("fail"));
+            let (sim, ours, theirs) = wake_late(seed, bad).await;
+            assert!(matches!(theirs.outcome, Some(Outcome::Reverted { .. })), "seed {seed}");
+            let committed = sim.truth().committed[&service()].clone();
+            check_live(&sim, committed.colour, &committed.release);
+            check_violations(&sim);
+            taken_over += usize::from(is_superseded(&ours));
+        });
+    }
+    assert!(taken_over > 30, "the service passes on in many of them: {taken_over}");
+}
+
+/// One daemon is stopped in the middle of its second deployment, the other deploys `theirs`; when the
+/// first has woken and all has settled, the two deployments are answered.
+async fn wake_late(seed: u64, theirs: Draft) -> (Sim, DeploymentView, DeploymentView) {
     let sim = Sim::new(seed);
     let ours = Daemon::start(&sim).await;
     let first = ours.engine.submit(request(draft("good/books:1"))).await.unwrap().deployment;
@@ -53,31 +78,18 @@ async fn wake_late(seed: u64) -> bool {
     let millis = sim.truth().rng.u64(1..2500);
     tokio::time::sleep(Duration::from_millis(millis)).await;
     let now = Instant::now();
-    sim.truth().pause = Some((now, now + Duration::from_secs(90)));
+    sim.truth().faults.pause = Some((now, now + Duration::from_secs(90)));
     let other = Daemon::start(&sim.rival()).await;
-    let mut patient = request(draft("good/books:333"));
-    patient.on_busy = OnBusy::Wait;
+    let patient = Request { on_busy: OnBusy::Wait, ..request(theirs) };
     let third = other.engine.submit(patient).await.unwrap().deployment;
     let (_other, theirs) = other.see_through(third).await;
-    let (_ours, view) = ours.see_through(second).await;
+    let (_ours, ours) = ours.see_through(second).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(theirs.outcome, Some(Outcome::Committed), "seed {seed}");
-    check_last_commit(&sim);
-    check_violations(&sim);
-    matches!(view.outcome, Some(Outcome::Reverted { failure })
-        if failure.kind == FailureKind::Superseded)
+    (sim, ours, theirs)
 }
 
-/// What was committed last is what is live, everywhere.
-fn check_last_commit(sim: &Sim) {
-    let (colour, release) = sim.truth().committed.clone().unwrap();
-    let after = sim.truth().picture();
-    let record = &after.registry[&service()];
-    assert_eq!(record.colour, Some(colour));
-    assert_eq!(record.route.as_ref().and_then(Route::live), Some(colour));
-    assert!(record.of(colour).all(|entry| entry.release.as_str() == release));
-    for views in after.proxies.values() {
-        assert_eq!(views[&service()].live, Some(colour));
-    }
-    check_serving(sim, &after, colour);
+/// Another daemon had the service while it was under way.
+fn is_superseded(view: &DeploymentView) -> bool {
+    matches!(&view.outcome, Some(Outcome::Reverted { failure })
+        if failure.kind == FailureKind::Superseded)
 }

@@ -6,7 +6,8 @@ use futures_util::StreamExt as _;
 use verdigris::deploy::record::{Journalled, Record};
 use verdigris::model::{ExitCode, Happening, Outcome, Step};
 
-use crate::scenario::{Daemon, draft, gate, in_virtual_time, request, service};
+use crate::daemon::{Daemon, in_virtual_time};
+use crate::draft::{draft, gate, request, service};
 use crate::world::{Daemon as SimDaemon, Sim};
 
 #[test]

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Context, failed, stopped};
+use super::{Context, failed, stopped, switch};
 use crate::deploy::health::{Verdict, describe, judge};
 use crate::deploy::ledger;
 use crate::deploy::ports::{Answers, PortResult, PortWanted};
@@ -101,6 +101,7 @@ pub async fn uncommit(context: &Context, prepared: &Prepared) -> PortResult<()> 
 pub async fn drain(context: &Context) -> Result<StepResult, Failure> {
     let prepared = context.prepared(Step::Drain)?;
     let Some(old) = prepared.live else { return Ok(StepResult::Nothing) };
+    switch::lead_all(context, prepared).await.map_err(|error| failed(Step::Drain, &error))?;
     tokio::select! {
         () = context.stop.cancelled() => Err(stopped(Step::Drain)),
         drained = await_drained(context, prepared, old) => {
@@ -142,6 +143,9 @@ async fn retire_colour(context: &Context, prepared: &Prepared, old: Colour) -> P
     if keep && retain.scale.is_none() {
         context.note(Step::Retire, format!("`{old}` is kept running"));
         return Ok(());
+    }
+    if switch::lead_all(context, prepared).await? {
+        await_drained(context, prepared, old).await?;
     }
     // Out of the registry and the proxies first: nobody is sent to an instance that is being stopped.
     let deregister = context.ledger.change(service, |record| ledger::retire(record, old));

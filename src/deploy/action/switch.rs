@@ -179,3 +179,40 @@ fn keep_new(back: &mut ProxyViews, now: &ProxyViews, new: Colour) {
         }
     }
 }
+
+/// Before the old colour goes: proxies that lead elsewhere than to the new one, since they or their files
+/// were put back to an earlier state meanwhile, are led to it again. Answers whether there were any.
+pub async fn lead_all(context: &Context, prepared: &Prepared) -> PortResult<bool> {
+    let service = &prepared.release.service;
+    let turn = context.ledger.turn(service);
+    let _turn = turn.lock().await;
+    let mut astray = context.world.proxies.snapshot(service).await?;
+    astray.retain(|_, view| !leads_to(view.as_ref(), prepared.colour));
+    if astray.is_empty() || prepared.release.policy.route.is_none() {
+        return Ok(false);
+    }
+    let mut record = context.world.registry.read(service).await?;
+    ledger::switch(&mut record, prepared);
+    if record.of(prepared.colour).next().is_none() {
+        ledger::register(&mut record, prepared, context.state.instances());
+    }
+    let wanted = ledger::public(service, &record);
+    astray.values_mut().for_each(|view| view.clone_from(&wanted));
+    let proxies: Vec<&str> = astray.keys().map(String::as_str).collect();
+    context.note(Step::Switch, format!("{} did not follow the route", proxies.join(", ")));
+    context.world.proxies.restore(service, &astray).await?;
+    Ok(true)
+}
+
+/// Before the new colour goes in a revert: no proxy leads to it, nor to its instances.
+pub async fn lead_none(context: &Context, prepared: &Prepared) -> PortResult<()> {
+    let views = context.world.proxies.snapshot(&prepared.release.service).await?;
+    if views.values().any(|view| leads_to(view.as_ref(), prepared.colour)) {
+        return unstage(context, prepared).await;
+    }
+    Ok(())
+}
+
+fn leads_to(view: Option<&ServiceView>, colour: Colour) -> bool {
+    view.is_some_and(|view| view.live == Some(colour))
+}

@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::deploy::ports::Tenure;
-use crate::deploy::record::{Before, Prepared};
+use crate::deploy::record::{Before, Prepared, Record};
 use crate::deploy::runner::opening;
 use crate::model::{
     Approval, Bake, Check, Colour, CommandCheck, Draft, FailureKind, Gate, Gates, OnBusy,
@@ -63,6 +63,7 @@ fn result(step: Step) -> Box<StepResult> {
             colour: Colour::Green,
             live: Some(Colour::Blue),
             running: false,
+            instances: Vec::new(),
             before: Before {
                 swarm: BTreeMap::new(),
                 registry: ServiceRecord::default(),

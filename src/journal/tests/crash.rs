@@ -27,11 +27,11 @@ fn appends_until_killed() {
     runtime.block_on(async {
         let store = open(Path::new(&state)).await;
         join_all(ids(WRITERS).into_iter().map(async |id| {
-            store.append(id, &opened("books-ms")).await.unwrap();
+            store.append(id, &[opened("books-ms")]).await.unwrap();
             acknowledge(id, 1);
             for count in 2..100_000 {
                 let step = Step::Await;
-                store.append(id, &Record::Began { step }).await.unwrap();
+                store.append(id, &[Record::Began { step }]).await.unwrap();
                 acknowledge(id, count);
             }
         }))

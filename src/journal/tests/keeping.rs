@@ -9,27 +9,20 @@ use crate::model::{Event, Happening};
 async fn a_sequence_only_grows() {
     let (directory, store) = fresh().await;
     let service = name("books-ms");
-    assert_eq!(store.highest_sequence(&service).await.unwrap(), None);
-    let mut order = Vec::new();
-    for sequence in [0, 5, 5, 4, u64::MAX, 6] {
-        order.push(store.accept_sequence(&service, sequence).await.unwrap());
+    assert_eq!(store.sequence(&service).await.unwrap(), None);
+    let mut highest = Vec::new();
+    for sequence in [None, Some(0), Some(5), Some(4), Some(u64::MAX), Some(6)] {
+        let opening = sequenced("books-ms", sequence);
+        store.append(DeploymentId::new(), &[opening]).await.unwrap();
+        highest.push(store.sequence(&service).await.unwrap());
     }
-    let highest = u64::MAX;
-    let expected = [
-        Order::Newer,
-        Order::Newer,
-        Order::Same,
-        Order::Older { highest: 5 },
-        Order::Newer,
-        Order::Older { highest },
-    ];
-    assert_eq!(order, expected);
-    let other = store.accept_sequence(&name("other"), 1).await.unwrap();
-    assert_eq!(other, Order::Newer);
+    let max = Some(u64::MAX);
+    assert_eq!(highest, [None, Some(0), Some(5), Some(5), max, max]);
+    store.append(DeploymentId::new(), &[sequenced("other", Some(1))]).await.unwrap();
     drop(store);
     let store = open(directory.path()).await;
-    let kept = store.highest_sequence(&service).await.unwrap();
-    assert_eq!(kept, Some(highest));
+    assert_eq!(store.sequence(&service).await.unwrap(), max);
+    assert_eq!(store.sequence(&name("other")).await.unwrap(), Some(1));
 }
 
 #[tokio::test]
@@ -49,12 +42,12 @@ const SHORT: Retention = Retention { deployments: 3, committed: 2, events: 1 };
 /// One deployment of `service` from begin to `end`, with an event.
 async fn run(store: &Store, service: &str, end: Option<&str>) -> DeploymentId {
     let id = DeploymentId::new();
-    store.append(id, &opened(service)).await.unwrap();
+    store.append(id, &[opened(service)]).await.unwrap();
     let event =
         Event { seq: 0, at: Timestamp::now(), deployment: id, step: None, what: Happening::Opened };
     store.append_event(&event).await.unwrap();
     if let Some(end) = end {
-        store.append(id, &ended(end)).await.unwrap();
+        store.append(id, &[ended(end)]).await.unwrap();
     }
     id
 }

@@ -18,9 +18,8 @@ async fn records_come_back_in_order_after_a_restart() {
         Record::Failed { failure: failure() },
     ];
     let before = Timestamp::now();
-    for record in &written {
-        store.append(id, record).await.unwrap();
-    }
+    store.append(id, &written[..1]).await.unwrap();
+    store.append(id, &written[1..]).await.unwrap();
     drop(store);
     let store = open(directory.path()).await;
     assert_eq!(records(&store, id).await, written);
@@ -38,7 +37,8 @@ async fn an_unknown_deployment_is_empty_and_cannot_go_on() {
     let id = DeploymentId::new();
     assert!(records(&store, id).await.is_empty());
     let step = Step::Start;
-    let error = store.append(id, &Record::Began { step }).await.unwrap_err();
+    let several = [Record::Began { step }, opened("books-ms")];
+    let error = store.append(id, &several).await.unwrap_err();
     assert_eq!(error.trouble, Trouble::NotFound);
     assert!(error.chain().contains(&id.to_string()), "{}", error.chain());
     assert!(records(&store, id).await.is_empty());
@@ -49,9 +49,9 @@ async fn many_at_once_keep_their_own_order() {
     let (_directory, store) = fresh().await;
     let deployments = ids(20);
     join_all(deployments.iter().map(async |id| {
-        store.append(*id, &opened("books-ms")).await.unwrap();
+        store.append(*id, &[opened("books-ms")]).await.unwrap();
         for step in Step::ALL {
-            store.append(*id, &Record::Began { step }).await.unwrap();
+            store.append(*id, &[Record::Began { step }]).await.unwrap();
         }
     }))
     .await;
@@ -66,13 +66,13 @@ async fn unfinished_are_those_without_an_end() {
     let (_directory, store) = fresh().await;
     let [open, reverted, stuck, retried] = ids(4)[..] else { unreachable!() };
     for id in [open, reverted, stuck, retried] {
-        store.append(id, &opened("books-ms")).await.unwrap();
+        store.append(id, &[opened("books-ms")]).await.unwrap();
     }
-    store.append(reverted, &ended("reverted")).await.unwrap();
-    store.append(stuck, &ended("stuck")).await.unwrap();
-    store.append(retried, &ended("stuck")).await.unwrap();
+    store.append(reverted, &[ended("reverted")]).await.unwrap();
+    store.append(stuck, &[ended("stuck")]).await.unwrap();
+    store.append(retried, &[ended("stuck")]).await.unwrap();
     let by = "operator".to_owned();
-    store.append(retried, &Record::Retried { by }).await.unwrap();
+    store.append(retried, &[Record::Retried { by }]).await.unwrap();
     assert_eq!(store.unfinished().await.unwrap(), [open, retried]);
 }
 
@@ -81,7 +81,7 @@ async fn recent_is_newest_first_and_by_service() {
     let (_directory, store) = fresh().await;
     let all = ids(6);
     for (id, service) in all.iter().zip(["a", "b"].iter().cycle()) {
-        store.append(*id, &opened(service)).await.unwrap();
+        store.append(*id, &[opened(service)]).await.unwrap();
     }
     let newest: Vec<_> = all.iter().rev().copied().collect();
     assert_eq!(store.recent(None, 100).await.unwrap(), newest);
@@ -106,9 +106,9 @@ async fn a_record_that_cannot_be_read_is_kept_aside(
 ) {
     let (directory, store) = fresh().await;
     let id = DeploymentId::new();
-    store.append(id, &opened("books-ms")).await.unwrap();
+    store.append(id, &[opened("books-ms")]).await.unwrap();
     for step in [Step::Prepare, Step::Start] {
-        store.append(id, &Record::Began { step }).await.unwrap();
+        store.append(id, &[Record::Began { step }]).await.unwrap();
     }
     let hand = Connection::open(directory.path().join("verdigris.db")).unwrap();
     hand.execute(&format!("UPDATE records SET {damage} WHERE seq = 1"), []).unwrap();
@@ -122,7 +122,7 @@ async fn a_record_that_cannot_be_read_is_kept_aside(
     assert_eq!(problems.len(), 1);
     assert!(problems[0].starts_with(&format!("record 1 of deployment `{id}`")));
     let step = Step::Await;
-    store.append(id, &Record::Began { step }).await.unwrap();
+    store.append(id, &[Record::Began { step }]).await.unwrap();
     drop(store);
     let store = open(directory.path()).await;
     assert_eq!(seqs(&store).await, [0, 2, 3], "its place stays empty");
@@ -133,7 +133,7 @@ async fn a_record_that_cannot_be_read_is_kept_aside(
 async fn a_damaged_store_is_reported_and_a_fresh_one_started() {
     let (directory, store) = fresh().await;
     let id = DeploymentId::new();
-    store.append(id, &opened("books-ms")).await.unwrap();
+    store.append(id, &[opened("books-ms")]).await.unwrap();
     drop(store);
     std::fs::write(directory.path().join("verdigris.db"), [7; 5000]).unwrap();
     let store = open(directory.path()).await;
@@ -157,7 +157,7 @@ fn event(deployment: DeploymentId, seq: u64, text: &str) -> Event {
 async fn events_are_read_from_where_a_client_left_off() {
     let (_directory, store) = fresh().await;
     let id = DeploymentId::new();
-    store.append(id, &opened("books-ms")).await.unwrap();
+    store.append(id, &[opened("books-ms")]).await.unwrap();
     assert_eq!(store.next_event(id).await.unwrap(), 0);
     let events: Vec<_> = (0..10).map(|seq| event(id, seq, "running")).collect();
     store.append_event(&events[0]).await.unwrap();

@@ -12,6 +12,7 @@ use super::clerk::{Clerk, Reply};
 use super::driver::addresses;
 use super::plan::{Need, Plan};
 use super::proof::{self, Claim};
+use crate::model::ServiceName;
 use crate::proxy::error::{Error, Result};
 use crate::proxy::routing::Entries;
 
@@ -31,6 +32,13 @@ impl Member {
     fn answer(self, answer: Result<()>) {
         let _ = self.reply.send(answer);
     }
+}
+
+/// Where a stage is proved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doors {
+    All,
+    Any,
 }
 
 impl Clerk {
@@ -80,8 +88,12 @@ impl Clerk {
                 Some(due) => sleep_until(due).await,
                 None => {}
             }
+            let had = match plan.reload {
+                true => BTreeSet::new(),
+                false => self.had_already(&members, &plan.entries),
+            };
             match self.machine.execute(plan).await {
-                Ok(()) => self.done(members, need),
+                Ok(()) => self.done(members, need, &had),
                 Err(error) => self.bring_apart(members, error).await,
             }
         }
@@ -111,7 +123,15 @@ impl Clerk {
         self.machine.next_reload().filter(|due| plan.reload && *due > Instant::now())
     }
 
-    fn done(&mut self, members: Vec<Member>, need: Need) {
+    /// Services that have what was asked for already: a colour that was kept, say.
+    fn had_already(&self, members: &[Member], entries: &Entries) -> BTreeSet<ServiceName> {
+        let services = members.iter().map(|member| member.change.service());
+        let same =
+            |service: &&ServiceName| entries.get(*service) == self.machine.entries().get(*service);
+        services.filter(same).cloned().collect()
+    }
+
+    fn done(&mut self, members: Vec<Member>, need: Need, had: &BTreeSet<ServiceName>) {
         self.settle_at = None;
         self.machine.report.set_agreed(true);
         if need == Need::All {
@@ -119,13 +139,18 @@ impl Clerk {
         }
         self.show();
         for member in members {
-            self.prove(member);
+            let doors = match had.contains(member.change.service()) {
+                // It was proved at all of them: what is left to ask is whether the instances answer.
+                true => Doors::Any,
+                false => Doors::All,
+            };
+            self.prove(member, doors);
         }
     }
 
     /// Answer the caller, after a stage once an instance of the idle colour has answered through the
     /// proxy. The clerk does not wait for that.
-    fn prove(&self, member: Member) {
+    fn prove(&self, member: Member, doors: Doors) {
         let Change::Stage { view, colour, .. } = &member.change else {
             return member.answer(Ok(()));
         };
@@ -133,11 +158,11 @@ impl Clerk {
             Ok(entry) => entry,
             Err(error) => return member.answer(Err(error)),
         };
-        let claim = Claim {
-            targets: proof::targets(&self.machine.settings, &entry.view.rule),
-            colour: Some(*colour),
-            accept: addresses(entry, *colour),
-        };
+        let mut targets = proof::targets(&self.machine.settings, &entry.view.rule);
+        if doors == Doors::Any {
+            targets.truncate(1);
+        }
+        let claim = Claim { targets, colour: Some(*colour), accept: addresses(entry, *colour) };
         let prober = self.machine.prober.clone();
         let turn = self.proofs.clone().acquire_owned();
         tokio::spawn(async move {

@@ -37,7 +37,8 @@ impl Machine {
     }
 
     /// Put the public requests of `service` to where `before` has them, at once, and prove it where
-    /// somebody is served. Everything else is left to a plan.
+    /// somebody is served. Everything else is left to a plan; so is this where the instances are not
+    /// there yet, since a plan brings them before it moves the requests.
     pub async fn flip_back(
         &mut self,
         service: &ServiceName,
@@ -48,6 +49,12 @@ impl Machine {
         };
         let live = before.and_then(|view| view.live);
         if now.view.live == live {
+            return Ok(());
+        }
+        // One that cannot be asked is told all the same.
+        if let Some(live) = live
+            && !self.is_ready(service, live).await.unwrap_or(true)
+        {
             return Ok(());
         }
         let mut target = Entry::clone(now);

@@ -189,6 +189,19 @@ impl Daemon {
         Ok(())
     }
 
+    /// Wait until the proxies' files say what the last flip did: they follow a moment later, and what
+    /// comes sooner has to write them first.
+    pub async fn until_files_follow(&self) -> Result<()> {
+        let begun = Instant::now();
+        for proxy in self.client.status(None).await?.proxies {
+            while self.client.render(&proxy.name).await?.differs {
+                ensure!(begun.elapsed() < LONGEST, "the file of {} does not follow", proxy.name);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Ok(())
+    }
+
     /// Reloads of all proxies of `kind` so far.
     pub async fn reloads(&self, kind: &str) -> Result<u64> {
         let status = self.client.status(None).await?;

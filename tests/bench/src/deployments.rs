@@ -68,6 +68,8 @@ async fn roll_back(bed: &Bed, daemon: &Daemon, rounds: usize, figures: &mut Figu
         daemon::committed(&daemon.deploy(bed, &stack).await?)?;
     }
     for _ in 0..rounds {
+        // Nobody rolls back within a moment of a switch.
+        daemon.until_files_follow().await?;
         let view = daemon.roll_back().await?;
         daemon::committed(&view)?;
         figures.rollback.push(daemon::until_switched(&view)?);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use verdigris::client::{Client, DaemonAddress};
 
 use super::{curl, run};
@@ -82,9 +83,23 @@ impl Daemon {
 
     /// Asks it to end, by SIGTERM, and waits for that.
     pub async fn stop(&mut self) -> ExitStatus {
-        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
-        rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
         self.ended().await
+    }
+
+    /// It stands still until [`Self::resume`].
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// It goes on, and does not know that it stood still.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.unwrap(), signal).unwrap();
     }
 
     /// Waits for its end.

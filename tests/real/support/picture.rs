@@ -52,6 +52,27 @@ impl Picture {
         Self { parts: rest.map(|(name, text)| (name.clone(), text.clone())).collect() }
     }
 
+    /// Without the parts whose names begin with `start`.
+    pub fn without(mut self, start: &str) -> Self {
+        self.parts.retain(|name, _| !name.starts_with(start));
+        self
+    }
+
+    /// No test container is left, and what is registered is what runs.
+    pub fn is_whole(&self) -> Result<(), String> {
+        let left: Vec<_> = self.parts("test container ").collect();
+        if !left.is_empty() {
+            return Err(format!("test containers are left: {left:?}"));
+        }
+        let running = self.parts("running ").count();
+        let registered =
+            self.parts("catalog books-ms ").count() + self.parts("row instances ").count();
+        if running != registered {
+            return Err(format!("{running} containers run, {registered} are registered"));
+        }
+        Ok(())
+    }
+
     /// What is different in `after`, readably; empty when nothing is.
     pub fn compare(&self, after: &Self) -> String {
         let mut said = String::new();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
+use verdigris::api::Because;
 use verdigris::client::{Client, ClientError, Followed};
 use verdigris::deploy::control::{Refusal, Submitted};
 use verdigris::model::{
@@ -127,13 +128,16 @@ impl World {
     ) -> Option<Self> {
         let bed = lease().await?;
         let home = fresh_home();
-        let state = home.join("state");
-        let arguments =
-            ["config", "--registry", registry.word(), "--proxy", proxy.word(), "--state"];
-        let config = bed.testbed(&[&arguments[..], &[state.to_str().unwrap()]].concat());
-        std::fs::write(home.join("verdigris.toml"), change(config)).unwrap();
+        configure(&bed, &home, registry, proxy, change);
         let daemon = Daemon::start(&home, &[]).await;
         Some(Self { daemon, bed, registry, proxy, home })
+    }
+
+    /// Another daemon on the same testbed and registry, with a state of its own.
+    pub async fn second_daemon(&self, proxy: Proxy) -> Daemon {
+        let home = fresh_home();
+        configure(&self.bed, &home, self.registry, proxy, |config| config);
+        Daemon::start(&home, &[]).await
     }
 
     /// The same with the first release of `books-ms` live already, in blue.
@@ -159,6 +163,18 @@ impl World {
     /// Everything outside as it stands, seen without the daemon's help.
     pub async fn picture(&self) -> Picture {
         Picture::take(self).await
+    }
+
+    /// Waits until it is whole: an instance may be just being replaced.
+    pub async fn becomes_whole(&self) -> Result<(), String> {
+        let begun = Instant::now();
+        loop {
+            match self.picture().await.is_whole() {
+                Err(_) if begun.elapsed() < Duration::from_secs(20) => {}
+                whole => return whole,
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// The picture once it stays the same.
@@ -269,6 +285,16 @@ impl World {
         }
     }
 
+    /// A person lets a deployment go on.
+    pub async fn approve(&self, id: DeploymentId) {
+        self.client().approve(id, &because()).await.unwrap();
+    }
+
+    /// A person does not.
+    pub async fn reject(&self, id: DeploymentId) {
+        self.client().reject(id, &because()).await.unwrap();
+    }
+
     /// Waits for the end of a deployment.
     pub async fn end_of(&self, id: DeploymentId) -> Ended {
         let events = self.follow(id, |event| matches!(event.what, Happening::Ended { .. })).await;
@@ -318,6 +344,24 @@ impl World {
         self.daemon.kill();
         self.daemon = Daemon::start(&self.home, environment).await;
     }
+}
+
+fn because() -> Because {
+    Because { by: "tester".to_owned(), why: String::new() }
+}
+
+/// Writes the configuration of a daemon into `home`.
+fn configure(
+    bed: &Lease,
+    home: &Path,
+    registry: Registry,
+    proxy: Proxy,
+    change: impl FnOnce(String) -> String,
+) {
+    let state = home.join("state");
+    let arguments = ["config", "--registry", registry.word(), "--proxy", proxy.word(), "--state"];
+    let config = bed.testbed(&[&arguments[..], &[state.to_str().unwrap()]].concat());
+    std::fs::write(home.join("verdigris.toml"), change(config)).unwrap();
 }
 
 /// A directory in the run's.

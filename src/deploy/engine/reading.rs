@@ -1,0 +1,98 @@
+use std::sync::Arc;
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio_stream::wrappers::BroadcastStream;
+
+use super::{Engine, lock};
+use crate::deploy::action;
+use crate::deploy::control::{Refusal, RefusalKind};
+use crate::deploy::plan::plan;
+use crate::deploy::view::view;
+use crate::model::{DeploymentId, DeploymentView, Event, Happening, Plan, Request, ServiceName};
+
+impl Engine {
+    /// What `submit` of the same would do.
+    pub async fn plan(&self, request: &Request) -> Result<Plan, Refusal> {
+        let found = action::look(&self.inner.world, request).await?;
+        Ok(plan(request, found))
+    }
+
+    /// One deployment.
+    pub async fn deployment(&self, id: DeploymentId) -> Result<DeploymentView, Refusal> {
+        let journal = self.inner.world.journal.read(id).await?;
+        if journal.is_empty() {
+            return Err(Refusal::new(RefusalKind::Unknown, format!("there is no deployment {id}")));
+        }
+        view(id, &journal).map_err(|error| {
+            Refusal::new(
+                RefusalKind::Internal,
+                format!("the journal of {id} makes no sense: {error}"),
+            )
+        })
+    }
+
+    /// The newest `limit` deployments, newest first; one whose journal makes no sense is left out.
+    pub async fn history(
+        &self,
+        service: Option<&ServiceName>,
+        limit: usize,
+    ) -> Result<Vec<DeploymentView>, Refusal> {
+        let journal = &self.inner.world.journal;
+        let ids = journal.recent(service, limit).await?;
+        let mut views = Vec::with_capacity(ids.len());
+        for id in ids {
+            let entries = journal.read(id).await?;
+            views.extend(view(id, &entries));
+        }
+        Ok(views)
+    }
+
+    /// Everything that happened so far.
+    pub async fn events(&self, id: DeploymentId) -> Result<Vec<Event>, Refusal> {
+        let feed = lock(&self.inner.active).get(&id).map(|active| Arc::clone(&active.feed));
+        if let Some(feed) = feed {
+            return Ok(feed.so_far());
+        }
+        self.deployment(id).await?;
+        Ok(self.inner.world.log.events(id).await?)
+    }
+
+    /// Everything after event `after`, then what happens, until the end.
+    pub async fn follow(
+        &self,
+        id: DeploymentId,
+        after: Option<u64>,
+    ) -> Result<BoxStream<'static, Event>, Refusal> {
+        let feed = lock(&self.inner.active).get(&id).map(|active| Arc::clone(&active.feed));
+        if let Some(feed) = feed {
+            return Ok(feed.follow(after));
+        }
+        let view = self.deployment(id).await?;
+        let mut events = self.inner.world.log.events(id).await?;
+        events.extend(lost_end(&view, events.last()));
+        let rest =
+            events.into_iter().filter(move |event| after.is_none_or(|seen| event.seq > seen));
+        Ok(stream::iter(rest).boxed())
+    }
+
+    /// Everything that happens from now on; a watcher that is too slow misses some.
+    #[must_use]
+    pub fn watch(&self) -> BoxStream<'static, Event> {
+        let events = BroadcastStream::new(self.inner.outlets.everybody.subscribe());
+        events.filter_map(|event| std::future::ready(event.ok())).boxed()
+    }
+}
+
+/// The end of a deployment whose daemon was killed when the journal had it and the log had not: whoever
+/// follows would wait for it forever.
+fn lost_end(view: &DeploymentView, last: Option<&Event>) -> Option<Event> {
+    let told = last.is_some_and(|event| matches!(event.what, Happening::Ended { .. }));
+    let outcome = view.outcome.clone().filter(|_| !told)?;
+    Some(Event {
+        seq: last.map_or(0, |event| event.seq + 1),
+        at: view.ended.unwrap_or(view.opened),
+        deployment: view.id,
+        step: None,
+        what: Happening::Ended { outcome },
+    })
+}

@@ -1,0 +1,40 @@
+use async_trait::async_trait;
+
+use super::PortResult;
+use crate::deploy::record::{Journalled, Record};
+use crate::model::{DeploymentId, Event, ServiceName};
+
+/// The durable log of all deployments.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Append `records`, all of them or none, durably: when this returns they survive a power cut.
+    async fn append(&self, deployment: DeploymentId, records: &[Record]) -> PortResult<()>;
+
+    /// All records of a deployment, oldest first; empty when it is unknown.
+    async fn read(&self, deployment: DeploymentId) -> PortResult<Vec<Journalled>>;
+
+    /// Deployments whose last record is not an end.
+    async fn unfinished(&self) -> PortResult<Vec<DeploymentId>>;
+
+    /// The newest `limit` deployments, newest first, of one service or of all.
+    async fn recent(
+        &self,
+        service: Option<&ServiceName>,
+        limit: usize,
+    ) -> PortResult<Vec<DeploymentId>>;
+
+    /// The highest sequence number among all deployments of `service` that were ever opened, also those
+    /// that are not kept any more.
+    async fn sequence(&self, service: &ServiceName) -> PortResult<Option<u64>>;
+}
+
+/// What was said about deployments: for `logs` and for clients that reconnect. Losing the newest of it
+/// in a power cut is no harm; the journal is what counts.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// Keep an event.
+    async fn keep(&self, event: &Event);
+
+    /// The events of a deployment, oldest first.
+    async fn events(&self, deployment: DeploymentId) -> PortResult<Vec<Event>>;
+}

@@ -1,0 +1,25 @@
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+use super::PortResult;
+use crate::model::{ServiceName, ServiceRecord};
+
+/// Where instances, colours and routes are recorded.
+#[async_trait]
+pub trait Registry: Send + Sync {
+    /// All that is held of `service`; an empty record when nothing is.
+    async fn read(&self, service: &ServiceName) -> PortResult<ServiceRecord>;
+
+    /// All services that Verdigris recorded.
+    async fn read_all(&self) -> PortResult<BTreeMap<ServiceName, ServiceRecord>>;
+
+    /// Make what is held of `service` equal to `record`, writing only what differs. Entries that
+    /// Verdigris did not make are never touched. Instances are put before the route is published,
+    /// and removed after.
+    async fn write(&self, service: &ServiceName, record: &ServiceRecord) -> PortResult<()>;
+
+    /// Hints that something changed. Ends when the connection does.
+    async fn changes(&self) -> PortResult<BoxStream<'static, ()>>;
+}

@@ -1,0 +1,191 @@
+//! What the registry says of a service, held against what the journal committed last. Pure.
+
+use std::fmt;
+
+use crate::deploy::ledger::switched;
+use crate::deploy::record::Prepared;
+use crate::model::{Colour, Route, ServiceRecord};
+
+/// How a record contradicts what was committed last, while no deployment is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contradiction {
+    /// It has no colour, or no route.
+    Forgotten,
+    /// Its route is of an earlier generation: writes were lost, or a copy of the registry was put back.
+    Behind,
+    /// Its colour and its route name different colours, of which one was committed last.
+    Torn,
+    /// It names a colour that does not exist.
+    Gone,
+}
+
+impl Contradiction {
+    /// Nothing but the record itself need be known to see it: what is there is of no consequence.
+    #[must_use]
+    pub fn is_plain(self) -> bool {
+        self == Self::Forgotten
+    }
+}
+
+impl fmt::Display for Contradiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Forgotten => "the registry had forgotten the service",
+            Self::Behind => "the registry was behind what was committed last",
+            Self::Torn => "colour and route in the registry did not agree",
+            Self::Gone => "the registry named a colour that does not exist",
+        })
+    }
+}
+
+/// How `record` contradicts `last`, if it does. `exists` tells which colours have a Swarm service.
+///
+/// A record that is newer and agrees with itself is another daemon's commit, of which the journal knows
+/// nothing: it contradicts nothing.
+#[must_use]
+pub fn contradiction(
+    record: &ServiceRecord,
+    last: &Prepared,
+    exists: impl Fn(Colour) -> bool,
+) -> Option<Contradiction> {
+    let (Some(colour), Some(route)) = (record.colour, &record.route) else {
+        // Another colour on record is somebody else's work, of which this journal knows nothing.
+        let ours = record.colour.is_none_or(|colour| colour == last.colour);
+        return ours.then_some(Contradiction::Forgotten);
+    };
+    let committed = switched(last).generation;
+    if route.generation < committed {
+        return Some(Contradiction::Behind);
+    }
+    if is_torn(colour, route, last, committed) {
+        return Some(Contradiction::Torn);
+    }
+    let gone = colour != last.colour && !exists(colour);
+    gone.then_some(Contradiction::Gone)
+}
+
+/// A switch that nobody committed, or a commit of which only the route is on record.
+fn is_torn(colour: Colour, route: &Route, last: &Prepared, committed: u64) -> bool {
+    let live = route.live();
+    let uncommitted = colour == last.colour;
+    let half = live == Some(last.colour) && route.generation == committed;
+    live != Some(colour) && (uncommitted || half)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::deploy::ledger;
+    use crate::deploy::ports::Tenure;
+    use crate::deploy::record::Before;
+    use crate::model::{Draft, Policy, Publish, Retain, Workload};
+
+    fn prepared(colour: Colour) -> Prepared {
+        let policy = Policy {
+            port: 8080,
+            publish: Publish::Host,
+            route: None,
+            gates: crate::model::Gates::default(),
+            stable_for: Duration::ZERO,
+            approve: None,
+            bake: None,
+            drain: Duration::ZERO,
+            retain: Retain { releases: 0, scale: None, duration: None },
+            deadline: Duration::from_secs(60),
+        };
+        let draft = Draft {
+            service: "books-ms".parse().unwrap(),
+            image: "books:1".parse().unwrap(),
+            workload: Workload::default(),
+            policy,
+        };
+        let image = draft.image.pin("sha256:1");
+        Prepared {
+            release: draft.pin(image),
+            colour,
+            live: None,
+            running: false,
+            instances: Vec::new(),
+            before: Before {
+                swarm: BTreeMap::new(),
+                registry: ServiceRecord::default(),
+                proxies: BTreeMap::new(),
+            },
+            tenure: Tenure::default(),
+        }
+    }
+
+    /// What is on record once `last`, which follows on `generation`, has committed.
+    fn committed(last: &Prepared) -> ServiceRecord {
+        let mut record = last.before.registry.clone();
+        ledger::switch(&mut record, last);
+        ledger::commit(&mut record, last);
+        record
+    }
+
+    fn follows(colour: Colour, generation: u64) -> Prepared {
+        let mut last = prepared(colour);
+        last.before.registry.route = Some(Route {
+            generation,
+            rule: None,
+            weights: BTreeMap::from([(colour.other(), 100)]),
+            releases: BTreeMap::new(),
+        });
+        last.before.registry.colour = Some(colour.other());
+        last
+    }
+
+    fn found(record: &ServiceRecord, last: &Prepared) -> Option<Contradiction> {
+        contradiction(record, last, |_| true)
+    }
+
+    #[test]
+    fn what_was_committed_contradicts_nothing() {
+        let last = follows(Colour::Green, 4);
+        assert_eq!(found(&committed(&last), &last), None);
+    }
+
+    #[test]
+    fn what_is_missing_is_forgotten_unless_another_colour_is_named() {
+        let last = follows(Colour::Green, 4);
+        assert_eq!(found(&ServiceRecord::default(), &last), Some(Contradiction::Forgotten));
+        let other = ServiceRecord { colour: Some(Colour::Blue), ..ServiceRecord::default() };
+        assert_eq!(found(&other, &last), None);
+    }
+
+    #[test]
+    fn lost_writes_of_a_commit_are_noticed() {
+        let last = follows(Colour::Green, 4);
+        let mut without_colour = committed(&last);
+        without_colour.colour = Some(Colour::Blue);
+        assert_eq!(found(&without_colour, &last), Some(Contradiction::Torn));
+        let mut without_route = committed(&last);
+        without_route.route.clone_from(&last.before.registry.route);
+        assert_eq!(found(&without_route, &last), Some(Contradiction::Behind));
+        assert_eq!(found(&last.before.registry, &last), Some(Contradiction::Behind));
+    }
+
+    #[test]
+    fn lost_writes_of_a_revert_are_noticed() {
+        let last = follows(Colour::Green, 4);
+        let mut next = prepared(Colour::Blue);
+        next.before.registry = committed(&last);
+        let mut switched = next.before.registry.clone();
+        ledger::switch(&mut switched, &next);
+        assert_eq!(found(&switched, &last), Some(Contradiction::Torn));
+        ledger::commit(&mut switched, &next);
+        let gone = contradiction(&switched, &last, |colour| colour == Colour::Green);
+        assert_eq!(gone, Some(Contradiction::Gone));
+    }
+
+    #[test]
+    fn a_commit_of_another_daemon_contradicts_nothing() {
+        let last = follows(Colour::Green, 4);
+        let mut theirs = prepared(Colour::Blue);
+        theirs.before.registry = committed(&last);
+        assert_eq!(found(&committed(&theirs), &last), None);
+    }
+}

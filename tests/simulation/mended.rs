@@ -1,0 +1,167 @@
+//! What went wrong by itself is put right, and what may be another daemon's is not.
+
+use std::time::Duration;
+
+use serde_json::json;
+use verdigris::deploy::record::{Journalled, Record};
+use verdigris::model::{Bake, Colour, DeploymentId, Outcome, ServiceRecord, Step, labels};
+
+use crate::daemon::{Daemon, in_virtual_time};
+use crate::draft::{draft, gate, request, service};
+use crate::ends::{check_live, check_violations};
+use crate::world::{Part, Sim};
+
+/// Longer than the reconciler leaves anything unseen.
+const SEEN: Duration = Duration::from_secs(15);
+
+/// Two releases, one after the other; answers what was on record between them.
+async fn deployed_twice(sim: &Sim) -> (Daemon, ServiceRecord) {
+    let daemon = Daemon::start(sim).await;
+    let first = daemon.engine.submit(request(draft("good/books:1"))).await.unwrap().deployment;
+    let (daemon, _) = daemon.see_through(first).await;
+    let between = sim.truth().registry[&service()].clone();
+    let second = daemon.engine.submit(request(draft("good/books:22"))).await.unwrap().deployment;
+    let (daemon, view) = daemon.see_through(second).await;
+    assert_eq!(view.outcome, Some(Outcome::Committed));
+    (daemon, between)
+}
+
+fn check_last(sim: &Sim) {
+    let committed = sim.truth().committed[&service()].clone();
+    assert_eq!(committed.colour, Colour::Green);
+    check_live(sim, committed.colour, &committed.release);
+    check_violations(sim);
+}
+
+#[test]
+fn a_registry_that_lost_the_last_commit_is_told_it_again() {
+    type Lose = fn(&mut ServiceRecord, ServiceRecord);
+    let all: Lose = |record, between| *record = between;
+    let colour: Lose = |record, between| record.colour = between.colour;
+    let route: Lose = |record, between| record.route = between.route;
+    for lose in [all, colour, route] {
+        in_virtual_time(async move {
+            let sim = Sim::new(1);
+            let (daemon, between) = deployed_twice(&sim).await;
+            lose(sim.truth().registry.get_mut(&service()).unwrap(), between);
+            tokio::time::sleep(SEEN).await;
+            check_last(&sim);
+            assert!(!daemon.reconciler.drift(&service()).is_empty(), "and it is told");
+        });
+    }
+}
+
+#[test]
+fn what_another_daemon_may_be_at_is_left_to_it() {
+    in_virtual_time(async {
+        let sim = Sim::new(1);
+        let (_daemon, between) = deployed_twice(&sim).await;
+        let torn = {
+            let mut truth = sim.truth();
+            let name = service().swarm_name(Colour::Blue);
+            let mut spec = truth.swarm[&service().swarm_name(Colour::Green)].spec.clone();
+            spec["Name"] = json!(name);
+            spec["Labels"][labels::COLOUR] = json!(Colour::Blue);
+            spec["Labels"][labels::DEPLOYMENT] = json!(DeploymentId::new());
+            truth.put(&name, spec);
+            truth.registry.get_mut(&service()).unwrap().colour = between.colour;
+            truth.registry[&service()].colour
+        };
+        tokio::time::sleep(SEEN).await;
+        assert_eq!(sim.truth().registry[&service()].colour, torn);
+        check_violations(&sim);
+    });
+}
+
+#[test]
+fn nobody_is_led_to_a_colour_of_which_nothing_runs() {
+    in_virtual_time(async {
+        let sim = Sim::new(1);
+        let (daemon, between) = deployed_twice(&sim).await;
+        sim.truth().journals.clear();
+        let _daemon = daemon.restart().await;
+        sim.truth().registry.insert(service(), between);
+        tokio::time::sleep(SEEN).await;
+        for proxy in sim.truth().proxies.values() {
+            assert_eq!(proxy.held()[&service()].live, Some(Colour::Green));
+        }
+        check_violations(&sim);
+    });
+}
+
+#[test]
+fn a_proxy_that_was_put_back_is_led_on_before_the_old_colour_goes() {
+    for seed in 0..40 {
+        in_virtual_time(async move {
+            let sim = Sim::new(seed);
+            let daemon = Daemon::start(&sim).await;
+            let first = daemon.engine.submit(request(draft("good/books:1"))).await.unwrap();
+            let (daemon, _) = daemon.see_through(first.deployment).await;
+            let mut second = draft("good/books:22");
+            let duration = Duration::from_secs(5);
+            second.policy.bake = Some(Bake { duration, max_errors: 0.1, min_requests: 1 });
+            let second = daemon.engine.submit(request(second)).await.unwrap().deployment;
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            sim.restore_from_backup();
+            let (_daemon, view) = daemon.see_through(second).await;
+            assert_eq!(view.outcome, Some(Outcome::Committed), "seed {seed}");
+            check_last(&sim);
+        });
+    }
+}
+
+#[test]
+fn instances_are_followed_under_a_deployment_also_when_the_registry_forgot_the_service() {
+    in_virtual_time(async {
+        let sim = Sim::new(1);
+        let daemon = Daemon::start(&sim).await;
+        let first = daemon.engine.submit(request(draft("good/books:1"))).await.unwrap().deployment;
+        let (daemon, _) = daemon.see_through(first).await;
+        let mut second = draft("good/books:22");
+        second.policy.gates.pre_integration.push(gate("hang"));
+        let second = daemon.engine.submit(request(second)).await.unwrap().deployment;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        sim.truth().registry.clear();
+        let live = service().swarm_name(Colour::Blue);
+        sim.let_die(&live);
+        tokio::time::sleep(SEEN).await;
+        assert!(daemon.engine.is_under_way(second), "the gate hangs yet");
+        let serving = sim.truth().serving(&live);
+        for proxy in sim.truth().proxies.values() {
+            let led = proxy.held()[&service()].of(Colour::Blue).iter();
+            assert!(led.clone().all(|backend| serving.contains(&backend.task)));
+            assert_eq!(led.len(), serving.len());
+        }
+        check_violations(&sim);
+    });
+}
+
+#[test]
+fn a_proxy_that_was_put_back_is_led_away_before_the_new_colour_goes() {
+    for seed in 0..40 {
+        in_virtual_time(async move {
+            let sim = Sim::new(seed);
+            let daemon = Daemon::start(&sim).await;
+            let first = daemon.engine.submit(request(draft("good/books:1"))).await.unwrap();
+            let (daemon, _) = daemon.see_through(first.deployment).await;
+            let before = sim.truth().picture();
+            let mut second = draft("good/books:22");
+            second.policy.gates.post_integration.push(gate("fail"));
+            let second = daemon.engine.submit(request(second)).await.unwrap().deployment;
+            let restores =
+                |entry: &Journalled| matches!(entry.record, Record::Undoing { step: Step::Start });
+            let began = || sim.with_journal(|journal| journal[&second].iter().any(restores));
+            // The Swarm is away while the new colour is to be removed, and the proxies change meanwhile.
+            while !began() {
+                tokio::time::sleep(Duration::from_micros(100)).await;
+            }
+            let until = tokio::time::Instant::now() + Duration::from_secs(2);
+            sim.truth().faults.away.insert(Part::Swarm, until);
+            sim.restore_from_backup();
+            let (_daemon, _) = daemon.see_through(second).await;
+            tokio::time::sleep(SEEN).await;
+            assert_eq!(sim.truth().picture(), before, "seed {seed}");
+            check_violations(&sim);
+        });
+    }
+}

@@ -1,0 +1,212 @@
+//! One act on the world, and what may go wrong with it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use verdigris::deploy::ports::{PortError, PortResult, Trouble};
+
+use super::{Daemon, Losses, Sim, Truth};
+
+/// A part of the world that can be away, or answer emptily, by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Registry,
+    Swarm,
+    Other,
+}
+
+fn part_of(what: &str) -> Part {
+    match what {
+        what if what.contains("registry") || what.contains("lease") => Part::Registry,
+        "resolve" | "preflight" | "snapshot" | "start" | "restore" | "scale" | "tasks"
+        | "services" => Part::Swarm,
+        _ => Part::Other,
+    }
+}
+
+/// Acts in which a stopped daemon is held up.
+const STOPPABLE: [&str; 4] = ["append", "write the registry", "read the registry", "run a gate"];
+
+/// What goes wrong with acts, whichever they are.
+#[derive(Debug, Default)]
+pub struct Faults {
+    /// Acts so far, and the acts at which the daemon is killed.
+    pub acts: u64,
+    pub kills: Vec<u64>,
+    /// Acts that still fail, and how many in a hundred do.
+    pub left: u32,
+    pub rate: u32,
+    /// Who answers nothing until when.
+    pub away: BTreeMap<Part, Instant>,
+    /// Who answers, and says that there is nothing, until when.
+    pub empty: BTreeMap<Part, Instant>,
+    /// The daemon under test is stopped for a while, as by SIGSTOP.
+    pub pause: Option<(Instant, Instant)>,
+    /// When something last went wrong: only since then can all be expected to be noticed.
+    troubled: Option<Instant>,
+    /// When an act last answered an error.
+    refused: Option<Instant>,
+}
+
+impl Faults {
+    fn end(&mut self) {
+        self.left = 0;
+        self.kills.clear();
+        self.away.clear();
+        self.empty.clear();
+    }
+
+    /// Something goes wrong at this instant.
+    pub fn trouble(&mut self) {
+        self.troubled = Some(Instant::now());
+    }
+
+    /// For how long nothing has gone wrong.
+    pub fn calm(&self) -> Duration {
+        self.troubled.map_or(Duration::MAX, |last| last.elapsed())
+    }
+
+    /// For how long no act has answered an error.
+    pub fn obliging(&self) -> Duration {
+        self.refused.map_or(Duration::MAX, |last| last.elapsed())
+    }
+
+    fn refuse(&mut self) {
+        self.refused = Some(Instant::now());
+        self.trouble();
+    }
+
+    fn is_away(&self, what: &str) -> bool {
+        self.away.get(&part_of(what)).is_some_and(|until| Instant::now() < *until)
+    }
+}
+
+impl Truth {
+    /// Nothing goes wrong any more.
+    pub fn end_faults(&mut self) {
+        self.faults.end();
+        self.stubborn.clear();
+        self.losses = Losses::default();
+    }
+
+    /// Whether `part` says at the moment that there is nothing.
+    pub fn says_nothing(&mut self, part: Part) -> bool {
+        let says = self.faults.empty.get(&part).is_some_and(|until| Instant::now() < *until);
+        if says {
+            self.faults.trouble();
+        }
+        says
+    }
+
+    fn fails(&mut self) -> bool {
+        let fails = self.faults.left > 0 && self.rng.u32(0..100) < self.faults.rate;
+        if fails {
+            self.faults.left -= 1;
+        }
+        fails
+    }
+}
+
+impl Sim {
+    /// One act on the world: takes a while, may fail before or after its effect, may be the last
+    /// thing that the daemon does.
+    pub async fn act<T>(
+        &self,
+        what: &str,
+        effect: impl FnOnce(&mut Truth) -> PortResult<T> + Send,
+    ) -> PortResult<T> {
+        self.act_as(what, true, effect).await
+    }
+
+    /// An act that is done when it does not fail, and not done when it does: a transaction.
+    pub async fn act_whole<T>(
+        &self,
+        what: &str,
+        effect: impl FnOnce(&mut Truth) -> PortResult<T> + Send,
+    ) -> PortResult<T> {
+        self.act_as(what, false, effect).await
+    }
+
+    async fn act_as<T>(
+        &self,
+        what: &str,
+        may_half_fail: bool,
+        effect: impl FnOnce(&mut Truth) -> PortResult<T> + Send,
+    ) -> PortResult<T> {
+        let micros = self.truth().rng.u64(0..3000);
+        tokio::time::sleep(Duration::from_micros(micros)).await;
+        self.wait_out_the_pause(what).await;
+        if let Some(result) = self.strike(what, may_half_fail, effect) {
+            return result;
+        }
+        // The daemon is dead: nothing goes on.
+        std::future::pending().await
+    }
+
+    /// A daemon that is stopped goes on when it is woken. What it has begun at a proxy or the Swarm it
+    /// has sent: these acts are not held up.
+    async fn wait_out_the_pause(&self, what: &str) {
+        if self.daemon == Daemon::Rival || !STOPPABLE.contains(&what) {
+            return;
+        }
+        let until = self.truth().faults.pause.map(|(_, until)| until);
+        if let Some(until) = until.filter(|until| *until > Instant::now()) {
+            tokio::time::sleep_until(until).await;
+            self.truth().faults.trouble();
+        }
+    }
+
+    /// None: the daemon is dead.
+    fn strike<T>(
+        &self,
+        what: &str,
+        may_half_fail: bool,
+        effect: impl FnOnce(&mut Truth) -> PortResult<T>,
+    ) -> Option<PortResult<T>> {
+        let mut truth = self.truth();
+        if self.daemon == Daemon::Rival {
+            let result = effect(&mut truth);
+            truth.look(what);
+            return Some(result);
+        }
+        if truth.life != self.life {
+            return None;
+        }
+        truth.faults.acts += 1;
+        let unreachable = || PortError::new(Trouble::Unreachable, what);
+        if truth.faults.is_away(what) {
+            truth.faults.refuse();
+            return Some(Err(unreachable()));
+        }
+        let dies = truth.faults.kills.contains(&truth.faults.acts);
+        if dies && truth.rng.bool() {
+            self.kill(&mut truth);
+            return None;
+        }
+        let fails = truth.fails();
+        if fails && (!may_half_fail || truth.rng.bool()) {
+            truth.faults.refuse();
+            return Some(Err(unreachable()));
+        }
+        let result = effect(&mut truth);
+        truth.look(what);
+        if dies {
+            self.kill(&mut truth);
+            return None;
+        }
+        let result = if fails { Err(unreachable()) } else { result };
+        if result.is_err() {
+            truth.faults.refuse();
+        }
+        Some(result)
+    }
+
+    fn kill(&self, truth: &mut Truth) {
+        truth.life += 1;
+        truth.faults.trouble();
+        truth.leases.forget(Daemon::Ours);
+        // Test containers die with nobody to remove them; they stay until they are cleaned.
+        self.killed.send_replace(truth.life);
+    }
+}

@@ -1,0 +1,168 @@
+//! What must hold at every instant, whatever happens.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use verdigris::deploy::record::Record;
+use verdigris::model::{DeploymentId, OnBusy, Request, ServiceName, Step};
+
+use super::{Daemon, Truth};
+
+/// A deployment that has not ended.
+#[derive(Debug, Clone)]
+pub struct Open {
+    pub service: ServiceName,
+    sequence: Option<u64>,
+    /// It has begun to act.
+    pub acts: bool,
+    committed: bool,
+    /// Since when it says that it is stuck.
+    stuck: Option<Instant>,
+}
+
+impl Open {
+    fn of(request: &Request) -> Self {
+        Self {
+            service: request.service().clone(),
+            sequence: request.sequence,
+            acts: false,
+            committed: false,
+            stuck: None,
+        }
+    }
+}
+
+/// So much of a record is told.
+const TOLD: usize = 120;
+
+/// A deployment is stuck because an act was refused just now, not for a reason of long ago.
+const JUST_NOW: Duration = Duration::from_secs(2);
+
+/// A stuck deployment tries again every ten seconds, and nine times within as many.
+const LEAVES_BY_ITSELF: Duration = Duration::from_secs(25);
+
+/// So many violations of a seed are kept: the first tell what is wrong.
+const MOST_VIOLATIONS: usize = 6;
+
+impl Truth {
+    /// Something does not hold.
+    pub fn violate(&mut self, what: String) {
+        if self.violations.len() < MOST_VIOLATIONS {
+            self.violations.push(what);
+        }
+    }
+
+    /// Look at everything, after `what` happened.
+    pub fn look(&mut self, what: &str) {
+        if self.told {
+            println!("{:>10.3?} {what}", self.start.0.elapsed());
+        }
+        self.request_everything(what);
+        self.look_at_the_stuck();
+        if ["flip", "restore a proxy"].contains(&what) {
+            self.look_at_the_committed(what);
+        }
+    }
+
+    /// A commit is never undone: while no deployment acts, nobody moves the public away from it.
+    fn look_at_the_committed(&mut self, what: &str) {
+        let mut undone = Vec::new();
+        for (service, committed) in &self.committed {
+            if self.open.values().any(|open| open.acts && open.service == *service) {
+                continue;
+            }
+            for (name, proxy) in &self.proxies {
+                let led = proxy.held().get(service).and_then(|view| view.live);
+                if led != Some(committed.colour) && !proxy.is_astray() {
+                    undone.push(format!("after `{what}`: {name} leads {service} to {led:?}"));
+                }
+            }
+        }
+        undone.into_iter().for_each(|wrong| self.violate(wrong));
+    }
+
+    /// Look at a record that `daemon` is about to journal.
+    pub fn examine(&mut self, daemon: Daemon, id: DeploymentId, record: &Record) {
+        if self.told {
+            let record: String = format!("{record:?}").chars().take(TOLD).collect();
+            println!("           {id}: {record}");
+        }
+        if let Record::Opened { request } = record {
+            self.examine_opening(daemon, request);
+            self.open.insert((daemon, id), Open::of(request));
+            return;
+        }
+        let Some(mut open) = self.open.get(&(daemon, id)).cloned() else {
+            let end = format!("{} journals after the end of {id}: {record:?}", daemon.name());
+            return self.violate(end);
+        };
+        match record {
+            Record::Began { .. } => {
+                open.acts = true;
+                self.examine_beginning(daemon, id, &open);
+            }
+            Record::Done { step: Step::Commit, .. } => open.committed = true,
+            Record::Undoing { .. } | Record::Undone { .. } if open.committed => {
+                self.violate(format!("a commit is undone: {record:?}"));
+            }
+            Record::Stuck { problem } if self.faults.obliging() > JUST_NOW => {
+                self.violate(format!("stuck though nothing is refused: {problem:?}"));
+            }
+            _ => {}
+        }
+        open.stuck = matches!(record, Record::Stuck { .. }).then(Instant::now);
+        if matches!(record, Record::Ended { .. }) {
+            self.open.remove(&(daemon, id));
+        } else {
+            self.open.insert((daemon, id), open);
+        }
+    }
+
+    fn others<'a>(
+        &'a self,
+        daemon: Daemon,
+        service: &'a ServiceName,
+    ) -> impl Iterator<Item = (DeploymentId, &'a Open)> {
+        let of_service = self
+            .open
+            .iter()
+            .filter(move |((by, _), open)| *by == daemon && open.service == *service);
+        of_service.map(|((_, id), open)| (*id, open))
+    }
+
+    /// Whoever does not want to wait, or is older than what was taken, is not taken.
+    fn examine_opening(&mut self, daemon: Daemon, request: &Request) {
+        let mut wrong = Vec::new();
+        for (id, other) in self.others(daemon, request.service()) {
+            let newer = other.sequence.is_some() && request.sequence > other.sequence;
+            let older = request.sequence.is_some() && request.sequence < other.sequence;
+            if older || (request.on_busy == OnBusy::Refuse && !newer) {
+                wrong.push(format!("{request:?} was taken beside {id}"));
+            }
+        }
+        wrong.into_iter().for_each(|wrong| self.violate(wrong));
+    }
+
+    /// At most one deployment of a service acts.
+    fn examine_beginning(&mut self, daemon: Daemon, id: DeploymentId, open: &Open) {
+        let acts =
+            self.others(daemon, &open.service).filter(|(other, open)| *other != id && open.acts);
+        let acts: Vec<String> =
+            acts.map(|(other, _)| format!("{id} acts while {other} does")).collect();
+        acts.into_iter().for_each(|wrong| self.violate(wrong));
+    }
+
+    /// Stuck is left by itself once the cause is gone.
+    fn look_at_the_stuck(&mut self) {
+        if self.faults.obliging() < LEAVES_BY_ITSELF {
+            return;
+        }
+        let stuck = self
+            .open
+            .iter()
+            .filter(|(_, open)| open.stuck.is_some_and(|since| since.elapsed() > LEAVES_BY_ITSELF));
+        let stuck: Vec<String> =
+            stuck.map(|((_, id), _)| format!("{id} is stuck though nothing is refused")).collect();
+        stuck.into_iter().for_each(|wrong| self.violate(wrong));
+    }
+}

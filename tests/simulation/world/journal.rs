@@ -1,0 +1,130 @@
+//! The journals of the daemons, and what they say of deployments.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use verdigris::deploy::ledger::switched;
+use verdigris::deploy::ports::{EventLog, Journal, PortResult};
+use verdigris::deploy::record::{Journalled, Prepared, Record};
+use verdigris::deploy::saga::State;
+use verdigris::model::{Colour, DeploymentId, Event, ServiceName, Step};
+
+use super::{Daemon, Sim, Truth};
+
+/// The journals of one daemon.
+pub type Journals = BTreeMap<DeploymentId, Vec<Journalled>>;
+
+/// What is live since a commit.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    pub colour: Colour,
+    pub release: String,
+    by: Daemon,
+    /// Of its route: a daemon that was stopped may note its commit after the next one took place.
+    generation: u64,
+}
+
+impl Commit {
+    fn of(by: Daemon, prepared: &Prepared) -> Self {
+        Self {
+            by,
+            colour: prepared.colour,
+            release: prepared.release.id.to_string(),
+            generation: switched(prepared).generation,
+        }
+    }
+}
+
+impl Truth {
+    fn commit(&mut self, service: &ServiceName, commit: Commit) {
+        let known = self.committed.get(service);
+        let later = |known: &Commit| known.by == commit.by || known.generation < commit.generation;
+        if known.is_none_or(later) {
+            self.committed.insert(service.clone(), commit);
+        }
+    }
+
+    fn append(&mut self, daemon: Daemon, id: DeploymentId, record: &Record) {
+        self.examine(daemon, id, record);
+        let at = self.now();
+        let entries = self.journals.entry(daemon).or_default().entry(id).or_default();
+        let seq = entries.len() as u64;
+        entries.push(Journalled { seq, at, record: record.clone() });
+        if matches!(record, Record::Done { step: Step::Commit, .. }) {
+            let state = State::replay(entries).expect("a journal that makes sense");
+            let prepared = state.prepared().expect("it was prepared");
+            self.commit(state.request.service(), Commit::of(daemon, prepared));
+        }
+    }
+}
+
+impl Sim {
+    /// Look at the journals of this daemon.
+    pub fn with_journal<T>(&self, look: impl FnOnce(&Journals) -> T) -> T {
+        look(self.truth().journals.entry(self.daemon).or_default())
+    }
+}
+
+fn is_of(entries: &[Journalled], service: &ServiceName) -> bool {
+    matches!(entries.first().map(|first| &first.record),
+        Some(Record::Opened { request }) if request.service() == service)
+}
+
+#[async_trait]
+impl Journal for Sim {
+    async fn append(&self, deployment: DeploymentId, records: &[Record]) -> PortResult<()> {
+        let daemon = self.daemon;
+        self.act_whole("append", |truth| {
+            for record in records {
+                truth.append(daemon, deployment, record);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn read(&self, deployment: DeploymentId) -> PortResult<Vec<Journalled>> {
+        Ok(self.with_journal(|journal| journal.get(&deployment).cloned()).unwrap_or_default())
+    }
+
+    async fn unfinished(&self) -> PortResult<Vec<DeploymentId>> {
+        Ok(self.with_journal(|journal| {
+            let open = journal.iter().filter(|(_, entries)| {
+                !matches!(entries.last().map(|last| &last.record), Some(Record::Ended { .. }))
+            });
+            open.map(|(id, _)| *id).collect()
+        }))
+    }
+
+    async fn recent(
+        &self,
+        service: Option<&ServiceName>,
+        limit: usize,
+    ) -> PortResult<Vec<DeploymentId>> {
+        Ok(self.with_journal(|journal| {
+            let all = journal.iter().rev();
+            let wanted = all.filter(|(_, entries)| service.is_none_or(|name| is_of(entries, name)));
+            wanted.map(|(id, _)| *id).take(limit).collect()
+        }))
+    }
+
+    async fn sequence(&self, service: &ServiceName) -> PortResult<Option<u64>> {
+        Ok(self.with_journal(|journal| {
+            let opened = journal.values().filter_map(|entries| State::open(entries.first()?));
+            let requests = opened.map(|state| state.request);
+            let of_service = requests.filter(|request| request.service() == service);
+            of_service.filter_map(|request| request.sequence).max()
+        }))
+    }
+}
+
+#[async_trait]
+impl EventLog for Sim {
+    async fn keep(&self, event: &Event) {
+        self.truth().log.entry(event.deployment).or_default().push(event.clone());
+    }
+
+    async fn events(&self, deployment: DeploymentId) -> PortResult<Vec<Event>> {
+        Ok(self.truth().log.get(&deployment).cloned().unwrap_or_default())
+    }
+}

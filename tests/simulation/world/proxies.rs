@@ -1,0 +1,292 @@
+//! The proxies: what each holds, what it has read, and how it may restart with neither.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+use verdigris::deploy::ports::{
+    Answers, Door, PortError, PortResult, Proxies, ProxyViews, Trouble,
+};
+use verdigris::model::{Backend, Colour, ServiceName, ServiceView};
+
+use super::{Sim, Truth};
+
+/// What a proxy has of each service.
+pub type Views = BTreeMap<ServiceName, ServiceView>;
+
+/// One proxy, with the keeper before it.
+#[derive(Debug, Default)]
+pub struct SimProxy {
+    /// What its keeper holds, and answers when it is asked.
+    held: Views,
+    /// What it has read: requests are led by it.
+    running: Views,
+    /// What was held before, oldest first.
+    past: Vec<Views>,
+    /// It went back to an earlier state that its keeper takes for the truth.
+    misled: bool,
+}
+
+impl SimProxy {
+    pub fn held(&self) -> &Views {
+        &self.held
+    }
+
+    pub fn running(&self) -> &Views {
+        &self.running
+    }
+
+    /// It restarted with an earlier state, and its keeper has not noticed, or cannot.
+    pub fn is_astray(&self) -> bool {
+        self.held != self.running || self.misled
+    }
+
+    /// Its keeper takes that state for the truth.
+    pub fn is_misled(&self) -> bool {
+        self.misled
+    }
+
+    /// Its keeper itself knows where it leads.
+    pub fn is_known(&self) -> bool {
+        self.held == self.running
+    }
+
+    /// It is where it should be again.
+    pub fn is_back(&mut self) {
+        self.misled = false;
+    }
+
+    /// A keeper makes the whole proxy agree with each change.
+    fn change(&mut self, act: impl FnOnce(&mut Views) -> PortResult<()>) -> PortResult<()> {
+        let before = self.held.clone();
+        act(&mut self.held)?;
+        if before != self.held {
+            self.past.push(before);
+        }
+        self.agree();
+        Ok(())
+    }
+
+    fn agree(&mut self) {
+        self.running = self.held.clone();
+    }
+}
+
+/// What a refusing proxy does with the act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It does nothing.
+    Refused,
+    /// It does it, and says that it did not.
+    Denied,
+}
+
+/// One kind of act that proxies refuse.
+#[derive(Debug, Clone)]
+pub struct Stubborn {
+    pub what: &'static str,
+    /// The one that does; none: each.
+    pub proxy: Option<&'static str>,
+    pub answer: Answer,
+    /// Until when; none: for ever.
+    pub until: Option<Instant>,
+}
+
+impl Truth {
+    fn stubbornness(&self, what: &str, proxy: &str) -> Option<Answer> {
+        let found = self.stubborn.iter().find(|stubborn| {
+            stubborn.what == what
+                && stubborn.proxy.is_none_or(|name| name == proxy)
+                && stubborn.until.is_none_or(|until| Instant::now() < until)
+        });
+        found.map(|stubborn| stubborn.answer)
+    }
+
+    fn act_on_proxy(
+        &mut self,
+        what: &str,
+        name: &str,
+        act: impl FnOnce(&mut Views) -> PortResult<()>,
+    ) -> PortResult<()> {
+        let answer = self.stubbornness(what, name);
+        if answer == Some(Answer::Refused) {
+            return Err(refusal(what));
+        }
+        self.proxies.get_mut(name).expect("it is there").change(act)?;
+        answer.map_or(Ok(()), |_| Err(refusal(what)))
+    }
+}
+
+fn refusal(what: &str) -> PortError {
+    let mut error = PortError::new(Trouble::Invalid, what);
+    error.details = vec!["[emerg] unexpected end of file".to_owned()];
+    error
+}
+
+/// How often a keeper looks at its proxy: as `LOOK_EVERY` of the real one says.
+const KEEPER_LOOKS: Duration = Duration::from_secs(5);
+
+impl Sim {
+    /// A proxy restarts with files of an earlier state, until its keeper looks.
+    pub fn restart_with_old_files(&self) {
+        let mut truth = self.truth();
+        let Some(name) = truth.send_back(false) else { return };
+        let wait = Duration::from_millis(truth.rng.u64(1..5000)).min(KEEPER_LOOKS);
+        let sim = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            let mut truth = sim.truth();
+            truth.proxies.get_mut(&name).expect("it is there").agree();
+            truth.look("a keeper's look");
+        });
+    }
+
+    /// A proxy goes back to an earlier state together with all that its keeper knows.
+    pub fn restore_from_backup(&self) {
+        let _ = self.truth().send_back(true);
+    }
+
+    /// Act on each proxy by itself, whatever the others answer: a fault may leave them different.
+    async fn on_each_proxy(
+        &self,
+        what: &str,
+        act: impl Fn(&str, &mut Views) -> PortResult<()> + Send + Sync,
+    ) -> PortResult<()> {
+        let mut names: Vec<String> = self.truth().proxies.keys().cloned().collect();
+        self.truth().rng.shuffle(&mut names);
+        let mut all = Ok(());
+        for name in names {
+            let one = self
+                .act(what, |truth| truth.act_on_proxy(what, &name, |views| act(&name, views)))
+                .await;
+            all = all.and(one);
+        }
+        all
+    }
+}
+
+impl Truth {
+    /// One proxy goes back to a state in which it had led somewhere; answers which.
+    fn send_back(&mut self, keeper_too: bool) -> Option<String> {
+        let names: Vec<String> = self.proxies.keys().cloned().collect();
+        let name = self.rng.choice(names)?;
+        let proxy = self.proxies.get_mut(&name).expect("it is there");
+        let led = |views: &&Views| views.values().any(|view| view.live.is_some());
+        let old: Vec<Views> = proxy.past.iter().filter(led).cloned().collect();
+        proxy.running = self.rng.choice(old)?;
+        if keeper_too {
+            proxy.held = proxy.running.clone();
+            proxy.misled = true;
+        }
+        self.faults.trouble();
+        self.look("a proxy's restart");
+        Some(name)
+    }
+}
+
+fn stage(views: &mut Views, view: &ServiceView, colour: Colour, new: &[Backend]) {
+    let had = views.entry(view.service.clone()).or_insert_with(|| view.clone());
+    if had.live.is_none() {
+        had.live = view.live;
+    }
+    if let Some(live) = had.live.filter(|live| had.of(*live).is_empty()) {
+        had.backends.insert(live, view.of(live).to_vec());
+    }
+    had.backends.insert(colour, new.to_vec());
+}
+
+fn flip(views: &mut Views, service: &ServiceName, to: Colour, generation: u64) -> PortResult<()> {
+    let staged = views.get_mut(service).filter(|view| !view.of(to).is_empty());
+    let view = staged.ok_or_else(|| refusal("flip to a colour without instances"))?;
+    view.live = Some(to);
+    view.generation = generation;
+    Ok(())
+}
+
+fn restore(views: &mut Views, service: &ServiceName, before: Option<&ServiceView>) {
+    let Some(before) = before else {
+        views.remove(service);
+        return;
+    };
+    let mut view = before.clone();
+    let now = view.live.and_then(|live| Some((live, views.get(service)?.of(live).to_vec())));
+    if let Some((live, now)) = now.filter(|(_, now)| !now.is_empty()) {
+        view.backends.insert(live, now);
+    }
+    views.insert(service.clone(), view);
+}
+
+#[async_trait]
+impl Proxies for Sim {
+    async fn snapshot(&self, service: &ServiceName) -> PortResult<ProxyViews> {
+        self.act("snapshot the proxies", |truth| {
+            let proxies = truth.proxies.iter();
+            let view = |proxy: &SimProxy| proxy.held.get(service).cloned();
+            Ok(proxies.map(|(name, proxy)| (name.clone(), view(proxy))).collect())
+        })
+        .await
+    }
+
+    async fn stage(&self, view: &ServiceView, colour: Colour, new: &[Backend]) -> PortResult<()> {
+        self.on_each_proxy("stage", |_, views| {
+            stage(views, view, colour, new);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn flip(&self, service: &ServiceName, to: Colour, generation: u64) -> PortResult<()> {
+        self.on_each_proxy("flip", |_, views| flip(views, service, to, generation)).await
+    }
+
+    async fn restore(&self, service: &ServiceName, before: &ProxyViews) -> PortResult<()> {
+        self.on_each_proxy("restore a proxy", |name, views| {
+            if let Some(before) = before.get(name) {
+                restore(views, service, before.as_ref());
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn retire(&self, service: &ServiceName, colour: Colour) -> PortResult<()> {
+        self.on_each_proxy("retire", |_, views| {
+            if let Some(view) = views.get_mut(service).filter(|view| view.live != Some(colour)) {
+                view.backends.remove(&colour);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn refresh(
+        &self,
+        service: &ServiceName,
+        colour: Colour,
+        new: &[Backend],
+    ) -> PortResult<()> {
+        self.on_each_proxy("refresh", |_, views| {
+            let Some(view) = views.get_mut(service) else { return Ok(()) };
+            if !new.is_empty() {
+                view.backends.insert(colour, new.to_vec());
+            } else if view.live != Some(colour) {
+                view.backends.remove(&colour);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn drained(&self, _: &ServiceName, _: Colour) -> PortResult<()> {
+        self.act("drain", |_| Ok(())).await
+    }
+
+    async fn answers(&self, _: &ServiceName, _: Colour) -> PortResult<Answers> {
+        self.act("count answers", |_| Ok(Answers::default())).await
+    }
+
+    fn doors(&self) -> Vec<Door> {
+        Vec::new()
+    }
+}

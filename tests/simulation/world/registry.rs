@@ -1,0 +1,75 @@
+//! The registry, which may lose writes.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use verdigris::deploy::ports::{PortError, PortResult, Registry, Trouble};
+use verdigris::model::{ServiceName, ServiceRecord};
+
+use super::act::Part;
+use super::{Sim, Truth};
+
+/// Writes that do not end as their answer says.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Losses {
+    /// Writes that are answered well, and are gone.
+    pub forgotten: u32,
+    /// Writes that took place, and are answered with an error.
+    pub denied: u32,
+}
+
+impl Truth {
+    fn write(&mut self, service: &ServiceName, record: &ServiceRecord) -> PortResult<()> {
+        if self.losses.forgotten > 0 && self.rng.bool() {
+            self.losses.forgotten -= 1;
+            self.faults.trouble();
+            return Ok(());
+        }
+        if record.is_empty() {
+            self.registry.remove(service);
+        } else {
+            self.registry.insert(service.clone(), record.clone());
+        }
+        if self.losses.denied > 0 && self.rng.bool() {
+            self.losses.denied -= 1;
+            return Err(PortError::new(Trouble::Unreachable, "write the registry"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Registry for Sim {
+    async fn read(&self, service: &ServiceName) -> PortResult<ServiceRecord> {
+        self.act("read the registry", |truth| {
+            let nothing = truth.says_nothing(Part::Registry);
+            let held = truth.registry.get(service).filter(|_| !nothing);
+            Ok(held.cloned().unwrap_or_default())
+        })
+        .await
+    }
+
+    async fn read_all(&self) -> PortResult<BTreeMap<ServiceName, ServiceRecord>> {
+        self.act("read all of the registry", |truth| {
+            let nothing = truth.says_nothing(Part::Registry);
+            Ok(if nothing { BTreeMap::new() } else { truth.registry.clone() })
+        })
+        .await
+    }
+
+    async fn write(&self, service: &ServiceName, record: &ServiceRecord) -> PortResult<()> {
+        let daemon = self.daemon;
+        self.act("write the registry", |truth| {
+            if !truth.passes(daemon, service) {
+                return Err(PortError::new(Trouble::Superseded, "write the registry"));
+            }
+            truth.write(service, record)
+        })
+        .await
+    }
+
+    async fn changes(&self) -> PortResult<BoxStream<'static, ()>> {
+        Ok(stream::pending().boxed())
+    }
+}
