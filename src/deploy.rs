@@ -8,6 +8,8 @@ pub mod control;
 pub mod engine;
 pub mod failpoint;
 pub mod feed;
+#[cfg(test)]
+pub mod fixture;
 pub mod health;
 pub mod history;
 pub mod ledger;

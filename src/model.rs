@@ -6,6 +6,8 @@
 mod colour;
 mod deployment;
 mod failure;
+#[cfg(test)]
+pub mod fixture;
 mod gate;
 mod ids;
 mod image;

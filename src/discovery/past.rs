@@ -75,47 +75,13 @@ fn is_torn(colour: Colour, route: &Route, last: &Prepared, committed: u64) -> bo
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::time::Duration;
 
     use super::*;
-    use crate::deploy::ledger;
-    use crate::deploy::ports::Tenure;
-    use crate::deploy::record::Before;
-    use crate::model::{Draft, Policy, Publish, Retain, Workload};
+    use crate::deploy::{fixture, ledger};
+    use crate::model;
 
     fn prepared(colour: Colour) -> Prepared {
-        let policy = Policy {
-            port: 8080,
-            publish: Publish::Host,
-            route: None,
-            gates: crate::model::Gates::default(),
-            stable_for: Duration::ZERO,
-            approve: None,
-            bake: None,
-            drain: Duration::ZERO,
-            retain: Retain { releases: 0, scale: None, duration: None },
-            deadline: Duration::from_secs(60),
-        };
-        let draft = Draft {
-            service: "books-ms".parse().unwrap(),
-            image: "books:1".parse().unwrap(),
-            workload: Workload::default(),
-            policy,
-        };
-        let image = draft.image.pin("sha256:1");
-        Prepared {
-            release: draft.pin(image),
-            colour,
-            live: None,
-            running: false,
-            instances: Vec::new(),
-            before: Before {
-                swarm: BTreeMap::new(),
-                registry: ServiceRecord::default(),
-                proxies: BTreeMap::new(),
-            },
-            tenure: Tenure::default(),
-        }
+        Prepared { colour, live: None, ..fixture::prepared(model::fixture::draft()) }
     }
 
     /// What is on record once `last`, which follows on `generation`, has committed.

@@ -1,76 +1,41 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::deploy::ports::Tenure;
-use crate::deploy::record::{Before, Prepared, Record};
-use crate::deploy::runner::opening;
+use crate::deploy::fixture;
+use crate::deploy::record::Record;
 use crate::model::{
-    Approval, Bake, Check, Colour, CommandCheck, Draft, FailureKind, Gate, Gates, OnBusy,
-    OnDisconnect, Policy, Publish, Retain, RouteRule, ServiceRecord, Workload,
+    self, Approval, Bake, Check, CommandCheck, Draft, FailureKind, Gate, Gates, RouteRule,
 };
 
+/// With everything that a deployment can be asked for.
 fn draft() -> Draft {
     let check = Check::Command(CommandCheck { argv: vec!["true".to_owned()], env: [].into() });
     let gate = vec![Gate { name: "gate".to_owned(), check, timeout: Duration::from_secs(1) }];
-    Draft {
-        service: "books-ms".parse().unwrap(),
-        image: "books-ms:1".parse().unwrap(),
-        workload: Workload { replicas: 1, ..Workload::default() },
-        policy: Policy {
-            port: 80,
-            publish: Publish::Host,
-            route: Some(RouteRule {
-                hosts: vec!["a.test".to_owned()],
-                path: "/".to_owned(),
-                tls: false,
-            }),
-            gates: Gates {
-                pre_deployment: gate.clone(),
-                pre_integration: gate.clone(),
-                post_integration: gate,
-            },
-            stable_for: Duration::ZERO,
-            approve: Some(Approval { expires: Duration::from_secs(1) }),
-            bake: Some(Bake { duration: Duration::from_secs(1), max_errors: 0.0, min_requests: 1 }),
-            drain: Duration::ZERO,
-            retain: Retain { releases: 0, scale: None, duration: None },
-            deadline: Duration::from_secs(60),
+    let route = RouteRule { hosts: vec!["a.test".to_owned()], path: "/".to_owned(), tls: false };
+    let policy = Policy {
+        route: Some(route),
+        gates: Gates {
+            pre_deployment: gate.clone(),
+            pre_integration: gate.clone(),
+            post_integration: gate,
         },
-    }
+        approve: Some(Approval { expires: Duration::from_secs(1) }),
+        bake: Some(Bake { duration: Duration::from_secs(1), max_errors: 0.0, min_requests: 1 }),
+        ..model::fixture::policy()
+    };
+    Draft { policy, ..model::fixture::draft() }
 }
 
 fn state() -> State {
-    let request = Request {
-        kind: Kind::Deploy { draft: draft() },
-        sequence: None,
-        on_busy: OnBusy::Refuse,
-        on_disconnect: OnDisconnect::Continue,
-        deadline: None,
-        force: false,
-        by: String::new(),
-    };
-    State::open(&opening(request, Timestamp::UNIX_EPOCH)).unwrap()
+    fixture::opened(draft())
 }
 
 fn result(step: Step) -> Box<StepResult> {
-    let image = "books-ms:1".parse::<crate::model::ImageRef>().unwrap().pin("sha256:1");
     Box::new(match step {
-        Step::Prepare => StepResult::Prepared(Prepared {
-            release: draft().pin(image),
-            colour: Colour::Green,
-            live: Some(Colour::Blue),
-            running: false,
-            instances: Vec::new(),
-            before: Before {
-                swarm: BTreeMap::new(),
-                registry: ServiceRecord::default(),
-                proxies: BTreeMap::new(),
-            },
-            tenure: Tenure::default(),
-        }),
+        Step::Prepare => StepResult::Prepared(fixture::prepared(draft())),
         _ => StepResult::Nothing,
     })
 }

@@ -73,46 +73,14 @@ pub(super) fn busy_with(state: &State) -> Option<Colour> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deploy::ports::Tenure;
-    use crate::deploy::record::{Before, Prepared, Record, StepResult};
-    use crate::deploy::runner::opening;
+    use crate::deploy::fixture;
+    use crate::deploy::record::{Record, StepResult};
     use crate::deploy::saga::after;
-    use crate::model::{
-        Draft, Failure, FailureKind, Gates, Kind, OnBusy, OnDisconnect, Policy, Publish, Request,
-        Retain, ServiceRecord, Workload,
-    };
-    use std::time::Duration;
-
-    fn draft() -> Draft {
-        let policy = Policy {
-            port: 80,
-            publish: Publish::Host,
-            route: None,
-            gates: Gates::default(),
-            stable_for: Duration::ZERO,
-            approve: None,
-            bake: None,
-            drain: Duration::ZERO,
-            retain: Retain { releases: 0, scale: None, duration: None },
-            deadline: Duration::from_secs(60),
-        };
-        let service = "books-ms".parse().unwrap();
-        let image = "books:1".parse().unwrap();
-        Draft { service, image, workload: Workload::default(), policy }
-    }
+    use crate::model::{self, Failure, FailureKind};
 
     /// A deployment of green over blue with all done that has to be before `step`, and that.
     fn done(step: Step) -> State {
-        let request = Request {
-            kind: Kind::Deploy { draft: draft() },
-            sequence: None,
-            on_busy: OnBusy::default(),
-            on_disconnect: OnDisconnect::default(),
-            deadline: None,
-            force: false,
-            by: "test".to_owned(),
-        };
-        let mut state = State::open(&opening(request, jiff::Timestamp::UNIX_EPOCH)).unwrap();
+        let mut state = fixture::opened(model::fixture::draft());
         finish(&mut state, step);
         state
     }
@@ -129,21 +97,7 @@ mod tests {
     }
 
     fn prepared() -> StepResult {
-        let draft = draft();
-        let image = draft.image.pin("sha256:1");
-        StepResult::Prepared(Prepared {
-            release: draft.pin(image),
-            colour: Colour::Green,
-            live: Some(Colour::Blue),
-            running: false,
-            instances: Vec::new(),
-            before: Before {
-                swarm: BTreeMap::new(),
-                registry: ServiceRecord::default(),
-                proxies: BTreeMap::new(),
-            },
-            tenure: Tenure::default(),
-        })
+        StepResult::Prepared(fixture::prepared(model::fixture::draft()))
     }
 
     #[test]

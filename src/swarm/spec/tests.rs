@@ -1,25 +1,13 @@
 use super::*;
 use crate::model::{
-    Draft, Gates, Limits, Logging, NetworkAttachment, Placement, Policy, Resources, Retain, Ulimit,
+    self, Draft, Limits, Logging, NetworkAttachment, Placement, Policy, Resources, Ulimit,
 };
 
 fn release(publish: Publish, workload: Workload) -> Release {
-    let policy = Policy {
-        port: 8080,
-        publish,
-        route: None,
-        gates: Gates::default(),
-        stable_for: Duration::ZERO,
-        approve: None,
-        bake: None,
-        drain: Duration::ZERO,
-        retain: Retain { releases: 0, scale: None, duration: None },
-        deadline: Duration::ZERO,
-    };
+    let policy = Policy { publish, ..model::fixture::policy() };
     let image = format!("registry:5000/books-ms:7@sha256:{}", "a".repeat(64)).parse().unwrap();
-    let service = "books-ms".parse().unwrap();
-    let pinned = crate::model::ImageRef::pin(&image, image.digest().unwrap());
-    let mut release = Draft { service, image, workload, policy }.pin(pinned);
+    let pinned = model::ImageRef::pin(&image, image.digest().unwrap());
+    let mut release = Draft { image, workload, policy, ..model::fixture::draft() }.pin(pinned);
     release.id = "0123456789ab".to_owned().into();
     release
 }

@@ -14,7 +14,7 @@ const TOOLS: [&str; 8] =
 const MORE_PATH: &str = "/usr/local/sbin:/usr/sbin:/sbin";
 
 /// How many testbeds there are at most: as many tests of a whole daemon run side by side.
-pub const BEDS: usize = 2;
+pub const BEDS: usize = 3;
 
 /// Whether tests on real parts can be run here; says loudly, once, when they are left out.
 ///

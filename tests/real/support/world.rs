@@ -347,7 +347,7 @@ impl World {
 }
 
 fn because() -> Because {
-    Because { by: "tester".to_owned(), why: String::new() }
+    Because { by: "tester".to_owned(), why: "a test".to_owned() }
 }
 
 /// Writes the configuration of a daemon into `home`.
