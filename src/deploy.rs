@@ -9,7 +9,7 @@ pub mod engine;
 pub mod failpoint;
 pub mod feed;
 #[cfg(test)]
-pub mod fixture;
+pub(crate) mod fixture;
 pub mod health;
 pub mod history;
 pub mod ledger;

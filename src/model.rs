@@ -7,7 +7,7 @@ mod colour;
 mod deployment;
 mod failure;
 #[cfg(test)]
-pub mod fixture;
+pub(crate) mod fixture;
 mod gate;
 mod ids;
 mod image;
