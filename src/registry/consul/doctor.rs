@@ -11,6 +11,7 @@ use super::image::Entry;
 use super::layout::Layout;
 use super::txn::{self, Objection, Operation};
 use crate::deploy::control::{Finding, Severity};
+use crate::deploy::ports::Trouble;
 
 /// How findings call it.
 const SUBJECT: &str = "registry";
@@ -23,7 +24,7 @@ const MOST_SERVICES: usize = 50;
 
 impl Consul {
     /// Whether Consul answers, has a leader, knows the token, gives it the rights that are needed, and
-    /// is recent enough. Changes nothing.
+    /// is recent enough. Leaves nothing behind.
     pub async fn findings(&self) -> Vec<Finding> {
         let mut findings = match self.judge().await {
             Ok(findings) => findings,
@@ -61,10 +62,11 @@ impl Consul {
             Ok(_) => Vec::new(),
         };
         let denied = objections.iter().filter(|objection| objection.is_denied());
-        let missing: Vec<_> = denied
+        let mut missing: Vec<_> = denied
             .filter_map(|objection: &Objection| rights.get(objection.op_index))
-            .map(|right| self.missing(right))
+            .map(|right| self.missing(&right.rule, right.severity))
             .collect();
+        missing.extend(self.may_not_lease().await);
         if missing.is_empty() {
             let words = format!("Consul at `{}` lets us read and write", self.client.address());
             return Ok(vec![finding(Severity::Good, words, None)]);
@@ -72,10 +74,24 @@ impl Consul {
         Ok(missing)
     }
 
-    fn missing(&self, right: &Right) -> Finding {
-        let words = format!("Consul does not grant us `{} {{ policy = \"write\" }}`", right.rule);
+    /// What keeps us from leases, if anything does. The right to a session shows by having one only: it
+    /// is ended at once.
+    async fn may_not_lease(&self) -> Option<Finding> {
+        let had = match self.session("doctor").await {
+            Ok(session) => session.end().await,
+            Err(error) => Err(error),
+        };
+        let error = had.err()?;
+        Some(match error.trouble {
+            Trouble::Denied => self.missing("session_prefix \"\"", Severity::Bad),
+            _ => finding(Severity::Bad, error.chain(), error.remedy),
+        })
+    }
+
+    fn missing(&self, rule: &str, severity: Severity) -> Finding {
+        let words = format!("Consul does not grant us `{rule} {{ policy = \"write\" }}`");
         let remedy = CallError::denied(&self.client, &self.layout);
-        finding(right.severity, words, Some(remedy))
+        finding(severity, words, Some(remedy))
     }
 
     /// Names of services that are recorded.

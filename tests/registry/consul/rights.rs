@@ -30,6 +30,7 @@ const ENOUGH: &str = r#"
     key_prefix "verdigris/" { policy = "write" }
     node "verdigris" { policy = "write" }
     service_prefix "" { policy = "write" }
+    session_prefix "" { policy = "write" }
 "#;
 
 /// No error says more of a token than where it is.
@@ -78,20 +79,23 @@ async fn without_rights_every_call_is_denied_and_none_answers_emptily() {
 
 #[rstest::rstest]
 #[case::no_keys(
-    r#"node "verdigris" { policy = "write" } service_prefix "" { policy = "write" }"#,
+    r#"node "verdigris" { policy = "write" } service_prefix "" { policy = "write" }
+       session_prefix "" { policy = "write" }"#,
     ""
 )]
 #[case::keys_to_read(
     r#"key_prefix "verdigris/" { policy = "read" } node "verdigris" { policy = "write" }
-       service_prefix "" { policy = "write" }"#,
+       service_prefix "" { policy = "write" } session_prefix "" { policy = "write" }"#,
     "key_prefix \"verdigris/\""
 )]
 #[case::no_node(
-    r#"key_prefix "verdigris/" { policy = "write" } service_prefix "" { policy = "write" }"#,
+    r#"key_prefix "verdigris/" { policy = "write" } service_prefix "" { policy = "write" }
+       session_prefix "" { policy = "write" }"#,
     "node \"verdigris\""
 )]
 #[case::no_services(
-    r#"key_prefix "verdigris/" { policy = "write" } node "verdigris" { policy = "write" }"#,
+    r#"key_prefix "verdigris/" { policy = "write" } node "verdigris" { policy = "write" }
+       session_prefix "" { policy = "write" }"#,
     "service_prefix"
 )]
 #[tokio::test]
@@ -109,6 +113,17 @@ async fn a_missing_right_is_denied_and_named_by_doctor(#[case] rules: &str, #[ca
         assert!(finding.message.contains(named), "{finding:?}");
         assert!(finding.remedy.as_ref().unwrap().contains("token"));
     }
+}
+
+#[tokio::test]
+async fn without_the_right_to_sessions_doctor_says_so() {
+    let Some(agent) = shared(Kind::Acl).await else { return };
+    let rules = ENOUGH.lines().filter(|line| !line.contains("session_prefix"));
+    let registry = with_token(&agent, Some(&token(&agent, &rules.collect::<String>()).await));
+    registry.write(&service(), &settled(Colour::Blue, 1, 1)).await.unwrap();
+    let findings = registry.findings().await;
+    let wrong = findings.iter().find(|finding| finding.severity == Severity::Bad);
+    assert!(wrong.unwrap().message.contains("session_prefix"), "{findings:?}");
 }
 
 #[tokio::test]
