@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use verdigris::deploy::engine::Engine;
-use verdigris::deploy::record::{Record, StepResult};
-use verdigris::model::{
-    Approval, DeploymentId, Draft, Kind, OnBusy, Outcome, Request, Retain, Step,
-};
+use verdigris::deploy::record::Record;
+use verdigris::model::{Approval, DeploymentId, Draft, Kind, OnBusy, Outcome, Request, Retain};
 
 use crate::daemon::{Daemon, in_virtual_time};
-use crate::draft::{draft, gate, request};
+use crate::draft::{draft, gate, request, service};
 use crate::ends::{check_committed, check_reverted, check_violations};
 use crate::world::{Answer, Daemon as By, Losses, Part, Sim, Stubborn, Truth};
 
@@ -58,28 +56,15 @@ async fn play(seed: u64) {
     drop(daemon);
 }
 
-/// What was deployed by the newest deployment after `first` that committed.
+/// What was committed last, if that was not by `first`.
 fn last_committed(sim: &Sim, first: DeploymentId) -> Option<Draft> {
     let truth = sim.truth();
-    let journals = &truth.journals[&By::Ours];
-    let mut committed: Vec<_> = journals.iter().filter(|(id, _)| **id != first).collect();
-    committed.retain(|(_, entries)| {
-        entries.iter().any(|entry| matches!(entry.record, Record::Done { step: Step::Commit, .. }))
-    });
-    let at = |entries: &[verdigris::deploy::record::Journalled]| {
-        let commit = entries.iter().find(|entry| {
-            matches!(&entry.record, Record::Done { step: Step::Prepare, result }
-                if matches!(**result, StepResult::Prepared(_)))
-        });
-        commit.map(|entry| entry.at)
-    };
-    let (_, entries) = committed.into_iter().max_by_key(|(id, entries)| (at(entries), **id))?;
-    match &entries.first()?.record {
-        Record::Opened { request } => match &request.kind {
-            Kind::Deploy { draft } => Some(draft.clone()),
-            Kind::Rollback { .. } => None,
-        },
-        _ => None,
+    let last = truth.committed[&service()].deployment;
+    let opening = &truth.journals[&By::Ours][&last].first()?.record;
+    let Record::Opened { request } = opening else { return None };
+    match &request.kind {
+        Kind::Deploy { draft } if last != first => Some(draft.clone()),
+        Kind::Deploy { .. } | Kind::Rollback { .. } => None,
     }
 }
 

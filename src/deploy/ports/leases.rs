@@ -15,7 +15,7 @@ pub struct Tenure(pub u64);
 pub trait Leases: Send + Sync {
     /// Have the lease on `service`: at once when it is held, else it is taken, also one that was lost.
     /// While it is held the registry refuses writes of the service once another daemon has it.
-    /// [`super::Trouble::Superseded`] when another daemon has it; the error names that one.
+    /// [`Trouble::Superseded`](super::Trouble::Superseded) when another daemon has it; the error names that one.
     async fn take(&self, service: &ServiceName) -> PortResult<Tenure>;
 
     /// Give it back, if it is held; `unfinished`: a deployment of it is parked, so that it must be

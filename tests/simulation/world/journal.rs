@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use verdigris::deploy::ledger::switched;
 use verdigris::deploy::ports::{EventLog, Journal, PortResult};
-use verdigris::deploy::record::{Journalled, Prepared, Record};
+use verdigris::deploy::record::{Journalled, Record};
 use verdigris::deploy::saga::State;
 use verdigris::model::{Colour, DeploymentId, Event, ServiceName, Step};
 
@@ -17,22 +17,12 @@ pub type Journals = BTreeMap<DeploymentId, Vec<Journalled>>;
 /// What is live since a commit.
 #[derive(Debug, Clone)]
 pub struct Commit {
+    pub deployment: DeploymentId,
     pub colour: Colour,
     pub release: String,
     by: Daemon,
     /// Of its route: a daemon that was stopped may note its commit after the next one took place.
     generation: u64,
-}
-
-impl Commit {
-    fn of(by: Daemon, prepared: &Prepared) -> Self {
-        Self {
-            by,
-            colour: prepared.colour,
-            release: prepared.release.id.to_string(),
-            generation: switched(prepared).generation,
-        }
-    }
 }
 
 impl Truth {
@@ -53,7 +43,14 @@ impl Truth {
         if matches!(record, Record::Done { step: Step::Commit, .. }) {
             let state = State::replay(entries).expect("a journal that makes sense");
             let prepared = state.prepared().expect("it was prepared");
-            self.commit(state.request.service(), Commit::of(daemon, prepared));
+            let commit = Commit {
+                deployment: id,
+                colour: prepared.colour,
+                release: prepared.release.id.to_string(),
+                by: daemon,
+                generation: switched(prepared).generation,
+            };
+            self.commit(state.request.service(), commit);
         }
     }
 }
