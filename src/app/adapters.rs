@@ -103,11 +103,12 @@ impl Adapters {
         let swarm = Arc::new(DockerSwarm::new(client("swarm", &config.swarm)?));
         let ci = client("ci", &config.ci)?;
         let keepers = config.proxies.iter().map(|proxy| settings::proxy(proxy, state.path()));
-        let fleet = Fleet::start(keepers.collect()).await.map_err(BuildError::Proxy)?;
+        let port = registry.port();
+        let fleet = Fleet::start(keepers.collect(), &*port).await.map_err(BuildError::Proxy)?;
         let fleet = Arc::new(fleet);
         let world = World {
             swarm: Arc::clone(&swarm) as _,
-            registry: registry.port(),
+            registry: port,
             leases: registry.leases(&store).await,
             proxies: Arc::clone(&fleet) as _,
             gates: Arc::new(GateRunner::new(ci.clone())),

@@ -2,8 +2,9 @@
 //! change, and every now and then.
 //!
 //! Here is the order of one look; each part of it is a file: `cadence` (when to look), `sight` (what is
-//! there), `memory` (what was committed last), `record` (mends the registry), `public` (mends the proxies), `idle` (removes colours that are
-//! kept no longer, or that nobody owns), `cleaning` (test containers and leases), `diary` (what is told).
+//! there), `memory` (what was committed last), `record` (mends the registry), `public` (mends the
+//! proxies), `idle` (removes colours that are kept no longer, or that nobody owns), `cleaning` (test
+//! containers and leases), `diary` (what is told).
 
 mod cadence;
 mod cleaning;

@@ -12,7 +12,7 @@ use super::keeper::{Change, Keeper};
 use super::probe;
 use super::settings::Settings;
 use crate::deploy::control::{Finding, Rendered};
-use crate::deploy::ports::{Answers, Door, PortResult, Proxies, ProxyViews};
+use crate::deploy::ports::{Answers, Door, PortResult, Proxies, ProxyViews, Registry};
 use crate::model::{Backend, Colour, ProxyStatus, ServiceName, ServiceView};
 
 /// Every proxy with its keeper.
@@ -23,9 +23,11 @@ pub struct Fleet {
 
 impl Fleet {
     /// Start a keeper for each of `settings`. A proxy that does not run, or a template that is at
-    /// fault, is reported by `status` and does not keep the others from starting.
-    pub async fn start(settings: Vec<Settings>) -> Result<Self, Error> {
-        let keepers = try_join_all(settings.into_iter().map(Keeper::start)).await?;
+    /// fault, is reported by `status` and does not keep the others from starting. A keeper without
+    /// memory begins with the services as `registry` has them.
+    pub async fn start(settings: Vec<Settings>, registry: &dyn Registry) -> Result<Self, Error> {
+        let keepers = settings.into_iter().map(|settings| Keeper::start(settings, registry));
+        let keepers = try_join_all(keepers).await?;
         Ok(Self { keepers })
     }
 

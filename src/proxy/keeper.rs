@@ -15,6 +15,7 @@ mod machine;
 mod plan;
 mod proof;
 mod public;
+mod recorded;
 mod report;
 mod templates;
 
@@ -32,7 +33,7 @@ use super::render::Rendition;
 use super::routing::Entries;
 use super::settings::Settings;
 use super::user;
-use crate::deploy::ports::Answers;
+use crate::deploy::ports::{Answers, Registry};
 use crate::model::{Colour, ServiceName, ServiceView};
 use batch::Member;
 use clerk::{Clerk, Order, Reply};
@@ -73,7 +74,9 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Take up where the last keeper of this proxy left, and make the proxy agree. Where that one has
     /// not ended yet, wait for it.
-    pub async fn start(mut settings: Settings) -> Result<Self> {
+    ///
+    /// Where there was none, it begins with what `registry` says of the services.
+    pub async fn start(mut settings: Settings, registry: &dyn Registry) -> Result<Self> {
         settings.user =
             settings.user.or_else(|| user::of(settings.kind, settings.pid_file.as_deref()));
         let problems = settings.problems();
@@ -82,7 +85,7 @@ impl Keeper {
         }
         let settings = Arc::new(settings);
         let report = Arc::new(Report::new(&settings.name));
-        let machine = Machine::open(settings.clone(), report.clone()).await?;
+        let machine = Machine::open(settings.clone(), report.clone(), registry).await?;
         let driver = machine.driver.clone();
         let secret = machine.secret().to_owned();
         let (orders, incoming) = mpsc::channel(MOST_ORDERS);

@@ -51,8 +51,8 @@ pub(crate) struct Loaded {
 const PROBE_BYTES: usize = 16;
 
 impl State {
-    /// The state of a keeper that has never run, with a secret of its own.
-    pub fn new() -> Result<Self> {
+    /// The state of a keeper that has never run, with `entries` and a secret of its own.
+    pub fn new(entries: Entries) -> Result<Self> {
         let mut secret = [0; PROBE_BYTES];
         getrandom::fill(&mut secret).map_err(|error| Error::File {
             act: "read",
@@ -61,7 +61,7 @@ impl State {
         })?;
         Ok(Self {
             probe: hex::encode(secret),
-            entries: Entries::new(),
+            entries,
             template: None,
             written: None,
             generation: None,

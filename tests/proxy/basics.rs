@@ -340,7 +340,7 @@ async fn what_was_there_before_is_kept_aside(#[values(Kind::Nginx, Kind::Haproxy
 async fn both_kinds_at_once() {
     let (nginx, haproxy) = (world!(Kind::Nginx), world!(Kind::Haproxy));
     let settings = vec![nginx.settings.clone(), haproxy.settings.clone()];
-    let fleet = verdigris::proxy::Fleet::start(settings).await.unwrap();
+    let fleet = verdigris::proxy::Fleet::start(settings, &nginx.registry).await.unwrap();
     let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
     deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
     let snapshot = fleet.snapshot(&name("books")).await.unwrap();

@@ -432,7 +432,7 @@ async fn a_keeper_that_forgot_everything_touches_nothing(
     let state = world.path(&format!("state/proxy-edge-{kind}.json"));
     let known = fs::read(&state).unwrap();
     fs::write(&state, &known[..known.len() / 2]).unwrap();
-    let started = verdigris::proxy::Fleet::start(vec![world.settings.clone()]).await;
+    let started = world.try_fleet().await;
     let error = started.err().expect("it knows nothing of the service");
     assert!(error.chain().contains(state.to_str().unwrap()), "{}", error.chain());
     assert!(error.remedy().is_some());

@@ -8,6 +8,7 @@ mod basics;
 mod client;
 mod edited;
 mod failures;
+mod memory;
 mod public;
 mod templates;
 mod world;

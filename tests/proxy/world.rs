@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use verdigris::deploy::ports::Proxies;
 use verdigris::model::{Backend, Colour, RouteRule, ServiceName, ServiceView};
 use verdigris::proxy::{Fleet, Kind, Settings};
+use verdigris::registry::embedded::Embedded;
 
 /// The host name that tests use.
 pub const HOST: &str = "books.example.com";
@@ -22,6 +23,8 @@ pub const HOST: &str = "books.example.com";
 pub struct World {
     pub settings: Settings,
     pub directory: tempfile::TempDir,
+    /// What a keeper without memory asks: empty.
+    pub registry: Embedded,
     proxy: Option<Child>,
 }
 
@@ -117,7 +120,8 @@ impl World {
             user: None,
             state: at("state"),
         };
-        let mut world = Self { settings, directory, proxy: None };
+        let registry = Embedded::open(directory.path()).unwrap();
+        let mut world = Self { settings, directory, registry, proxy: None };
         world.bootstrap();
         world.start_proxy();
         Some(world)
@@ -235,7 +239,11 @@ impl World {
     }
 
     pub async fn fleet(&self) -> Fleet {
-        Fleet::start(vec![self.settings.clone()]).await.unwrap()
+        self.try_fleet().await.unwrap()
+    }
+
+    pub async fn try_fleet(&self) -> Result<Fleet, verdigris::proxy::Error> {
+        Fleet::start(vec![self.settings.clone()], &self.registry).await
     }
 
     /// Everything that the proxy reads, byte for byte.

@@ -10,8 +10,10 @@ use super::apply::Files;
 use super::change::Change;
 use super::driver::Driver;
 use super::futile::Futile;
+use super::recorded::recorded;
 use super::report::Report;
 use super::templates::{Templates, Which};
+use crate::deploy::ports::Registry;
 use crate::model::{RouteRule, ServiceName};
 use crate::proxy::certificates::Certificates;
 use crate::proxy::error::{Error, Result};
@@ -48,15 +50,19 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// The machine for `settings`, as it was left.
-    pub async fn open(settings: Arc<Settings>, report: Arc<Report>) -> Result<Self> {
+    /// The machine for `settings`, as it was left, or else as `registry` says.
+    pub async fn open(
+        settings: Arc<Settings>,
+        report: Arc<Report>,
+        registry: &dyn Registry,
+    ) -> Result<Self> {
         let lock = Lock::take(&settings.state, &settings.name).await?;
         let mut store = Store::new(&settings.state, &settings.name);
         let (driver, problem) = Driver::start(&settings).await?;
         report.set("answers", problem);
         let mut state = match store.load().await? {
             Some(state) => state,
-            None => State::new()?,
+            None => State::new(recorded(registry).await)?,
         };
         let files = read_files(&settings).await?;
         driver.observe(&mut state.entries, files.map.as_deref());

@@ -14,6 +14,7 @@ use tracing_subscriber::layer::{Context as LayerContext, Layer};
 use verdigris::deploy::ports::Proxies as _;
 use verdigris::model::Colour;
 use verdigris::proxy::{Fleet, Kind};
+use verdigris::registry::embedded::Embedded;
 
 use crate::bed::Bed;
 use crate::many::{self, Answering};
@@ -59,7 +60,7 @@ pub async fn rows(
     let blue = Answering::start(bed.gateway, Colour::Blue).await?;
     let green = Answering::start(bed.gateway, Colour::Green).await?;
     let home = bed.home("flips")?;
-    let fleet = Fleet::start(vec![bed.proxy(kind, &home)]).await?;
+    let fleet = Fleet::start(vec![bed.proxy(kind, &home)], &Embedded::open(&home)?).await?;
     let mut rows = Vec::new();
     for &size in sizes {
         let both = BTreeMap::from([

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use verdigris::model::Colour;
 use verdigris::proxy::{Fleet, Kind};
+use verdigris::registry::embedded::Embedded;
 
 use crate::bed::Bed;
 use crate::daemon::Daemon;
@@ -74,7 +75,7 @@ async fn seed(
         proxy.state = state.join("proxies").join(&proxy.name);
         settings.push(proxy);
     }
-    let fleet = Fleet::start(settings).await?;
+    let fleet = Fleet::start(settings, &Embedded::open(state)?).await?;
     many::configure(&fleet, &["edge-nginx", "edge-haproxy"], views).await
 }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use verdigris::model::Colour;
 use verdigris::proxy::{Fleet, Kind, Settings};
+use verdigris::registry::embedded::Embedded;
 
 use crate::many;
 use crate::table::{Row, median};
@@ -20,7 +21,7 @@ pub async fn rows(kind: Kind, rounds: usize) -> Result<Vec<Row>> {
     let home = tempfile::tempdir()?;
     let settings = settings(kind, home.path())?;
     let name = settings.name.clone();
-    let fleet = Fleet::start(vec![settings]).await?;
+    let fleet = Fleet::start(vec![settings], &Embedded::open(home.path())?).await?;
     let views: Vec<_> = (0..SERVICES).map(|number| many::view(number, instances(number))).collect();
     many::configure(&fleet, &[&name], &views).await?;
     let mut took = Vec::new();
