@@ -33,6 +33,7 @@ pub fn prepared(draft: Draft) -> Prepared {
         live: Some(Colour::Blue),
         running: false,
         instances: Vec::new(),
+        in_place: false,
         before: Before {
             swarm: BTreeMap::new(),
             registry: ServiceRecord::default(),

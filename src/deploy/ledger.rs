@@ -56,6 +56,15 @@ pub fn register(record: &mut ServiceRecord, prepared: &Prepared, instances: &[In
     replace(record, prepared.colour, new_entries(prepared, instances));
 }
 
+/// Whether [`register`] with the instances that prepare found would change nothing.
+#[must_use]
+pub fn is_registered(prepared: &Prepared) -> bool {
+    let before = &prepared.before.registry;
+    let mut after = before.clone();
+    register(&mut after, prepared, &prepared.instances);
+    after == *before
+}
+
 /// The idle colour's entries are what they were before.
 pub fn unregister(record: &mut ServiceRecord, prepared: &Prepared) {
     let before = prepared.before.registry.of(prepared.colour).cloned().collect();

@@ -133,6 +133,10 @@ pub struct Prepared {
     /// Those instances, sorted; empty when it does not run, and in journals of before they were kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub instances: Vec<Instance>,
+    /// They stand in the registry and in every proxy already, as idle, and answer there: nothing needs
+    /// registering or staging.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_place: bool,
     /// Everything as it stands, for the revert.
     pub before: Before,
     /// The tenure in which that was so.

@@ -13,7 +13,7 @@ use super::probe;
 use super::settings::Settings;
 use crate::deploy::control::{Finding, Rendered};
 use crate::deploy::ports::{Answers, Door, PortResult, Proxies, ProxyViews, Registry};
-use crate::model::{Backend, Colour, ProxyStatus, ServiceName, ServiceView};
+use crate::model::{Backend, Colour, ProxyStatus, RouteRule, ServiceName, ServiceView};
 
 /// Every proxy with its keeper.
 #[derive(Clone)]
@@ -118,6 +118,17 @@ impl Proxies for Fleet {
             keeper.change(Change::Stage { view: view.clone(), colour, backends: backends.to_vec() })
         });
         staged.await.map(drop)
+    }
+
+    async fn is_staged(
+        &self,
+        service: &ServiceName,
+        rule: &RouteRule,
+        colour: Colour,
+        backends: &[Backend],
+    ) -> bool {
+        let staged = self.keepers.iter().map(|k| k.is_staged(service, rule, colour, backends));
+        join_all(staged).await.into_iter().all(|staged| staged)
     }
 
     async fn flip(&self, service: &ServiceName, to: Colour, generation: u64) -> PortResult<()> {

@@ -23,22 +23,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 pub(crate) use change::Change;
 
 use super::error::{Error, Result};
-use super::probe;
+use super::probe::{self, Prober};
 use super::render::Rendition;
 use super::routing::Entries;
 use super::settings::Settings;
 use super::user;
 use crate::deploy::ports::{Answers, Registry};
-use crate::model::{Colour, ServiceName, ServiceView};
+use crate::model::{Backend, Colour, RouteRule, ServiceName, ServiceView};
 use batch::Member;
 use clerk::{Clerk, Order, Reply};
 use driver::Driver;
 use machine::Machine;
+use proof::Claim;
 use report::Report;
 
 /// What a template renders now.
@@ -58,6 +59,9 @@ const MOST_ORDERS: usize = 1024;
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LONGEST_LOOK: Duration = Duration::from_millis(100);
 
+/// An instance that serves answers sooner; for one that does not, staging has more patience.
+const AT_ONCE: Duration = Duration::from_millis(250);
+
 /// Handle of a keeper. Once the last one is gone, its task finishes the act that is under way and ends:
 /// cut off in the middle, what it began would go on without it.
 #[derive(Clone)]
@@ -66,6 +70,7 @@ pub(crate) struct Keeper {
     entries: watch::Receiver<Arc<Entries>>,
     report: Arc<Report>,
     driver: Arc<Driver>,
+    prober: Prober,
     secret: String,
     /// The last field: when the task ends, nobody else has the driver.
     orders: mpsc::Sender<Order>,
@@ -87,12 +92,13 @@ impl Keeper {
         let report = Arc::new(Report::new(&settings.name));
         let machine = Machine::open(settings.clone(), report.clone(), registry).await?;
         let driver = machine.driver.clone();
+        let prober = machine.prober.clone();
         let secret = machine.secret().to_owned();
         let (orders, incoming) = mpsc::channel(MOST_ORDERS);
         let (mut clerk, entries) = Clerk::new(machine, incoming);
         clerk.begin().await;
         tokio::spawn(clerk.work());
-        Ok(Self { settings, entries, report, driver, secret, orders })
+        Ok(Self { settings, entries, report, driver, prober, secret, orders })
     }
 
     pub fn settings(&self) -> &Settings {
@@ -120,6 +126,24 @@ impl Keeper {
     pub async fn flip(&self, service: &ServiceName, to: Colour, generation: u64) -> Result<()> {
         let service = service.clone();
         self.order(|reply| Order::Flip { service, to, generation, reply }).await
+    }
+
+    /// Whether the proxy has `backends` as `colour` of `service`, to be served by `rule`, and one of them
+    /// answers through it at once.
+    pub async fn is_staged(
+        &self,
+        service: &ServiceName,
+        rule: &RouteRule,
+        colour: Colour,
+        backends: &[Backend],
+    ) -> bool {
+        let Some(entry) = self.entries.borrow().get(service).cloned() else { return false };
+        if entry.rule_of(colour) != rule || entry.view.of(colour) != backends {
+            return false;
+        }
+        let claim = Claim::of_idle(&self.settings, &entry, colour).at_one_door();
+        let proved = proof::prove(&self.prober, &claim, Duration::ZERO);
+        matches!(timeout(AT_ONCE, proved).await, Ok(Ok(())))
     }
 
     /// The configuration as the template renders it now. It is checked where it differs from the file,

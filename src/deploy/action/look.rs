@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 
-use futures_util::future::{try_join, try_join3, try_join4};
+use futures_util::future::{join, try_join, try_join3};
 
 use super::obstacles::{clashes, foreign};
 use super::wanted::{Wanted, past};
 use crate::deploy::health::{Verdict, judge};
+use crate::deploy::history::Committed;
+use crate::deploy::ledger;
 use crate::deploy::ports::{
     PortResult, PortWanted, ProxyViews, SwarmSnapshot, Tenure, Trouble, World,
 };
@@ -30,45 +32,119 @@ impl Finding {
     }
 }
 
-/// Look at everything that a deployment needs to know: first at how the service stands, which says what
-/// else to ask for, then at that; each all at once.
+/// Look at everything that a deployment needs to know, each as soon as it is known what to ask for.
 pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
     let service = request.service();
-    let (past, (record, others), proxies, swarm) = try_join4(
-        past(world, request),
-        registry(world, service),
-        world.proxies.snapshot(service),
-        snapshots(world, service),
-    )
+    let (swarm, (known, asked)) = try_join(snapshots(world, service), async {
+        let known = Known::of(world, request).await?;
+        let asked = known.ask(world, request).await?;
+        Ok((known, asked))
+    })
     .await?;
-    let wanted = Wanted::of(&request.kind, &past)?;
-    let live = public(&record, &proxies)
-        .or(record.colour)
-        .or_else(|| past.first().map(|last| last.prepared.colour));
-    let colour = live.map_or(Colour::Blue, Colour::other);
-    let name = service.swarm_name(colour);
-    let (release, mut problems, tasks) = try_join3(
-        wanted.release(world),
-        world.swarm.preflight(wanted.workload()),
-        likely_tasks(world, &name, wanted, record.of(colour).next().is_some()),
-    )
-    .await?;
+    let Known { live, colour, record, others, proxies, .. } = known;
+    let Asked { release, obstacles, candidates } = asked;
     let of = |colour| swarm.get(&colour).and_then(Option::as_ref);
     // A release that the public was led to and that nobody committed is not live on record.
     let committed = live.filter(|live| record.colour.is_none_or(|colour| colour == *live));
     let from = committed.and_then(of).and_then(SwarmSnapshot::release).map(str::to_owned);
+    let (answering, tasks) = candidates.map_or((false, None), |found| (found.answer, found.tasks));
+    let instances = still_running(world, &release, of(colour), tasks).await?;
+    let mut problems = match obstacles {
+        Some(found) => found,
+        // Nothing is started that anything could stand in the way of.
+        None if instances.is_some() => Vec::new(),
+        None => world.swarm.preflight(&release.workload).await?,
+    };
     problems.extend(foreign(swarm.values().flatten()));
     problems.extend(clashes(service, release.policy.route.as_ref(), &others));
-    let instances = still_running(world, &release, of(colour), tasks).await?;
     let running = instances.is_some();
     let instances = instances.unwrap_or_default();
     let before = Before { swarm, registry: record, proxies };
     let tenure = Tenure::default();
-    Ok(Finding {
-        prepared: Prepared { release, colour, live, running, instances, before, tenure },
-        from,
-        problems,
-    })
+    let mut prepared =
+        Prepared { release, colour, live, running, instances, in_place: false, before, tenure };
+    prepared.in_place = running && answering && ledger::is_registered(&prepared);
+    Ok(Finding { prepared, from, problems })
+}
+
+/// How a service stands by what was recorded of it.
+struct Known {
+    past: Vec<Committed>,
+    record: ServiceRecord,
+    others: BTreeMap<ServiceName, ServiceRecord>,
+    proxies: ProxyViews,
+    live: Option<Colour>,
+    /// The idle one.
+    colour: Colour,
+}
+
+/// What is asked for once that is known.
+struct Asked {
+    release: Release,
+    /// What would keep it from starting; none where it may run already.
+    obstacles: Option<Vec<String>>,
+    /// What runs as the idle colour, where that may be the release.
+    candidates: Option<Candidates>,
+}
+
+/// The tasks of a colour that a rollback may go back to at once.
+struct Candidates {
+    tasks: Option<Vec<Task>>,
+    /// Every proxy has the registered instances as idle, and they answer through it.
+    answer: bool,
+}
+
+impl Known {
+    async fn of(world: &World, request: &Request) -> PortResult<Self> {
+        let service = request.service();
+        let (past, (record, others), proxies) = try_join3(
+            past(world, request),
+            registry(world, service),
+            world.proxies.snapshot(service),
+        )
+        .await?;
+        let live = public(&record, &proxies)
+            .or(record.colour)
+            .or_else(|| past.first().map(|last| last.prepared.colour));
+        let colour = live.map_or(Colour::Blue, Colour::other);
+        Ok(Self { past, record, others, proxies, live, colour })
+    }
+
+    async fn ask(&self, world: &World, request: &Request) -> PortResult<Asked> {
+        let wanted = Wanted::of(&request.kind, &self.past)?;
+        match wanted {
+            Wanted::Earlier(release) if self.record.of(self.colour).next().is_some() => {
+                let candidates = self.candidates(world, release).await?;
+                let candidates = Some(candidates);
+                Ok(Asked { release: release.clone(), obstacles: None, candidates })
+            }
+            _ => {
+                let preflight = world.swarm.preflight(wanted.workload());
+                let (release, obstacles) = try_join(wanted.release(world), preflight).await?;
+                Ok(Asked { release, obstacles: Some(obstacles), candidates: None })
+            }
+        }
+    }
+
+    /// What is registered as idle may be `release`, running still.
+    async fn candidates(&self, world: &World, release: &Release) -> PortResult<Candidates> {
+        let name = release.service.swarm_name(self.colour);
+        let tasks = world.swarm.tasks(&name, PortWanted::of(&release.policy));
+        let (tasks, answer) = join(tasks, self.answer(world, release)).await;
+        let tasks = match tasks {
+            // What is registered and gone will be noticed by others.
+            Err(error) if error.trouble == Trouble::NotFound => None,
+            tasks => Some(tasks?),
+        };
+        Ok(Candidates { tasks, answer })
+    }
+
+    async fn answer(&self, world: &World, release: &Release) -> bool {
+        let Some(rule) = &release.policy.route else { return true };
+        let entries = self.record.of(self.colour).map(|entry| &entry.instance);
+        let backends = ledger::backends(entries);
+        world.proxies.is_staged(&release.service, rule, self.colour, &backends).await
+    }
 }
 
 /// The colour that the public is led to, where proxies or else the route are clear about it. It can be
@@ -98,26 +174,6 @@ async fn snapshots(
     let green = service.swarm_name(Colour::Green);
     let (blue, green) = try_join(world.swarm.snapshot(&blue), world.swarm.snapshot(&green)).await?;
     Ok(BTreeMap::from([(Colour::Blue, blue), (Colour::Green, green)]))
-}
-
-/// The tasks of the idle colour, asked for before it is known whether they matter: they do when a
-/// rollback goes back to a colour that is registered still.
-async fn likely_tasks(
-    world: &World,
-    name: &str,
-    wanted: Wanted<'_>,
-    registered: bool,
-) -> PortResult<Option<Vec<Task>>> {
-    match wanted {
-        Wanted::Earlier(release) if registered => {
-            match world.swarm.tasks(name, PortWanted::of(&release.policy)).await {
-                // What is registered and gone will be noticed by others.
-                Err(error) if error.trouble == Trouble::NotFound => Ok(None),
-                tasks => tasks.map(Some),
-            }
-        }
-        _ => Ok(None),
-    }
 }
 
 /// The instances of the idle colour, if it runs this very release with all its replicas: a switch back

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::PortResult;
-use crate::model::{Backend, Colour, ServiceName, ServiceView};
+use crate::model::{Backend, Colour, RouteRule, ServiceName, ServiceView};
 
 /// What one proxy had of a service, kept so that it can be put back exactly; none: nothing.
 pub type ProxyViews = BTreeMap<String, Option<ServiceView>>;
@@ -33,6 +33,16 @@ pub trait Proxies: Send + Sync {
         colour: Colour,
         backends: &[Backend],
     ) -> PortResult<()>;
+
+    /// Whether every proxy has `backends` in the idle `colour` of `service` already, to be served by
+    /// `rule`, and lets them answer there right now: then staging them would change nothing.
+    async fn is_staged(
+        &self,
+        service: &ServiceName,
+        rule: &RouteRule,
+        colour: Colour,
+        backends: &[Backend],
+    ) -> bool;
 
     /// Move the public traffic of `service` to `to` in one atomic act per proxy, write the same to
     /// the files, and prove it live: fresh requests are answered by staged instances of `to`.

@@ -102,6 +102,7 @@ impl State {
             Step::Start if prepared.running => Some("the release still runs"),
             Step::Await if !prepared.instances.is_empty() => Some("the release still runs"),
             Step::Stage if policy.route.is_none() => Some("no route"),
+            Step::Register | Step::Stage if prepared.in_place => Some("in place already"),
             Step::Approve if rollback => Some("a person asked for the rollback"),
             Step::Approve if policy.approve.is_none() => Some("not asked for"),
             Step::Bake if rollback || policy.bake.is_none() => Some("not asked for"),

@@ -193,6 +193,7 @@ fn prepared(release: crate::model::Release) -> Prepared {
         live: Some(Colour::Blue),
         running: false,
         instances: Vec::new(),
+        in_place: false,
         before: Before {
             swarm: BTreeMap::from([(Colour::Blue, Some(snapshot)), (Colour::Green, None)]),
             registry: ServiceRecord {

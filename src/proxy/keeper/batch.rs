@@ -9,7 +9,6 @@ use tokio::time::{Instant, sleep_until};
 
 use super::change::Change;
 use super::clerk::{Clerk, Reply};
-use super::driver::addresses;
 use super::plan::{Need, Plan};
 use super::proof::{self, Claim};
 use crate::model::ServiceName;
@@ -158,11 +157,10 @@ impl Clerk {
             Ok(entry) => entry,
             Err(error) => return member.answer(Err(error)),
         };
-        let mut targets = proof::targets(&self.machine.settings, &entry.view.rule);
+        let mut claim = Claim::of_idle(&self.machine.settings, entry, *colour);
         if doors == Doors::Any {
-            targets.truncate(1);
+            claim = claim.at_one_door();
         }
-        let claim = Claim { targets, colour: Some(*colour), accept: addresses(entry, *colour) };
         let prober = self.machine.prober.clone();
         let turn = self.proofs.clone().acquire_owned();
         tokio::spawn(async move {

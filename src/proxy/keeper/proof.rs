@@ -7,9 +7,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
+use super::driver::addresses;
 use crate::model::{Colour, RouteRule};
 use crate::proxy::error::{Error, Result};
 use crate::proxy::probe::{Answer, Prober, Target};
+use crate::proxy::routing::Entry;
 use crate::proxy::settings::Settings;
 
 /// A flip shows at once; what takes longer than this is not a matter of time.
@@ -34,6 +36,23 @@ pub(crate) struct Claim {
     pub colour: Option<Colour>,
     /// Who may answer.
     pub accept: BTreeSet<SocketAddr>,
+}
+
+impl Claim {
+    /// That requests which ask for `colour`, live or not, are answered by its instances.
+    pub fn of_idle(settings: &Settings, entry: &Entry, colour: Colour) -> Self {
+        Self {
+            targets: targets(settings, &entry.view.rule),
+            colour: Some(colour),
+            accept: addresses(entry, colour),
+        }
+    }
+
+    /// The same, asked at the first listener only.
+    pub fn at_one_door(mut self) -> Self {
+        self.targets.truncate(1);
+        self
+    }
 }
 
 /// Each public listener with each of the rule's names.

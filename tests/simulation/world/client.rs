@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use verdigris::model::{Colour, ServiceName, ServiceView};
+use verdigris::model::{Backend, Colour, ServiceName, ServiceView};
 
 use super::proxies::SimProxy;
 use super::swarm::Gone;
@@ -83,6 +83,11 @@ impl Truth {
             }
         }
         reply
+    }
+
+    /// Whether each of `backends` would serve a request.
+    pub fn all_serve(&self, backends: &[Backend]) -> bool {
+        backends.iter().all(|backend| self.instance(&backend.task) == Reply::Served)
     }
 
     fn instance(&self, task: &str) -> Reply {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use verdigris::deploy::ports::{
     Answers, Door, PortError, PortResult, Proxies, ProxyViews, Trouble,
 };
-use verdigris::model::{Backend, Colour, ServiceName, ServiceView};
+use verdigris::model::{Backend, Colour, RouteRule, ServiceName, ServiceView};
 
 use super::{Sim, Truth};
 
@@ -234,6 +234,24 @@ impl Proxies for Sim {
             Ok(())
         })
         .await
+    }
+
+    async fn is_staged(
+        &self,
+        service: &ServiceName,
+        rule: &RouteRule,
+        colour: Colour,
+        backends: &[Backend],
+    ) -> bool {
+        let staged = self.act("ask for what is staged", |truth| {
+            let has = |views: &Views| {
+                views.get(service).is_some_and(|v| v.rule == *rule && v.of(colour) == backends)
+            };
+            let mut proxies = truth.proxies.values();
+            let all_have = proxies.all(|proxy| has(&proxy.held) && has(&proxy.running));
+            Ok(all_have && truth.all_serve(backends))
+        });
+        staged.await.unwrap_or(false)
     }
 
     async fn flip(&self, service: &ServiceName, to: Colour, generation: u64) -> PortResult<()> {
