@@ -27,22 +27,29 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// instances that were replaced one after the other, have finished their requests by then.
 const BETWEEN: Duration = Duration::from_secs(2);
 
-/// Kill the daemon `rounds` times, and as many instances.
-pub async fn rows(bed: &Bed, rounds: usize) -> Result<Vec<Row>> {
-    let mut rows = recoveries(bed, rounds).await?;
+/// Kill the daemon `rounds` times, and as many instances, each time on that registry.
+pub async fn rows(bed: &Bed, registry: &str, rounds: usize) -> Result<Vec<Row>> {
+    let mut rows = recoveries(bed, registry, rounds).await?;
     bed.reset().await?;
-    rows.extend(deaths(bed, rounds).await?);
+    rows.extend(deaths(bed, registry, rounds).await?);
     bed.reset().await?;
-    rows.extend(replacements(bed, rounds).await?);
+    rows.extend(replacements(bed, registry, rounds).await?);
+    bed.reset().await?;
     Ok(rows)
+}
+
+/// A daemon on `registry`, with a directory of its own for `what`.
+async fn daemon_for(bed: &Bed, what: &str, registry: &str) -> Result<(PathBuf, Daemon)> {
+    let home = bed.home(&format!("{what}-{registry}"))?;
+    let daemon = Daemon::start(bed, registry, &home).await?;
+    Ok((home, daemon))
 }
 
 /// The daemon is killed while a release bakes, which is done again as a whole after the next start. So
 /// what is between the start and the end, without what bake and the steps after it take otherwise, is
 /// the price of the recovery.
-async fn recoveries(bed: &Bed, rounds: usize) -> Result<Vec<Row>> {
-    let home = bed.home("recoveries")?;
-    let mut daemon = Daemon::start(bed, "embedded", &home).await?;
+async fn recoveries(bed: &Bed, registry: &str, rounds: usize) -> Result<Vec<Row>> {
+    let (home, mut daemon) = daemon_for(bed, "recoveries", registry).await?;
     let stack = |tag| Stack { tag, bakes: true, keep: true, ..Stack::default() };
     daemon::committed(&daemon.deploy(bed, &stack("1.0")).await?)?;
     let (mut undisturbed, mut recovered) = (Vec::new(), Vec::new());
@@ -61,7 +68,7 @@ async fn recoveries(bed: &Bed, rounds: usize) -> Result<Vec<Row>> {
     }
     daemon.stop().await?;
     let (undisturbed, recovered) = (median(undisturbed), median(recovered));
-    let what = "recovery: start to the deployment's end, less what is left to do";
+    let what = format!("recovery: start to the deployment's end, less what is left, {registry}");
     let remark = format!("{recovered:.0} ms, undisturbed {undisturbed:.0} ms");
     Ok(vec![Row::at_most(what, 500.0, recovered - undisturbed, " ms").remark(remark)])
 }
@@ -80,9 +87,8 @@ fn milliseconds(from: Timestamp, to: Timestamp) -> f64 {
 }
 
 /// One of two instances is killed, under requests.
-async fn deaths(bed: &Bed, rounds: usize) -> Result<Vec<Row>> {
-    let home = bed.home("deaths")?;
-    let daemon = Daemon::start(bed, "embedded", &home).await?;
+async fn deaths(bed: &Bed, registry: &str, rounds: usize) -> Result<Vec<Row>> {
+    let (_, daemon) = daemon_for(bed, "deaths", registry).await?;
     let stack = Stack { tag: "1.0", two: true, ..Stack::default() };
     daemon::committed(&daemon.deploy(bed, &stack).await?)?;
     let load = losses::gets(bed)?;
@@ -108,19 +114,18 @@ async fn deaths(bed: &Bed, rounds: usize) -> Result<Vec<Row>> {
         .into_iter()
         .zip(took)
         .map(|(proxy, took)| {
-            let what = format!("an instance's SIGKILL to no route to it, {proxy}");
+            let what = format!("an instance's SIGKILL to no route to it, {proxy}, {registry}");
             Row::at_most(what, 1000.0, median(took), " ms")
         })
         .collect();
-    let what = format!("requests lost while {rounds} instances are killed (GET)");
+    let what = format!("requests lost while {rounds} instances are killed (GET), {registry}");
     rows.push(losses::row(what, &report));
     Ok(rows)
 }
 
 /// The only instance is killed: from its replacement running to that answering the public.
-async fn replacements(bed: &Bed, rounds: usize) -> Result<Vec<Row>> {
-    let home = bed.home("replacements")?;
-    let daemon = Daemon::start(bed, "embedded", &home).await?;
+async fn replacements(bed: &Bed, registry: &str, rounds: usize) -> Result<Vec<Row>> {
+    let (_, daemon) = daemon_for(bed, "replacements", registry).await?;
     daemon::committed(&daemon.deploy(bed, &Stack { tag: "1.0", ..Stack::default() }).await?)?;
     let mut took = Vec::new();
     for _ in 0..rounds {
@@ -138,7 +143,8 @@ async fn replacements(bed: &Bed, rounds: usize) -> Result<Vec<Row>> {
         took.push(milliseconds(running_since(bed).await?, nginx.max(haproxy)));
     }
     daemon.stop().await?;
-    let what = "a rescheduled task runs to the public being answered by it, both proxies";
+    let what =
+        format!("a rescheduled task runs to both proxies' public being answered by it, {registry}");
     Ok(vec![Row::at_most(what, 500.0, median(took), " ms")])
 }
 

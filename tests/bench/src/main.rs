@@ -146,6 +146,8 @@ async fn run(cli: &Cli) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+const REGISTRIES: [&str; 2] = ["embedded", "consul"];
+
 const BOTH: [Kind; 2] = [Kind::Nginx, Kind::Haproxy];
 
 async fn render(rounds: &Rounds, rows: &mut Vec<Row>) {
@@ -165,7 +167,7 @@ async fn measure(part: Part, bed: &Bed, acts: &Acts, rounds: &Rounds, rows: &mut
     };
     match part {
         Part::Deployments => {
-            for registry in ["embedded", "consul"] {
+            for registry in REGISTRIES {
                 let measured = deployments::rows(bed, registry, rounds.deployments).await;
                 add(&format!("deployments, {registry}"), measured);
                 if let Err(error) = bed.reset().await {
@@ -182,7 +184,12 @@ async fn measure(part: Part, bed: &Bed, acts: &Acts, rounds: &Rounds, rows: &mut
         Part::Losses => {
             add("requests lost", losses::rows(bed, rounds.switches, rounds.reverts).await);
         }
-        Part::Faults => add("faults", faults::rows(bed, rounds.faults).await),
+        Part::Faults => {
+            for registry in REGISTRIES {
+                let measured = faults::rows(bed, registry, rounds.faults).await;
+                add(&format!("faults, {registry}"), measured);
+            }
+        }
         Part::Templates => {
             add("template saved to live", templates::rows(bed, rounds.templates).await);
         }
