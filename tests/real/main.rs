@@ -24,3 +24,4 @@ mod swarm;
 mod templates;
 mod testbed;
 mod turns;
+mod verbs;
