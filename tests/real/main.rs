@@ -18,6 +18,7 @@ mod private_world;
 mod releases;
 mod retention;
 mod rivals;
+mod secure;
 mod setup;
 mod support;
 mod swarm;
