@@ -8,6 +8,7 @@ mod clock;
 mod commands;
 mod crash;
 mod demo;
+mod examined;
 mod failures;
 mod gate;
 mod gates_together;
