@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE;
 use bollard::auth::DockerCredentials;
 use docker_credential::{CredentialRetrievalError as Failed, DockerCredential};
 use hyper::header::HeaderValue;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Error;
 
@@ -102,8 +102,18 @@ fn look_up(file: &Path, registry: &str) -> Result<Option<RegistryAuth>, Error> {
         }
         // Whatever the helper printed may hold a secret.
         Err(Failed::HelperFailure { helper, .. }) => Err(unusable(format!("`{helper}` failed"))),
+        Err(Failed::HelperCommunicationError) => Err(unusable(not_run(&text, server))),
         Err(other) => Err(unusable(other.to_string())),
     }
+}
+
+/// The helper that the file names for `server` cannot be run: which one that is.
+fn not_run(file: &[u8], server: &str) -> String {
+    let file: Value = serde_json::from_slice(file).unwrap_or_default();
+    let named = file["credHelpers"][server].as_str().or_else(|| file["credsStore"].as_str());
+    let helper = named
+        .map_or("the credential helper".to_owned(), |name| format!("`docker-credential-{name}`"));
+    format!("{helper} cannot be run: it must be on the daemon's `PATH`")
 }
 
 /// What credential helpers answer by their protocol for a registry that they know nothing of.
@@ -114,7 +124,6 @@ fn is_unknown(output: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
 
     async fn found(config: &Value, registry: &str) -> Option<Value> {
         let directory = tempfile::tempdir().unwrap();
@@ -152,5 +161,20 @@ mod tests {
         };
         assert!(!error.to_string().contains("hunter2"), "{error}");
         assert!(error.to_string().contains("config.json"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_cannot_be_run_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let credentials = Credentials::new(Some(directory.path().to_owned()));
+        let (one, all) = ("registry:5000", "elsewhere:5000");
+        let config =
+            json!({ "credHelpers": { one: "no-such-safe" }, "credsStore": "no-such-store" });
+        fs::write(directory.path().join("config.json"), config.to_string()).unwrap();
+        for (registry, name) in [(one, "no-such-safe"), (all, "no-such-store")] {
+            let Err(error) = credentials.of(registry).await else { panic!("{name} was run") };
+            let told = error.to_string();
+            assert!(told.contains(&format!("`docker-credential-{name}` cannot be run")), "{told}");
+        }
     }
 }

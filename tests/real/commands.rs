@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::support::daemon::BINARY;
 use crate::support::{Proxy, Registry, Stack, World};
 
-fn verdigris(world: &World, arguments: &[&str]) -> Command {
+/// The command line, asking the daemon of `world`.
+pub fn verdigris(world: &World, arguments: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     command
         .args(arguments)
@@ -21,17 +22,20 @@ fn verdigris(world: &World, arguments: &[&str]) -> Command {
     command
 }
 
-fn run(world: &World, arguments: &[&str]) -> (i32, String) {
+/// It runs to its end: exit code, and all that it says.
+pub fn run(world: &World, arguments: &[&str]) -> (i32, String) {
     let output = verdigris(world, arguments).output().unwrap();
     (output.status.code().unwrap(), said(&output))
 }
 
-fn said(output: &Output) -> String {
+/// All that it said.
+pub fn said(output: &Output) -> String {
     let (out, errors) = (&output.stdout, &output.stderr);
     [out, errors].map(|part| String::from_utf8_lossy(part).into_owned()).join("\n--- stderr\n")
 }
 
-fn written(world: &World, stack: &Stack) -> PathBuf {
+/// The stack file, where `deploy` looks for it.
+pub fn written(world: &World, stack: &Stack) -> PathBuf {
     let path = world.home.join("stack.yml");
     std::fs::write(&path, stack.text()).unwrap();
     path

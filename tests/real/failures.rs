@@ -40,7 +40,7 @@ const BEFORE_IT_RUNS: &[Case] = &[
         breaks: |stack, world| stack.gate("pre_deployment", &[container(world, "fail")]),
         exit: 11,
         step: Step::PreDeployment,
-        tells: &["gate `container-1`", "exit code 1"],
+        tells: &["gate `container-1`", "exit code 1", "told to fail", "failing, as told"],
     },
     Case {
         name: "the image is missing",
@@ -83,6 +83,13 @@ const WHILE_IT_STARTS: &[Case] = &[
         step: Step::Await,
         tells: &["books-ms-green", "unhealthy"],
     },
+    Case {
+        name: "is healthy, then is not",
+        breaks: |stack, _| stack.fault("unhealthy-after=3").asking("stable_for", "40s"),
+        exit: 10,
+        step: Step::Await,
+        tells: &["books-ms-green", "unhealthy"],
+    },
 ];
 
 const BEFORE_THE_SWITCH: &[Case] = &[
@@ -100,7 +107,7 @@ const BEFORE_THE_SWITCH: &[Case] = &[
         breaks: |stack, world| stack.gate("pre_integration", &[container(world, "fail")]),
         exit: 11,
         step: Step::PreIntegration,
-        tells: &["gate `container-1`", "exit code 1"],
+        tells: &["gate `container-1`", "exit code 1", "told to fail", "failing, as told"],
     },
     Case {
         name: "the pre-integration gate hangs",
@@ -129,13 +136,12 @@ const AFTER_THE_SWITCH: &[Case] = &[
     Case {
         name: "wrong answers",
         breaks: |stack, _| {
-            let gate =
-                json!({ "http": { "path": "/api/v1/books", "body": "Harper Lee of Nowhere" } });
-            stack.gate("post_integration", &[gate])
+            let gate = json!({ "http": { "path": "/api/v1/books", "body": "\"title\"" } });
+            stack.fault("wrong-answers").gate("post_integration", &[gate])
         },
         exit: 12,
         step: Step::PostIntegration,
-        tells: &["gate `http-1`", "Harper Lee of Nowhere"],
+        tells: &["gate `http-1`", "\"title\"", ":80", ":443"],
     },
     Case {
         name: "the post-integration container fails",
@@ -144,7 +150,7 @@ const AFTER_THE_SWITCH: &[Case] = &[
         },
         exit: 12,
         step: Step::PostIntegration,
-        tells: &["gate `container-1`", "exit code 1"],
+        tells: &["gate `container-1`", "exit code 1", "told to fail", "failing, as told"],
     },
 ];
 
@@ -276,6 +282,18 @@ async fn a_private_registry_of_images_is_used_with_its_credentials() {
     let stack = Stack::new("books-ms", &format!("{registry}/books-ms:1.0"));
     world.write_login(login.path());
     world.deploy(&stack).await.committed();
+}
+
+/// Slow is not broken: what becomes healthy in the end is deployed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_is_healthy_late_commits() {
+    let Some(world) = World::with_first(Registry::Embedded, Proxy::Haproxy).await else { return };
+    let traffic = Traffic::start(&world, "books-ms");
+    // Long enough to be seen unhealthy, and for less than the retries.
+    let stack = world.books("2.0").fault("healthy-late=6").with("/healthcheck/retries", 20);
+    world.deploy(&stack).await.committed();
+    world.until_answered("haproxy", "green").await;
+    traffic.end("healthy late").await;
 }
 
 /// The very first release: there was nothing before, and there is nothing after.

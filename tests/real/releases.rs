@@ -89,7 +89,7 @@ fn entries(world: &World, picture: &Picture) -> Vec<(&'static str, &'static str,
     for colour in ["blue", "green"] {
         for standing in ["live", "idle"] {
             let count = match world.registry {
-                Registry::Consul => picture
+                Registry::Consul | Registry::SecureConsul => picture
                     .parts("catalog books-ms ")
                     .filter(|(_, entry)| {
                         let entry: serde_json::Value = serde_json::from_str(entry).unwrap();
@@ -115,7 +115,7 @@ fn entries(world: &World, picture: &Picture) -> Vec<(&'static str, &'static str,
 
 fn bare_colour(world: &World, picture: &Picture) -> String {
     match world.registry {
-        Registry::Consul => {
+        Registry::Consul | Registry::SecureConsul => {
             picture.part("key verdigris/services/books-ms/colour").unwrap().to_owned()
         }
         Registry::Embedded => {

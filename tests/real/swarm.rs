@@ -526,6 +526,8 @@ async fn another_node_is_found_and_heard_and_holds_nothing_up_when_it_is_lost() 
     assert_eq!(get(address, "/colour").await, "green\n");
     assert_eq!(swarm.tail(&tasks[0], 5).await, ["up"]);
 
+    the_doctor_knows_a_worker(bed.env("TESTBED_NODE2_HOST")).await;
+
     bed.testbed(&["engine", "2", "kill"]);
     let begun = Instant::now();
     assert_eq!(swarm.tail(&tasks[0], 5).await, Vec::<String>::new());
@@ -536,4 +538,14 @@ async fn another_node_is_found_and_heard_and_holds_nothing_up_when_it_is_lost() 
     let found = swarm.preflight(&release.workload).await.unwrap();
     assert!(found[0].contains("node.hostname == node2"), "{found:?}");
     bed.testbed(&["down"]);
+}
+
+async fn the_doctor_knows_a_worker(host: &str) {
+    let settings =
+        verdigris::docker::Settings { host: host.to_owned(), tls: None, docker_config: None };
+    let worker = DockerSwarm::new(verdigris::docker::Client::new(&settings).unwrap());
+    let findings = worker.examine().await;
+    let finding = findings.iter().find(|finding| finding.subject == "swarm").unwrap();
+    assert!(finding.message.contains("a worker"), "{findings:?}");
+    assert!(finding.remedy.as_deref().unwrap().contains("docker node promote"), "{findings:?}");
 }

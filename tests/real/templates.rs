@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tempfile::TempDir;
 use verdigris::model::{Outcome, Step};
 
@@ -158,6 +159,18 @@ async fn nginx_cannot_reload_what_its_checker_let_pass() {
     .await;
 }
 
+/// The same with HAProxy, whose new process finds its port taken; the one before goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn haproxy_cannot_reload_what_its_checker_let_pass() {
+    let tells = ["edge-haproxy"];
+    fails_at_the_proxy(Proxy::Haproxy, Step::Stage, &tells, |templates, world| {
+        world.bed.occupy_port(9998);
+        let frontend = "listen taken\n    bind 127.0.0.1:9998";
+        templates.with_green("haproxy.cfg.tera", "# ---- private:", frontend);
+    })
+    .await;
+}
+
 /// Whatever is switched, the public gets blue: the proxy cannot be proved to lead to green.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_comes_from_the_wrong_colour() {
@@ -174,6 +187,42 @@ async fn the_answer_comes_from_the_wrong_colour() {
         );
     })
     .await;
+}
+
+/// The switch is proved, and yet some of the public gets blue: a gate that asks there finds it out, whatever
+/// the answer is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_asks_where_the_answer_comes_from_the_wrong_colour() {
+    let templates = Templates::copied();
+    let change = |config: String| templates.named_in(&config);
+    let Some(world) = World::with(Registry::Embedded, Proxy::Both, change).await else { return };
+    world.deploy(&world.books("1.0")).await.committed();
+    let traffic = Traffic::start(&world, "books-ms");
+    templates.before(
+        "nginx.conf.tera",
+        "if ($verdigris_wanted) {",
+        "if ($uri = /api/v1/books/version) { set $verdigris_backend \"{{ route.service }}-blue\"; }\n",
+    );
+    templates.before(
+        "haproxy.cfg.tera",
+        "if { var(txn.verdigris_probe) -m bool } { req.hdr(x-verdigris-colour)",
+        "    http-request set-var-fmt(txn.verdigris_backend) \"%[var(txn.verdigris_service)]-blue\" \
+         if { path /api/v1/books/version }\n",
+    );
+    for (proxy, file) in FILES {
+        is_rendered(&world, proxy, file).await;
+    }
+    until_in_sync(&world).await;
+    let before = world.settled().await;
+    let gate = json!({ "http": { "path": "/api/v1/books/version" }, "timeout": "10s" });
+    let ended = world.deploy(&world.books("2.0").gate("post_integration", &[gate])).await;
+    let Outcome::Reverted { failure } = ended.outcome() else { panic!("{}", ended.story()) };
+    assert_eq!((ended.exit(), failure.step), (12, Step::PostIntegration), "{}", ended.story());
+    for words in ["blue", "instead of green", "edge-nginx", "edge-haproxy", ":80", ":443"] {
+        assert!(ended.told().contains(words), "`{words}` is not told:\n{}", ended.told());
+    }
+    world.settles_as(&before).await.unwrap_or_else(|difference| panic!("{difference}"));
+    traffic.end("an answer from the wrong colour").await;
 }
 
 /// What is saved is live at once when it is good, and changes nothing when it is not.

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use verdigris::api::Because;
 use verdigris::deploy::control::RefusalKind;
 use verdigris::model::{OnBusy, Outcome, Request, Step};
 
@@ -67,18 +68,14 @@ async fn the_second_waits_when_asked_and_the_order_of_commits_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_services_at_once_all_commit_with_few_reloads() {
+async fn twenty_services_at_once_all_commit_with_few_reloads_whatever_two_more_do() {
     let Some(world) = World::new(Registry::Embedded, Proxy::Both).await else { return };
-    let stacks: Vec<Stack> = (0..20)
-        .map(|number| {
-            Stack::new(&format!("s{number}"), &world.bed.image("books-ms:1.0"))
-                .with("/deploy/replicas", 1)
-                // Twenty checks at once are slow on a small machine, and none the less healthy.
-                .with("/healthcheck/interval", "2s")
-                .with("/healthcheck/timeout", "15s")
-                .asking("deadline", "4m")
-        })
-        .collect();
+    let stacks: Vec<Stack> = (0..20).map(|number| one_of_many(&world, number)).collect();
+    let hanging = one_of_many(&world, 20).gate("pre_integration", &[hanging(&world)]);
+    let hanging = world.submit(request(&hanging)).await.unwrap().deployment;
+    world.until_begun(hanging, Step::PreIntegration).await;
+    let failing = one_of_many(&world, 21).fault("exit-at-start");
+    let failing = world.submit(request(&failing)).await.unwrap().deployment;
     let begun = Instant::now();
     let before = reloads(&world).await;
     let ended =
@@ -86,6 +83,15 @@ async fn twenty_services_at_once_all_commit_with_few_reloads() {
     for ended in ended {
         ended.committed();
     }
+    let failed = world.end_of(failing).await;
+    assert_eq!(failed.exit(), 10, "{}", failed.story());
+    assert!(
+        world.client().deployment(hanging).await.unwrap().outcome.is_none(),
+        "it hangs no more"
+    );
+    let because = Because { by: "tester".to_owned(), why: "it hangs".to_owned() };
+    world.client().abort(hanging, &because).await.unwrap();
+    assert_eq!(world.end_of(hanging).await.exit(), 50);
     let reloads = reloads(&world).await.into_iter().zip(before).map(|(now, then)| now - then);
     let reloads: Vec<u64> = reloads.collect();
     eprintln!("twenty services in {:?}, reloads {reloads:?}", begun.elapsed());
@@ -94,6 +100,22 @@ async fn twenty_services_at_once_all_commit_with_few_reloads() {
     assert_eq!(picture.parts("service ").count(), 20);
     let status = world.client().status(None).await.unwrap();
     assert!(status.proxies.iter().all(|proxy| proxy.in_sync), "{:?}", status.proxies);
+}
+
+/// A service of its own, with one instance.
+fn one_of_many(world: &World, number: usize) -> Stack {
+    Stack::new(&format!("s{number}"), &world.bed.image("books-ms:1.0"))
+        .with("/deploy/replicas", 1)
+        // Twenty checks at once are slow on a small machine, and none the less healthy.
+        .with("/healthcheck/interval", "2s")
+        .with("/healthcheck/timeout", "15s")
+        .asking("deadline", "4m")
+}
+
+/// A gate that never ends by itself.
+fn hanging(world: &World) -> Value {
+    let image = world.bed.image("books-ms-tests:1.0");
+    json!({ "container": { "image": image, "env": { "TESTS_MODE": "hang" } }, "timeout": "10m" })
 }
 
 async fn reloads(world: &World) -> Vec<u64> {

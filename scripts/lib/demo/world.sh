@@ -11,8 +11,12 @@ readonly LISTENERS=4
 
 # ---------------------------------------------------------------- beginning
 
+# Sets `binaries` unless they were named.
 build() {
-  cargo build --quiet --locked --manifest-path "$root/Cargo.toml" --package verdigris --package verdigris-load
+  if [[ -z $binaries ]]; then
+    cargo build --quiet --locked --manifest-path "$root/Cargo.toml" --package verdigris --package verdigris-load
+    binaries=$root/target/debug
+  fi
   "$root/scripts/images" build
 }
 

@@ -29,9 +29,7 @@ impl Bed {
 
     /// Brings up the testbed `part` of this run with `nodes` nodes, and no image in its registry.
     pub fn bare(part: &str, nodes: usize) -> Self {
-        let name = run::name(part);
-        std::fs::write(run::directory().join("beds").join(&name), "").unwrap();
-        let mut bed = Self { name, env: BTreeMap::new() };
+        let mut bed = Self { name: run::bed(part), env: BTreeMap::new() };
         bed.testbed(&["up", "--nodes", &nodes.to_string()]);
         bed.env = bed.testbed(&["env"]).lines().filter_map(assignment).collect();
         bed

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
+
+use super::bed::Bed;
 
 /// A client over the unix socket at `path`, or over TCP.
 pub fn client(path: Option<&Path>) -> reqwest::Client {
@@ -16,6 +19,21 @@ pub fn client(path: Option<&Path>) -> reqwest::Client {
     }
     .build()
     .unwrap()
+}
+
+/// A client of the secure Consul of `bed`, with its authority and token.
+pub fn trusted(bed: &Bed) -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let read = |name| std::fs::read(bed.env(name)).unwrap();
+    let mut token = HeaderValue::from_bytes(&read("TESTBED_SECURE_CONSUL_TOKEN_FILE")).unwrap();
+    token.set_sensitive(true);
+    reqwest::Client::builder()
+        .tls_certs_only([reqwest::Certificate::from_pem(&read("TESTBED_CA")).unwrap()])
+        .default_headers(HeaderMap::from_iter([(HeaderName::from_static("x-consul-token"), token)]))
+        .no_proxy()
+        .timeout(Duration::from_secs(20))
+        .build()
+        .unwrap()
 }
 
 /// The JSON behind `url`; null when there is nothing (404).

@@ -4,6 +4,7 @@ pub mod bed;
 pub mod curl;
 pub mod daemon;
 pub mod disk;
+pub mod machine;
 pub mod picture;
 pub mod run;
 pub mod stack;

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
-use super::curl::{client, json};
+use super::curl::{client, json, trusted};
 use super::world::{Registry, World};
 
 /// Everything as it stands: what it is about, and its text.
@@ -24,7 +24,13 @@ impl Picture {
     pub async fn take(world: &World) -> Self {
         let mut parts = docker(&world.bed.docker_socket()).await;
         match world.registry {
-            Registry::Consul => parts.extend(consul(world.bed.env("CONSUL_HTTP_ADDR")).await),
+            Registry::Consul => {
+                parts.extend(consul(client(None), world.bed.env("CONSUL_HTTP_ADDR")).await);
+            }
+            Registry::SecureConsul => {
+                let address = world.bed.env("TESTBED_SECURE_CONSUL");
+                parts.extend(consul(trusted(&world.bed), address).await);
+            }
             Registry::Embedded => parts.extend(embedded(&world.state().join("registry.db"))),
         }
         for proxy in world.proxy.names() {
@@ -124,8 +130,7 @@ async fn docker(socket: &Path) -> BTreeMap<String, String> {
 }
 
 /// The whole catalog and all keys.
-async fn consul(address: &str) -> BTreeMap<String, String> {
-    let http = client(None);
+async fn consul(http: reqwest::Client, address: &str) -> BTreeMap<String, String> {
     let mut parts = BTreeMap::new();
     let names = json(&http, &format!("{address}/v1/catalog/services")).await;
     // Consul's entry of itself is its own affair.

@@ -49,8 +49,12 @@ fn obstacle() -> Option<String> {
 }
 
 fn is_installed(tool: &str) -> bool {
-    let path = format!("{}:{MORE_PATH}", std::env::var("PATH").unwrap_or_default());
-    path.split(':').any(|directory| Path::new(directory).join(tool).is_file())
+    path().split(':').any(|directory| Path::new(directory).join(tool).is_file())
+}
+
+/// Where to look for commands.
+pub fn path() -> String {
+    format!("{}:{MORE_PATH}", std::env::var("PATH").unwrap_or_default())
 }
 
 /// The project's directory.
@@ -67,6 +71,13 @@ pub fn name(part: &str) -> String {
 pub fn directory() -> PathBuf {
     static CARETAKER: LazyLock<Caretaker> = LazyLock::new(Caretaker::start);
     CARETAKER.directory.clone()
+}
+
+/// A name for a testbed, which the caretaker takes down if it is still up at the end.
+pub fn bed(part: &str) -> String {
+    let name = name(part);
+    std::fs::write(directory().join("beds").join(&name), "").unwrap();
+    name
 }
 
 /// Remembers that the process `pid` is to be ended when this run ends, however it does.

@@ -27,6 +27,8 @@ use super::{Stack, curl, run};
 pub enum Registry {
     Embedded,
     Consul,
+    /// With TLS, and a token that allows what is needed and no more.
+    SecureConsul,
 }
 
 impl Registry {
@@ -34,6 +36,7 @@ impl Registry {
         match self {
             Self::Embedded => "embedded",
             Self::Consul => "consul",
+            Self::SecureConsul => "secure-consul",
         }
     }
 }
@@ -127,6 +130,9 @@ impl World {
         change: impl FnOnce(String) -> String,
     ) -> Option<Self> {
         let bed = lease().await?;
+        if registry == Registry::SecureConsul {
+            bed.testbed(&["secure-consul", "wipe"]);
+        }
         let home = fresh_home();
         configure(&bed, &home, registry, proxy, change);
         let daemon = Daemon::start(&home, &[]).await;
