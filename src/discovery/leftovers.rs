@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::deploy::ports::SwarmSnapshot;
 use crate::deploy::record::{Journalled, Prepared, Record};
-use crate::model::{Colour, Route, ServiceRecord};
+use crate::model::{Colour, Route, ServiceRecord, labels};
 
 /// At most so many colours are removed …
 const MOST: usize = 5;
@@ -15,26 +15,48 @@ const MOST: usize = 5;
 /// … within this time: whoever finds more is rather mistaken than right.
 const WITHIN: Duration = Duration::from_secs(3600);
 
-/// The colour of a service that no deployment is under way for, if nobody owns it: it is neither live
-/// nor kept. `led` are the colours that proxies lead the public to, `last` is what was committed last,
-/// if that is known. Where these do not agree on what is live, nothing is left over.
+/// The live colour of a service that no deployment is under way for, if everything agrees on it: record,
+/// route, the colours that proxies lead the public to (`led`), and what was committed last, if that is
+/// known. Without its Swarm service there, the other may be all that the service has.
 #[must_use]
-pub fn leftover(
+pub fn agreed(
     record: &ServiceRecord,
     led: &BTreeSet<Colour>,
     last: Option<&Prepared>,
     colours: &BTreeMap<Colour, SwarmSnapshot>,
 ) -> Option<Colour> {
     let live = record.colour?;
-    let idle = live.other();
-    let agreed = led.iter().all(|colour| *colour == live)
+    let all = led.iter().all(|colour| *colour == live)
         && record.route.as_ref().and_then(Route::live).is_none_or(|colour| colour == live)
         && last.is_none_or(|last| last.colour == live);
-    // Without the live colour there, the other may be all that the service has.
-    if !agreed || !colours.contains_key(&idle) || !colours.contains_key(&live) {
-        return None;
-    }
-    (!last.is_some_and(|last| keeps(last, idle))).then_some(idle)
+    (all && colours.contains_key(&live)).then_some(live)
+}
+
+/// The colour beside `live` that nobody owns: `last`, which was committed last, does not keep it.
+#[must_use]
+pub fn leftover(
+    live: Colour,
+    last: Option<&Prepared>,
+    colours: &BTreeMap<Colour, SwarmSnapshot>,
+) -> Option<Colour> {
+    let idle = live.other();
+    let owned = last.is_some_and(|last| keeps(last, idle));
+    (colours.contains_key(&idle) && !owned).then_some(idle)
+}
+
+/// The colour beside `live` that `last` keeps, if what is there is what it found there, and not what
+/// somebody else has made of it since.
+#[must_use]
+pub fn kept(
+    live: Colour,
+    last: &Prepared,
+    colours: &BTreeMap<Colour, SwarmSnapshot>,
+) -> Option<Colour> {
+    let idle = live.other();
+    let maker = |snapshot: &SwarmSnapshot| snapshot.label(labels::DEPLOYMENT).map(str::to_owned);
+    let there = colours.get(&idle).and_then(maker)?;
+    let then = last.before.swarm.get(&idle).and_then(Option::as_ref).and_then(maker)?;
+    (keeps(last, idle) && there == then).then_some(idle)
 }
 
 /// Whose a colour is, by the journal of the deployment that its label names.
@@ -89,6 +111,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::deploy::fixture;
+    use crate::model;
 
     fn colours(there: &[Colour]) -> BTreeMap<Colour, SwarmSnapshot> {
         let snapshot = || SwarmSnapshot { name: "books".to_owned(), spec: Value::Null };
@@ -109,22 +133,33 @@ mod tests {
         ServiceRecord { colour: Some(colour), ..ServiceRecord::default() }
     }
 
-    #[test]
-    fn the_colour_that_is_not_live_is_left_over() {
-        let led = BTreeSet::from([Colour::Blue]);
-        let found = |there: &[Colour]| leftover(&live(Colour::Blue), &led, None, &colours(there));
-        assert_eq!(found(&Colour::BOTH), Some(Colour::Green));
-        assert_eq!(found(&[Colour::Blue]), None);
-        assert_eq!(found(&[Colour::Green]), None, "it is all that there is");
+    /// Green over blue, which is kept.
+    fn keeping() -> Prepared {
+        let mut last = fixture::prepared(model::fixture::draft());
+        last.release.policy.retain.releases = 1;
+        last
     }
 
     #[test]
-    fn nothing_is_left_over_where_it_is_not_clear_what_is_live() {
+    fn the_colour_that_is_not_live_is_left_over() {
+        let found = |there: &[Colour]| leftover(Colour::Blue, None, &colours(there));
+        assert_eq!(found(&Colour::BOTH), Some(Colour::Green));
+        assert_eq!(found(&[Colour::Blue]), None);
         let both = colours(&Colour::BOTH);
-        let led = BTreeSet::from([Colour::Green]);
-        assert_eq!(leftover(&live(Colour::Blue), &led, None, &both), None);
-        let led = BTreeSet::new();
-        assert_eq!(leftover(&ServiceRecord::default(), &led, None, &both), None);
+        assert_eq!(leftover(Colour::Green, Some(&keeping()), &both), None, "it is kept");
+    }
+
+    #[test]
+    fn what_is_live_is_agreed_on_by_all() {
+        let both = colours(&Colour::BOTH);
+        let led = BTreeSet::from([Colour::Blue]);
+        let blue = live(Colour::Blue);
+        assert_eq!(agreed(&blue, &led, None, &both), Some(Colour::Blue));
+        let other = colours(&[Colour::Green]);
+        assert_eq!(agreed(&blue, &led, None, &other), None, "it is all that there is");
+        let elsewhere = BTreeSet::from([Colour::Green]);
+        assert_eq!(agreed(&blue, &elsewhere, None, &both), None);
+        assert_eq!(agreed(&ServiceRecord::default(), &BTreeSet::new(), None, &both), None);
         let route = Route {
             generation: 1,
             rule: None,
@@ -132,7 +167,24 @@ mod tests {
             releases: BTreeMap::new(),
         };
         let record = ServiceRecord { route: Some(route), ..live(Colour::Blue) };
-        assert_eq!(leftover(&record, &led, None, &both), None);
+        assert_eq!(agreed(&record, &led, None, &both), None);
+        let last = fixture::prepared(model::fixture::draft());
+        assert_eq!(agreed(&blue, &led, Some(&last), &both), None, "green was committed last");
+    }
+
+    #[test]
+    fn only_what_was_kept_is_what_is_kept() {
+        let made_by = |deployment: &str| SwarmSnapshot {
+            name: "books".to_owned(),
+            spec: serde_json::json!({ "Labels": { labels::DEPLOYMENT: deployment } }),
+        };
+        let mut last = keeping();
+        last.before.swarm.insert(Colour::Blue, Some(made_by("first")));
+        let found = |there: SwarmSnapshot| {
+            kept(Colour::Green, &last, &BTreeMap::from([(Colour::Blue, there)]))
+        };
+        assert_eq!(found(made_by("first")), Some(Colour::Blue));
+        assert_eq!(found(made_by("another")), None);
     }
 
     #[tokio::test(start_paused = true)]

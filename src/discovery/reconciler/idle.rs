@@ -11,8 +11,9 @@ use super::{Reconciler, lock};
 use crate::deploy::history::Committed;
 use crate::deploy::ledger;
 use crate::deploy::ports::{PortResult, SwarmSnapshot};
+use crate::deploy::record::Prepared;
 use crate::deploy::stopwatch::Stopwatch;
-use crate::discovery::leftovers::{Allowance, Owner, leftover};
+use crate::discovery::leftovers::{Allowance, Owner, agreed, kept, leftover};
 use crate::model::{Colour, DeploymentId, ServiceName, ServiceRecord};
 
 /// What has to be remembered of idle colours from one look to the next.
@@ -45,13 +46,17 @@ impl Reconciler {
         record: &ServiceRecord,
         colours: &Colours,
     ) -> PortResult<()> {
-        let Some(idle) = record.colour.map(Colour::other) else { return Ok(()) };
-        let Some(snapshot) = colours.get(&idle) else { return Ok(()) };
-        let over = self.last(service).await?.is_some_and(|last| self.is_over(&last));
-        if !over || self.is_anothers(service).await? {
+        let Some(last) = self.last(service).await?.filter(|last| self.is_over(last)) else {
+            return Ok(());
+        };
+        let live = self.agreed(service, record, Some(&last.prepared), colours).await?;
+        let Some(idle) = live.and_then(|live| kept(live, &last.prepared, colours)) else {
+            return Ok(());
+        };
+        if self.is_anothers(service).await? {
             return Ok(());
         }
-        self.remove(service, record, idle, &snapshot.name).await?;
+        self.remove(service, record, idle, &service.swarm_name(idle)).await?;
         self.diary.note(service, &format!("{idle} was kept long enough and is removed"));
         Ok(())
     }
@@ -116,10 +121,23 @@ impl Reconciler {
             return Ok(None);
         }
         let last = self.last(service).await?;
+        let last = last.as_deref().map(|last| &last.prepared);
+        let live = self.agreed(service, record, last, colours).await?;
+        let found = live.and_then(|live| leftover(live, last, colours));
+        Ok(found.and_then(|colour| Some((colour, colours.get(&colour)?))))
+    }
+
+    /// The live colour, if all that is known agrees on it.
+    async fn agreed(
+        &self,
+        service: &ServiceName,
+        record: &ServiceRecord,
+        last: Option<&Prepared>,
+        colours: &Colours,
+    ) -> PortResult<Option<Colour>> {
         let views = self.world.proxies.snapshot(service).await?;
         let led = views.values().flatten().filter_map(|view| view.live).collect();
-        let found = leftover(record, &led, last.as_deref().map(|last| &last.prepared), colours);
-        Ok(found.and_then(|colour| Some((colour, colours.get(&colour)?))))
+        Ok(agreed(record, &led, last, colours))
     }
 
     /// Out of the registry and the proxies first: nobody is sent to an instance that is being stopped.
