@@ -43,7 +43,8 @@ async fn every_command_does_what_it_says() {
                 assert_eq!(ran.code, Some(0), "`{line}`: {ran:?}");
                 verbs.extend(shell::verb(line));
             }
-            // They are what runs this; each says what it is for without doing it.
+            // They are what runs this, or are run whole by tests on real parts (`tests/real/demo.rs`);
+            // here each says what it is for without doing it.
             script if script.starts_with("scripts/") => {
                 names_what_is_there(line);
                 let told = tokio::process::Command::new(crate::project(script))

@@ -14,6 +14,7 @@ mod gate;
 mod gates_together;
 mod interruptions;
 mod mid_deployment;
+mod operators_stacks;
 mod outages;
 mod private_world;
 mod releases;
