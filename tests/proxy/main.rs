@@ -10,5 +10,6 @@ mod edited;
 mod failures;
 mod memory;
 mod public;
+mod reloaded;
 mod templates;
 mod world;

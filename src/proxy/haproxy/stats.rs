@@ -29,7 +29,9 @@ impl Tally {
     }
 }
 
-/// Rows of `show stat`: backends and servers.
+/// Rows of `show stat`.
+const FRONTENDS: u8 = 1;
+const BACKENDS: u8 = 2;
 const BACKENDS_AND_SERVERS: u8 = 2 | 4;
 
 /// Requests that `process` has under way or queued on `backend`.
@@ -37,6 +39,16 @@ pub(crate) async fn in_flight(sockets: &Sockets, process: &Process, backend: &st
     let rows = rows(sockets, process, backend).await?;
     let busy = rows.iter().map(|row| figure(row, "scur") + figure(row, "qcur"));
     Ok(busy.max().unwrap_or(0))
+}
+
+/// Connections of clients to `process` on which no request is under way; each may bring one.
+pub(crate) async fn idle(sockets: &Sockets, process: &Process) -> Result<u64> {
+    let of = async |kind| -> Result<u64> {
+        let answer = sockets.ask(process, &format!("show stat -1 {kind} -1")).await?;
+        Ok(parse(&answer).iter().map(|row| figure(row, "scur")).sum())
+    };
+    let connections = of(FRONTENDS).await?;
+    Ok(if connections == 0 { 0 } else { connections.saturating_sub(of(BACKENDS).await?) })
 }
 
 /// What `process` has answered for `backend`.

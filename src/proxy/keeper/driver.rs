@@ -12,7 +12,7 @@ use crate::model::{Colour, ServiceName};
 use crate::proxy::error::{Error, Result};
 use crate::proxy::haproxy::{Haproxy, Tally, Wanted};
 use crate::proxy::install;
-use crate::proxy::map::map_lines;
+use crate::proxy::map::{LIVE, map_lines};
 use crate::proxy::names::backend_name;
 use crate::proxy::nginx::{Counter, Nginx};
 use crate::proxy::routing::{Entries, Entry};
@@ -122,20 +122,22 @@ impl Driver {
         match self {
             Self::Nginx { proxy, .. } => proxy.agree(entries).await,
             Self::Haproxy { proxy, .. } => {
-                proxy.serve(&wanted(entries)).await?;
-                proxy.route(&map_lines(entries)).await
+                let wanted = wanted(entries);
+                proxy.serve(&wanted).await?;
+                proxy.route(&map_lines(entries), &wanted).await
             }
         }
     }
 
-    /// Move the public requests of one service to `to`, and nothing else.
-    pub async fn flip(&self, service: &ServiceName, to: Colour) -> Result<()> {
+    /// Move the public requests of the service of `entry` to `to`, and nothing else.
+    pub async fn flip(&self, entry: &Entry, to: Colour) -> Result<()> {
+        let service = &entry.view.service;
         // What is measured begins here.
         tracing::debug!(target: "verdigris::flip", %service, %to, "the public is moved");
         match self {
             Self::Nginx { proxy, .. } => proxy.flip(service, to).await,
             Self::Haproxy { proxy, .. } => {
-                proxy.flip(&format!("={service}"), &backend_name(service, to)).await
+                proxy.flip(service, &backend_name(service, to), &addresses(entry, to)).await
             }
         }
     }
@@ -153,7 +155,7 @@ impl Driver {
     pub async fn route(&self, after: &Entries) -> Result<()> {
         match self {
             Self::Nginx { proxy, .. } => proxy.agree(after).await,
-            Self::Haproxy { proxy, .. } => proxy.route(&map_lines(after)).await,
+            Self::Haproxy { proxy, .. } => proxy.route(&map_lines(after), &wanted(after)).await,
         }
     }
 
@@ -162,7 +164,8 @@ impl Driver {
         match self {
             Self::Nginx { proxy, .. } => proxy.is_drained(addresses(entry, colour)).await,
             Self::Haproxy { proxy, .. } => {
-                proxy.is_drained(&backend_name(&entry.view.service, colour)).await
+                let service = &entry.view.service;
+                proxy.is_drained(service, &backend_name(service, colour)).await
             }
         }
     }
@@ -205,7 +208,7 @@ pub(crate) fn wanted(entries: &Entries) -> Wanted {
 
 /// The live colour of `service` in the text of a map file.
 fn live_in(map: &str, service: &ServiceName) -> Option<Colour> {
-    let key = format!("={service} ");
+    let key = format!("{LIVE}{service} ");
     let backend = map.lines().find_map(|line| line.strip_prefix(&key))?;
     Colour::BOTH.into_iter().find(|colour| backend.trim() == backend_name(service, *colour))
 }
