@@ -27,6 +27,7 @@ mod page;
 mod probe;
 mod render;
 mod routing;
+mod secret;
 mod settings;
 mod state;
 mod tcp;
