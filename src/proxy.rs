@@ -9,6 +9,7 @@
 //! - `nginx`, `haproxy`: what one kind of proxy needs to be observed and moved
 //! - `keeper`: the task that owns one proxy; `fleet`: all of them, behind the port
 
+mod apart;
 mod certificates;
 mod check;
 mod command;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::apart::apart;
 use super::certificates::Certificates;
 use super::error::Error;
 use super::keeper::Keeper;
@@ -28,7 +29,7 @@ pub(crate) async fn findings(keeper: &Keeper) -> Vec<Finding> {
     doctor.configuration(keeper).await;
     doctor.running(keeper).await;
     doctor.listeners(settings).await;
-    doctor.certificates(settings);
+    doctor.certificates(settings).await;
     if let (Kind::Nginx, Some(flags)) = (settings.kind, &settings.flags) {
         doctor.flags(settings, flags);
     }
@@ -106,15 +107,21 @@ impl Doctor {
         }
     }
 
-    fn certificates(&mut self, settings: &Settings) {
-        let Some(directory) = &settings.certificates else {
+    async fn certificates(&mut self, settings: &Settings) {
+        let Some(directory) = settings.certificates.clone() else {
             return;
         };
-        let mut certificates = Certificates::default();
-        if let Err(error) = certificates.look(directory) {
-            let message = format!("cannot read certificates in `{}`: {error}", directory.display());
-            return self.bad(message, Some("check `certificates` in the configuration".to_owned()));
-        }
+        let read = move || Certificates::of(&directory).map_err(|error| (directory, error));
+        let certificates = match apart(read).await {
+            Ok(Ok(certificates)) => certificates,
+            Ok(Err((directory, error))) => {
+                let directory = directory.display();
+                let message = format!("cannot read certificates in `{directory}`: {error}");
+                let remedy = "check `certificates` in the configuration";
+                return self.bad(message, Some(remedy.to_owned()));
+            }
+            Err(error) => return self.error(&error),
+        };
         let soon = (jiff::Timestamp::now() + SOON).as_second();
         for certificate in certificates.all.iter().filter(|c| c.expires < soon) {
             let when = jiff::Timestamp::from_second(certificate.expires).unwrap_or_default();

@@ -58,7 +58,7 @@ impl Haproxy {
     pub async fn reload(&self, generation: &str, text: &str) -> Result<()> {
         let before = self.sockets.processes().await?;
         if let Some(pid) = before.first().and_then(|process| process.pid) {
-            listeners::free(text, pid)?;
+            listeners::free(text, pid).await?;
         }
         let master = self.sockets.master().await?;
         let logs = master.map(|master| Logs::mark(master.pid)).unwrap_or_default();

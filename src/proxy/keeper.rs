@@ -17,6 +17,7 @@ mod proof;
 mod public;
 mod recorded;
 mod report;
+mod scribe;
 mod templates;
 
 use std::sync::Arc;

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 
 pub(crate) use answers::Counter;
 
+use super::apart::apart;
 use super::command;
 use super::error::{Error, Result};
 use super::logs::Logs;
@@ -208,8 +209,7 @@ impl Nginx {
             let pids: Vec<i32> = workers.iter().map(|worker| worker.pid).collect();
             Ok(!pids.is_empty() && !tcp::connected(&pids, &addresses))
         };
-        let looked = tokio::task::spawn_blocking(look).await;
-        looked.unwrap_or(Err(Error::Ended))
+        apart(look).await?
     }
 }
 

@@ -7,14 +7,16 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::proxy::apart::apart;
 use crate::proxy::error::{Error, Result};
 use crate::proxy::tcp;
 
 /// Error when an address of a `bind` line in `text` is listened on by a process that is not `HAProxy`
 /// process `pid` or one of its kin.
-pub(crate) fn free(text: &str, pid: i32) -> Result<()> {
+pub(crate) async fn free(text: &str, pid: i32) -> Result<()> {
     let wanted = addresses(text);
-    let taken = tcp::taken(pid, &own(pid));
+    // A link is read for each of its connections.
+    let taken = apart(move || tcp::taken(pid, &own(pid))).await?;
     let conflict =
         wanted.into_iter().find(|wanted| taken.iter().any(|taken| meet(*wanted, *taken)));
     conflict.map_or(Ok(()), |address| Err(Error::Taken { address }))

@@ -166,7 +166,7 @@ impl Clerk {
     }
 
     async fn render(&mut self, always: bool) -> Result<Rendered> {
-        let (rendition, differs) = self.machine.rendition()?;
+        let (rendition, differs) = self.machine.rendition().await?;
         let checked = always || differs;
         let refused = if checked { self.machine.try_check(&rendition).await.err() } else { None };
         Ok(Rendered { rendition, differs, refused })
