@@ -19,6 +19,7 @@ mod fleet;
 mod haproxy;
 mod install;
 mod keeper;
+mod listener;
 mod lock;
 mod logs;
 mod map;

@@ -226,6 +226,13 @@ impl Haproxy {
         self.sockets.master().await.ok().flatten().map(|master| master.pid)
     }
 
+    /// Its processes, where they can be seen: master, current and replaced ones.
+    pub async fn pids(&self) -> Vec<i32> {
+        let processes = self.sockets.processes().await.unwrap_or_default();
+        let workers = processes.into_iter().filter_map(|process| process.pid);
+        workers.chain(self.master().await).collect()
+    }
+
     /// Whether a process says that it accepts connections.
     pub async fn is_serving(&self) -> bool {
         let processes = self.sockets.processes().await.unwrap_or_default();

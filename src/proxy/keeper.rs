@@ -20,6 +20,8 @@ mod report;
 mod scribe;
 mod templates;
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -156,6 +158,26 @@ impl Keeper {
     /// Whether the proxy's processes and sockets can be seen.
     pub async fn sees_proxy(&self) -> Result<()> {
         self.driver.is_seen().await
+    }
+
+    /// Whether one of the proxy's processes is seen to take requests.
+    pub async fn serves(&self) -> bool {
+        self.driver.is_serving().await
+    }
+
+    /// The proxy's processes, as far as they are seen on this host.
+    pub async fn pids(&self) -> BTreeSet<i32> {
+        self.driver.pids().await
+    }
+
+    /// Whether the public listener at `door` leads to the instances of a live service; none when no
+    /// service is live there.
+    pub async fn proved_at(&self, door: SocketAddr) -> Option<Result<()>> {
+        let entries = self.entries.borrow().clone();
+        let claims = entries.values().filter_map(|entry| Claim::of_live(&self.settings, entry));
+        let at_door = claims.map(|claim| claim.at(door));
+        let claim = at_door.into_iter().find(|claim| !claim.targets.is_empty())?;
+        Some(proof::prove(&self.prober, &claim, Duration::ZERO).await)
     }
 
     async fn order<T>(&self, order: impl FnOnce(Reply<T>) -> Order) -> Result<T> {

@@ -110,6 +110,15 @@ impl Nginx {
         }
     }
 
+    /// Its processes, where they can be seen.
+    pub fn pids(&self) -> Vec<i32> {
+        let Ok(master) = self.master() else {
+            return Vec::new();
+        };
+        let workers = processes::workers(master).into_iter().map(|worker| worker.pid);
+        workers.chain([master]).collect()
+    }
+
     /// Whether a worker is seen to accept connections.
     pub fn is_serving(&self) -> bool {
         matches!(self.workers(), Ok(Some(workers)) if !workers.is_empty())

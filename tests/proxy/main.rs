@@ -6,6 +6,7 @@
 mod backend;
 mod basics;
 mod client;
+mod doctor;
 mod edited;
 mod failures;
 mod memory;

@@ -12,6 +12,7 @@ use crate::model::{Colour, ServiceName};
 use crate::proxy::error::{Error, Result};
 use crate::proxy::haproxy::{Haproxy, Tally, Wanted};
 use crate::proxy::install;
+use crate::proxy::listener::name_of;
 use crate::proxy::map::{LIVE, map_lines};
 use crate::proxy::names::backend_name;
 use crate::proxy::nginx::{Counter, Nginx};
@@ -77,6 +78,17 @@ impl Driver {
             Self::Nginx { proxy, .. } => proxy.master().ok(),
             Self::Haproxy { proxy, .. } => proxy.master().await,
         }
+    }
+
+    /// Its processes as far as they are seen on this host: in a container it may count them by other
+    /// numbers than ours.
+    pub async fn pids(&self) -> BTreeSet<i32> {
+        let (pids, kind) = match self {
+            Self::Nginx { proxy, .. } => (proxy.pids(), Kind::Nginx),
+            Self::Haproxy { proxy, .. } => (proxy.pids().await, Kind::Haproxy),
+        };
+        let is_ours = |pid: &i32| name_of(*pid).is_some_and(|name| name == kind.as_str());
+        pids.into_iter().filter(is_ours).collect()
     }
 
     /// Whether one of its processes is seen to take requests: not while it starts or ends.
