@@ -9,6 +9,7 @@ mod client;
 mod doctor;
 mod edited;
 mod failures;
+mod logged;
 mod memory;
 mod public;
 mod reloaded;
