@@ -45,26 +45,6 @@ async fn deployments_under_load_lose_nothing(#[values(Kind::Nginx, Kind::Haproxy
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn addresses_that_stay_cost_no_reload(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
-    let world = world!(kind);
-    let fleet = world.fleet().await;
-    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
-    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
-    fleet.stage(&view("books", HOST, Some(Blue)), Green, &[green.backend()]).await.unwrap();
-    let before = reloads(&fleet);
-    for _ in 0..3 {
-        for (colour, instance) in [(Green, &green), (Blue, &blue)] {
-            let view = view("books", HOST, Some(colour.other()));
-            deploy(&fleet, &view, colour, &[instance.backend()]).await;
-            assert_eq!(body(&world).await, instance.name);
-            fleet.retire(&name("books"), colour.other()).await.unwrap();
-        }
-    }
-    assert_eq!(reloads(&fleet), before);
-}
-
-#[rstest]
-#[tokio::test(flavor = "multi_thread")]
 async fn a_restore_leaves_files_byte_for_byte(
     #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
     #[values(false, true)] flipped: bool,

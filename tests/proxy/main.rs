@@ -13,5 +13,6 @@ mod logged;
 mod memory;
 mod public;
 mod reloaded;
+mod strict;
 mod templates;
 mod world;
