@@ -131,8 +131,8 @@ impl Keeper {
         self.order(|reply| Order::Flip { service, to, generation, reply }).await
     }
 
-    /// Whether the proxy has `backends` as `colour` of `service`, to be served by `rule`, and one of them
-    /// answers through it at once.
+    /// Whether the running proxy has `backends` as `colour` of `service`, to be served by `rule`, and one
+    /// of them answers through it at once. It is not, when that takes a while to say.
     pub async fn is_staged(
         &self,
         service: &ServiceName,
@@ -140,13 +140,17 @@ impl Keeper {
         colour: Colour,
         backends: &[Backend],
     ) -> bool {
-        let Some(entry) = self.entries.borrow().get(service).cloned() else { return false };
-        if entry.rule_of(colour) != rule || entry.view.of(colour) != backends {
-            return false;
-        }
-        let claim = Claim::of_idle(&self.settings, &entry, colour).at_one_door();
-        let proved = proof::prove(&self.prober, &claim, Duration::ZERO);
-        matches!(timeout(AT_ONCE, proved).await, Ok(Ok(())))
+        let asked = async {
+            let service = service.clone();
+            // What it has read by now is known to whoever lets it read.
+            let held = self.order(|reply| Order::Held { service, colour, reply }).await.ok()??;
+            if held.rule_of(colour) != rule || held.view.of(colour) != backends {
+                return None;
+            }
+            let claim = Claim::of_idle(&self.settings, &held, colour).at_one_door();
+            proof::prove(&self.prober, &claim, Duration::ZERO).await.ok()
+        };
+        timeout(AT_ONCE, asked).await.is_ok_and(|proved| proved.is_some())
     }
 
     /// The configuration as the template renders it now. It is checked where it differs from the file,

@@ -13,6 +13,7 @@ mod logged;
 mod memory;
 mod public;
 mod reloaded;
+mod staged;
 mod strict;
 mod templates;
 mod world;

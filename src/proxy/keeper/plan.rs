@@ -163,6 +163,12 @@ impl Machine {
         self.scribe().generation(template, all, slots).await
     }
 
+    /// What is held of `service`, when the running proxy has `colour` of it just so.
+    pub async fn held(&self, service: &ServiceName, colour: Colour) -> Result<Option<Arc<Entry>>> {
+        let ready = self.is_ready(service, colour).await?;
+        Ok(self.state.entries.get(service).filter(|_| ready).cloned())
+    }
+
     /// Whether what a flip of `service` to `to` needs is running.
     pub async fn is_ready(&self, service: &ServiceName, to: Colour) -> Result<bool> {
         let entry = self.entry(service)?;
