@@ -186,27 +186,28 @@ impl Haproxy {
         !process.old || now.is_ok_and(|now| now.contains(process))
     }
 
-    /// Whether no process has a request of `service` under way on `backend`, or may yet lead one there.
-    pub async fn is_drained(&self, service: &ServiceName, backend: &str) -> Result<bool> {
+    /// Whether no process has a request of `service` under way on `backend`, or may yet lead one there
+    /// to one of its `instances`.
+    pub async fn is_drained(
+        &self,
+        service: &ServiceName,
+        backend: &str,
+        instances: &BTreeSet<SocketAddr>,
+    ) -> Result<bool> {
+        let is_busy = async |process: &Process| {
+            let busy = stats::in_flight(&self.sockets, process, backend).await? > 0;
+            let may_be = process.old && self.may_lead(process, service, backend, instances).await?;
+            Ok(busy || may_be)
+        };
         for process in self.sockets.processes().await? {
-            match self.is_left(&process, service, backend).await {
-                Ok(true) => {}
-                Ok(false) => return Ok(false),
+            match is_busy(&process).await {
+                Ok(false) => {}
+                Ok(true) => return Ok(false),
                 Err(error) if self.is_there(&process).await => return Err(error),
                 Err(_) => {}
             }
         }
         Ok(true)
-    }
-
-    async fn is_left(
-        &self,
-        process: &Process,
-        service: &ServiceName,
-        backend: &str,
-    ) -> Result<bool> {
-        let busy = stats::in_flight(&self.sockets, process, backend).await? > 0;
-        Ok(!busy && !(process.old && self.may_lead(process, service, backend).await?))
     }
 
     /// Add what every process says of the answers of `backend` to `tally`.

@@ -33,21 +33,28 @@ impl Haproxy {
         backend: &str,
         instances: &BTreeSet<SocketAddr>,
     ) -> Result<bool> {
-        let fits = servers::fits(&self.sockets, process, backend, instances).await?;
-        if !fits {
+        let served = servers::served_by(&self.sockets, process, backend).await?;
+        let follows = servers::is_fit(&served, instances);
+        if !follows {
             tracing::debug!(pid = process.pid, backend, "a replaced process stays where it is");
         }
-        Ok(fits)
+        Ok(follows)
     }
 
-    /// Whether a request for `service` that may come yet would be led to `backend` by `process`.
+    /// Whether `process` would lead a request for `service` that may come yet to one of `instances`, as
+    /// `backend`.
     pub(super) async fn may_lead(
         &self,
         process: &Process,
         service: &ServiceName,
         backend: &str,
+        instances: &BTreeSet<SocketAddr>,
     ) -> Result<bool> {
         let live = maps::live(&self.sockets, process, &self.map, service).await?;
-        Ok(live.as_deref() == Some(backend) && stats::idle(&self.sockets, process).await? > 0)
+        if live.as_deref() != Some(backend) {
+            return Ok(false);
+        }
+        let served = servers::served_by(&self.sockets, process, backend).await?;
+        Ok(!served.is_disjoint(instances) && stats::idle(&self.sockets, process).await? > 0)
     }
 }

@@ -94,18 +94,18 @@ pub(crate) async fn fit(
     Ok(now.keys().filter(fits).cloned().collect())
 }
 
-/// Whether `backend` of `process` serves as it is: by nobody but instances that are `wanted`.
-pub(crate) async fn fits(
+/// The instances that `backend` of `process` serves by.
+pub(crate) async fn served_by(
     sockets: &Sockets,
     process: &Process,
     backend: &str,
-    wanted: &BTreeSet<SocketAddr>,
-) -> Result<bool> {
+) -> Result<BTreeSet<SocketAddr>> {
     let now = read(sockets, process, backend).await?;
-    Ok(now.get(backend).is_some_and(|slots| is_fit(&served(slots), wanted)))
+    Ok(now.get(backend).map(|slots| served(slots)).unwrap_or_default())
 }
 
-fn is_fit(served: &BTreeSet<SocketAddr>, wanted: &BTreeSet<SocketAddr>) -> bool {
+/// Whether who serves by `served` serves by nobody but instances that are `wanted`.
+pub(crate) fn is_fit(served: &BTreeSet<SocketAddr>, wanted: &BTreeSet<SocketAddr>) -> bool {
     !served.is_empty() && served.is_subset(wanted)
 }
 

@@ -31,7 +31,6 @@ impl Tally {
 
 /// Rows of `show stat`.
 const FRONTENDS: u8 = 1;
-const BACKENDS: u8 = 2;
 const BACKENDS_AND_SERVERS: u8 = 2 | 4;
 
 /// Requests that `process` has under way or queued on `backend`.
@@ -41,14 +40,16 @@ pub(crate) async fn in_flight(sockets: &Sockets, process: &Process, backend: &st
     Ok(busy.max().unwrap_or(0))
 }
 
-/// Connections of clients to `process` on which no request is under way; each may bring one.
+/// Connections of clients to `process` on which no request is under way, and which may bring one yet.
+/// Those of HTTP/2 are told that it is over when a process is replaced.
 pub(crate) async fn idle(sockets: &Sockets, process: &Process) -> Result<u64> {
-    let of = async |kind| -> Result<u64> {
-        let answer = sockets.ask(process, &format!("show stat -1 {kind} -1")).await?;
-        Ok(parse(&answer).iter().map(|row| figure(row, "scur")).sum())
-    };
-    let connections = of(FRONTENDS).await?;
-    Ok(if connections == 0 { 0 } else { connections.saturating_sub(of(BACKENDS).await?) })
+    let answer = sockets.ask(process, &format!("show stat -1 {FRONTENDS} -1")).await?;
+    Ok(parse(&answer).iter().map(quiet).sum())
+}
+
+fn quiet(frontend: &Row) -> u64 {
+    let busy = figure(frontend, "h1_open_streams");
+    figure(frontend, "h1_open_connections").saturating_sub(busy)
 }
 
 /// What `process` has answered for `backend`.

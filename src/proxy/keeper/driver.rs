@@ -177,7 +177,8 @@ impl Driver {
             Self::Nginx { proxy, .. } => proxy.is_drained(addresses(entry, colour)).await,
             Self::Haproxy { proxy, .. } => {
                 let service = &entry.view.service;
-                proxy.is_drained(service, &backend_name(service, colour)).await
+                let instances = addresses(entry, colour);
+                proxy.is_drained(service, &backend_name(service, colour), &instances).await
             }
         }
     }
