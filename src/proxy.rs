@@ -9,6 +9,7 @@
 //! - `nginx`, `haproxy`: what one kind of proxy needs to be observed and moved
 //! - `keeper`: the task that owns one proxy; `fleet`: all of them, behind the port
 
+mod apart;
 mod certificates;
 mod check;
 mod command;
@@ -18,6 +19,7 @@ mod fleet;
 mod haproxy;
 mod install;
 mod keeper;
+mod listener;
 mod lock;
 mod logs;
 mod map;
@@ -27,6 +29,7 @@ mod page;
 mod probe;
 mod render;
 mod routing;
+mod secret;
 mod settings;
 mod state;
 mod tcp;

@@ -2,14 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use super::apart::apart;
+use super::error::{Error, Result};
 
 /// A certificate with its key, as files.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
@@ -41,20 +46,23 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// Read `directory` anew, if a file there has changed. Answers what was known before, where that
-    /// was something else.
-    pub fn look(&mut self, directory: &Path) -> std::io::Result<Option<Self>> {
-        let stamps = stamps(directory)?;
-        if self.stamps.as_ref() == Some(&stamps) {
-            return Ok(None);
-        }
-        let mut found = Self::read(&stamps);
-        found.stamps = Some(stamps);
-        let before = std::mem::replace(self, found);
-        Ok((before.fingerprint != self.fingerprint).then_some(before))
+    /// Those in `directory`.
+    pub fn of(directory: &Path) -> io::Result<Self> {
+        stamps(directory).map(Self::read)
     }
 
-    fn read(stamps: &BTreeMap<PathBuf, Stamp>) -> Self {
+    /// Those in `directory` now; none when no file there has changed since these were read.
+    pub async fn renewed(self: &Arc<Self>, directory: &Path) -> Result<Option<Self>> {
+        let (known, path) = (self.clone(), directory.to_owned());
+        let looked = apart(move || {
+            let stamps = stamps(&path)?;
+            Ok((known.stamps.as_ref() != Some(&stamps)).then(|| Self::read(stamps)))
+        });
+        let failed = |source| Error::File { act: "read", path: directory.to_owned(), source };
+        looked.await?.map_err(failed)
+    }
+
+    fn read(stamps: BTreeMap<PathBuf, Stamp>) -> Self {
         let mut found = Self::default();
         let mut hash = Sha256::new();
         for path in stamps.keys().filter(|path| is(path, "pem") || is(path, "crt")) {
@@ -68,6 +76,7 @@ impl Certificates {
             }
         }
         found.fingerprint = hex::encode(hash.finalize());
+        found.stamps = Some(stamps);
         found
     }
 
@@ -104,7 +113,7 @@ struct Stamp {
     length: u64,
 }
 
-fn stamps(directory: &Path) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
+fn stamps(directory: &Path) -> io::Result<BTreeMap<PathBuf, Stamp>> {
     let mut stamps = BTreeMap::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
@@ -172,6 +181,7 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::apart::tests::done_apart;
 
     fn pem(names: &[&str]) -> (String, String) {
         let key = rcgen::KeyPair::generate().unwrap();
@@ -219,8 +229,7 @@ mod tests {
         let (keyless, _) = pem(&["lost.example.org"]);
         write("keyless.crt", &keyless);
         write("notes.txt", "nothing");
-        let mut found = Certificates::default();
-        found.look(directory.path()).unwrap();
+        let found = Certificates::of(directory.path()).unwrap();
         let file = |host: &str| {
             let chain = found.for_host(host)?.chain.clone();
             Some(chain.rsplit('/').next()?.to_owned())
@@ -232,9 +241,20 @@ mod tests {
         assert_eq!(file("lost.example.org"), None);
         assert_eq!(found.problems.len(), 1);
         assert!(found.problems[0].contains("keyless.crt"), "{:?}", found.problems);
-        let before = found.fingerprint.clone();
         write("exact.key", &format!("{exact_key}\n"));
-        found.look(directory.path()).unwrap();
-        assert_ne!(found.fingerprint, before, "a new key is a change");
+        let now = Certificates::of(directory.path()).unwrap();
+        assert_ne!(now.fingerprint, found.fingerprint, "a new key is a change");
+    }
+
+    #[test]
+    fn they_are_read_apart_and_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let (chain, key) = pem(&["books.example.com"]);
+        fs::write(directory.path().join("a.pem"), format!("{chain}{key}")).unwrap();
+        let known = Arc::new(Certificates::default());
+        let found = done_apart(known.renewed(directory.path())).unwrap().unwrap();
+        assert_eq!((found.all.len(), found.problems.len()), (1, 0));
+        let found = Arc::new(found);
+        assert_eq!(done_apart(found.renewed(directory.path())).unwrap(), None);
     }
 }

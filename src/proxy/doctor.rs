@@ -1,22 +1,18 @@
 //! What an operator should know of a proxy: is everything there that deployments need?
 
+mod doors;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
 
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-
+use super::apart::apart;
 use super::certificates::Certificates;
 use super::error::Error;
 use super::keeper::Keeper;
 use super::probe;
 use super::settings::{Kind, Settings};
 use crate::deploy::control::{Finding, Severity};
-
-/// A listener on the same network answers within this.
-const REACHED: Duration = Duration::from_secs(2);
 
 /// A certificate that expires sooner is worth a warning.
 const SOON: jiff::SignedDuration = jiff::SignedDuration::from_hours(24 * 14);
@@ -26,9 +22,9 @@ pub(crate) async fn findings(keeper: &Keeper) -> Vec<Finding> {
     let settings = keeper.settings();
     let mut doctor = Doctor { subject: format!("proxy {}", settings.name), found: Vec::new() };
     doctor.configuration(keeper).await;
-    doctor.running(keeper).await;
-    doctor.listeners(settings).await;
-    doctor.certificates(settings);
+    let runs = doctor.running(keeper).await;
+    doctor.doors(keeper, runs).await;
+    doctor.certificates(settings).await;
     if let (Kind::Nginx, Some(flags)) = (settings.kind, &settings.flags) {
         doctor.flags(settings, flags);
     }
@@ -75,7 +71,8 @@ impl Doctor {
         }
     }
 
-    async fn running(&mut self, keeper: &Keeper) {
+    /// Whether it runs.
+    async fn running(&mut self, keeper: &Keeper) -> bool {
         let settings = keeper.settings();
         let told = probe::generation(settings.status).await;
         match told {
@@ -85,36 +82,32 @@ impl Doctor {
                 let remedy = "keep the `/generation` listener of the built-in template";
                 self.bad(message, Some(remedy.to_owned()));
             }
-            Err(error) => return self.error(&error),
+            Err(error) => {
+                self.error(&error);
+                return keeper.serves().await;
+            }
         }
         if let Err(error) = keeper.sees_proxy().await {
             self.error(&error);
         }
+        true
     }
 
-    async fn listeners(&mut self, settings: &Settings) {
-        for address in [settings.http_door(), settings.https_door()].into_iter().flatten() {
-            let connected = timeout(REACHED, TcpStream::connect(address)).await;
-            let why = match connected {
-                Ok(Ok(_)) => continue,
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "no answer".to_owned(),
-            };
-            let remedy =
-                "compare `http` and `https` with the addresses that the template listens on";
-            self.bad(format!("{address} cannot be reached: {why}"), Some(remedy.to_owned()));
-        }
-    }
-
-    fn certificates(&mut self, settings: &Settings) {
-        let Some(directory) = &settings.certificates else {
+    async fn certificates(&mut self, settings: &Settings) {
+        let Some(directory) = settings.certificates.clone() else {
             return;
         };
-        let mut certificates = Certificates::default();
-        if let Err(error) = certificates.look(directory) {
-            let message = format!("cannot read certificates in `{}`: {error}", directory.display());
-            return self.bad(message, Some("check `certificates` in the configuration".to_owned()));
-        }
+        let read = move || Certificates::of(&directory).map_err(|error| (directory, error));
+        let certificates = match apart(read).await {
+            Ok(Ok(certificates)) => certificates,
+            Ok(Err((directory, error))) => {
+                let directory = directory.display();
+                let message = format!("cannot read certificates in `{directory}`: {error}");
+                let remedy = "check `certificates` in the configuration";
+                return self.bad(message, Some(remedy.to_owned()));
+            }
+            Err(error) => return self.error(&error),
+        };
         let soon = (jiff::Timestamp::now() + SOON).as_second();
         for certificate in certificates.all.iter().filter(|c| c.expires < soon) {
             let when = jiff::Timestamp::from_second(certificate.expires).unwrap_or_default();

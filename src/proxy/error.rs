@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::routing::RuleError;
+use super::secret;
 use super::template::{Fault, Unreadable};
 use crate::deploy::ports::{PortError, Trouble};
 use crate::model::{Colour, ServiceName};
@@ -197,6 +198,14 @@ impl Error {
             Self::Shared(error) => error.may_be_one(),
             _ => false,
         }
+    }
+
+    /// Without `secret`, which stands in a configuration and so in what is said of it.
+    pub(crate) fn without(mut self, secret: &str) -> Self {
+        if let Self::Refused { words, .. } | Self::NotTaken { words, .. } = &mut self {
+            words.iter_mut().for_each(|line| *line = secret::concealed(line, secret));
+        }
+        self
     }
 
     /// Further lines worth showing.

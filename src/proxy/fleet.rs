@@ -10,6 +10,7 @@ use super::error::{Error, Result};
 use super::install;
 use super::keeper::{Change, Keeper};
 use super::probe;
+use super::secret;
 use super::settings::Settings;
 use crate::deploy::control::{Finding, Rendered};
 use crate::deploy::ports::{Answers, Door, PortResult, Proxies, ProxyViews, Registry};
@@ -37,8 +38,8 @@ impl Fleet {
         self.keepers.iter().map(status).collect()
     }
 
-    /// The configuration of proxy `name` as its template renders it now; nothing is changed. None when
-    /// there is no such proxy.
+    /// The configuration of proxy `name` as its template renders it now, without the secret of its
+    /// probes; nothing is changed. None when there is no such proxy.
     pub async fn render(&self, name: &str) -> Option<Rendered> {
         let keeper = self.keepers.iter().find(|keeper| keeper.settings().name == name)?;
         let (text, differs, problem) = match keeper.render(false).await {
@@ -50,6 +51,8 @@ impl Fleet {
         };
         // A file that cannot be read is a problem that `status` tells; here there is none to show.
         let current = install::read(&keeper.settings().output).await.ok().flatten();
+        let shown = |text: String| secret::concealed(&text, keeper.secret());
+        let (text, current) = (text.map(shown), current.map(shown));
         Some(Rendered { proxy: name.to_owned(), text, current, differs, problem })
     }
 

@@ -2,11 +2,13 @@
 
 mod listeners;
 mod maps;
+mod replaced;
 mod servers;
 mod sockets;
 mod stats;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +20,10 @@ pub(crate) use stats::Tally;
 use super::command;
 use super::error::{Error, Result};
 use super::logs::Logs;
+use super::map::LIVE;
 use super::probe;
 use super::settings::Settings;
+use crate::model::ServiceName;
 use sockets::{Process, Sockets};
 
 /// The longest that a reload may take: with a thousand certificates 1.1 s on a quiet machine. The
@@ -54,7 +58,7 @@ impl Haproxy {
     pub async fn reload(&self, generation: &str, text: &str) -> Result<()> {
         let before = self.sockets.processes().await?;
         if let Some(pid) = before.first().and_then(|process| process.pid) {
-            listeners::free(text, pid)?;
+            listeners::free(text, pid).await?;
         }
         let master = self.sockets.master().await?;
         let logs = master.map(|master| Logs::mark(master.pid)).unwrap_or_default();
@@ -125,23 +129,23 @@ impl Haproxy {
         true
     }
 
-    /// Give every process the servers that `wanted` names, where it has not got them; the servers
-    /// that a process lacks slots for are an error.
+    /// Give the process that serves new connections the servers that `wanted` names, where it has not
+    /// got them; the servers that it lacks slots for are an error.
     pub async fn serve(&self, wanted: &Wanted) -> Result<()> {
-        for process in self.sockets.processes().await? {
-            let served = servers::agree(&self.sockets, &process, wanted).await;
-            // An old process may lack backends that are new; its clients leave it soon.
-            if !process.old {
-                served?;
-            }
+        for process in self.sockets.processes().await?.iter().filter(|process| !process.old) {
+            servers::agree(&self.sockets, process, wanted).await?;
         }
         Ok(())
     }
 
-    /// Make the map of every process equal to `lines`, and read it back.
-    pub async fn route(&self, lines: &BTreeMap<String, String>) -> Result<()> {
+    /// Make the map of every process equal to `lines`, and read it back. Replaced processes follow where
+    /// they have the instances that are `wanted`.
+    pub async fn route(&self, lines: &BTreeMap<String, String>, wanted: &Wanted) -> Result<()> {
         for process in self.sockets.processes().await? {
-            let routed = maps::agree(&self.sockets, &process, &self.map, lines).await;
+            let routed = match process.old {
+                true => self.route_replaced(&process, lines, wanted).await,
+                false => maps::agree(&self.sockets, &process, &self.map, lines).await,
+            };
             if let Err(error) = routed
                 && self.is_there(&process).await
             {
@@ -151,11 +155,23 @@ impl Haproxy {
         Ok(())
     }
 
-    /// Set one value of the map in every process, and read it back.
-    pub async fn flip(&self, key: &str, value: &str) -> Result<()> {
+    /// Lead the public requests of `service` to `backend` in every process, and read it back. Replaced
+    /// processes follow where they have its `instances`.
+    pub async fn flip(
+        &self,
+        service: &ServiceName,
+        backend: &str,
+        instances: &BTreeSet<SocketAddr>,
+    ) -> Result<()> {
+        let key = format!("{LIVE}{service}");
+        let flip = async |process: &Process| {
+            if process.old && !self.follows(process, backend, instances).await? {
+                return Ok(());
+            }
+            maps::set(&self.sockets, process, &self.map, &key, backend).await
+        };
         for process in self.sockets.processes().await? {
-            let flipped = maps::set(&self.sockets, &process, &self.map, key, value).await;
-            if let Err(error) = flipped
+            if let Err(error) = flip(&process).await
                 && self.is_there(&process).await
             {
                 return Err(error);
@@ -170,12 +186,23 @@ impl Haproxy {
         !process.old || now.is_ok_and(|now| now.contains(process))
     }
 
-    /// Whether no process has a request under way on `backend`.
-    pub async fn is_drained(&self, backend: &str) -> Result<bool> {
+    /// Whether no process has a request of `service` under way on `backend`, or may yet lead one there
+    /// to one of its `instances`.
+    pub async fn is_drained(
+        &self,
+        service: &ServiceName,
+        backend: &str,
+        instances: &BTreeSet<SocketAddr>,
+    ) -> Result<bool> {
+        let is_busy = async |process: &Process| {
+            let busy = stats::in_flight(&self.sockets, process, backend).await? > 0;
+            let may_be = process.old && self.may_lead(process, service, backend, instances).await?;
+            Ok(busy || may_be)
+        };
         for process in self.sockets.processes().await? {
-            match stats::in_flight(&self.sockets, &process, backend).await {
-                Ok(0) => {}
-                Ok(_) => return Ok(false),
+            match is_busy(&process).await {
+                Ok(false) => {}
+                Ok(true) => return Ok(false),
                 Err(error) if self.is_there(&process).await => return Err(error),
                 Err(_) => {}
             }
@@ -198,6 +225,13 @@ impl Haproxy {
     /// Its master process, where that can be seen.
     pub async fn master(&self) -> Option<i32> {
         self.sockets.master().await.ok().flatten().map(|master| master.pid)
+    }
+
+    /// Its processes, where they can be seen: master, current and replaced ones.
+    pub async fn pids(&self) -> Vec<i32> {
+        let processes = self.sockets.processes().await.unwrap_or_default();
+        let workers = processes.into_iter().filter_map(|process| process.pid);
+        workers.chain(self.master().await).collect()
     }
 
     /// Whether a process says that it accepts connections.

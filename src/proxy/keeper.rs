@@ -17,8 +17,11 @@ mod proof;
 mod public;
 mod recorded;
 mod report;
+mod scribe;
 mod templates;
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,8 +131,8 @@ impl Keeper {
         self.order(|reply| Order::Flip { service, to, generation, reply }).await
     }
 
-    /// Whether the proxy has `backends` as `colour` of `service`, to be served by `rule`, and one of them
-    /// answers through it at once.
+    /// Whether the running proxy has `backends` as `colour` of `service`, to be served by `rule`, and one
+    /// of them answers through it at once. It is not, when that takes a while to say.
     pub async fn is_staged(
         &self,
         service: &ServiceName,
@@ -137,13 +140,17 @@ impl Keeper {
         colour: Colour,
         backends: &[Backend],
     ) -> bool {
-        let Some(entry) = self.entries.borrow().get(service).cloned() else { return false };
-        if entry.rule_of(colour) != rule || entry.view.of(colour) != backends {
-            return false;
-        }
-        let claim = Claim::of_idle(&self.settings, &entry, colour).at_one_door();
-        let proved = proof::prove(&self.prober, &claim, Duration::ZERO);
-        matches!(timeout(AT_ONCE, proved).await, Ok(Ok(())))
+        let asked = async {
+            let service = service.clone();
+            // What it has read by now is known to whoever lets it read.
+            let held = self.order(|reply| Order::Held { service, colour, reply }).await.ok()??;
+            if held.rule_of(colour) != rule || held.view.of(colour) != backends {
+                return None;
+            }
+            let claim = Claim::of_idle(&self.settings, &held, colour).at_one_door();
+            proof::prove(&self.prober, &claim, Duration::ZERO).await.ok()
+        };
+        timeout(AT_ONCE, asked).await.is_ok_and(|proved| proved.is_some())
     }
 
     /// The configuration as the template renders it now. It is checked where it differs from the file,
@@ -155,6 +162,26 @@ impl Keeper {
     /// Whether the proxy's processes and sockets can be seen.
     pub async fn sees_proxy(&self) -> Result<()> {
         self.driver.is_seen().await
+    }
+
+    /// Whether one of the proxy's processes is seen to take requests.
+    pub async fn serves(&self) -> bool {
+        self.driver.is_serving().await
+    }
+
+    /// The proxy's processes, as far as they are seen on this host.
+    pub async fn pids(&self) -> BTreeSet<i32> {
+        self.driver.pids().await
+    }
+
+    /// Whether the public listener at `door` leads to the instances of a live service; none when no
+    /// service is live there.
+    pub async fn proved_at(&self, door: SocketAddr) -> Option<Result<()>> {
+        let entries = self.entries.borrow().clone();
+        let claims = entries.values().filter_map(|entry| Claim::of_live(&self.settings, entry));
+        let at_door = claims.map(|claim| claim.at(door));
+        let claim = at_door.into_iter().find(|claim| !claim.targets.is_empty())?;
+        Some(proof::prove(&self.prober, &claim, Duration::ZERO).await)
     }
 
     async fn order<T>(&self, order: impl FnOnce(Reply<T>) -> Order) -> Result<T> {

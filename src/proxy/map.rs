@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::names::backend_name;
 use super::routing::{self, Entries};
 
+/// What the keys of live backends begin with; the service's name follows.
+pub(crate) const LIVE: &str = "=";
+
 /// Its lines, by key.
 pub(crate) fn map_lines(entries: &Entries) -> BTreeMap<String, String> {
     let mut lines = BTreeMap::new();
@@ -21,7 +24,7 @@ pub(crate) fn map_lines(entries: &Entries) -> BTreeMap<String, String> {
             }
         }
         if let Some(live) = view.live {
-            lines.insert(format!("={}", view.service), backend_name(&view.service, live));
+            lines.insert(format!("{LIVE}{}", view.service), backend_name(&view.service, live));
         }
     }
     lines

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 
 pub(crate) use answers::Counter;
 
+use super::apart::apart;
 use super::command;
 use super::error::{Error, Result};
 use super::logs::Logs;
@@ -107,6 +108,15 @@ impl Nginx {
             Some(pid_file) => processes::master(pid_file),
             None => Err(Error::NotConfigured { setting: "pid_file" }),
         }
+    }
+
+    /// Its processes, where they can be seen.
+    pub fn pids(&self) -> Vec<i32> {
+        let Ok(master) = self.master() else {
+            return Vec::new();
+        };
+        let workers = processes::workers(master).into_iter().map(|worker| worker.pid);
+        workers.chain([master]).collect()
     }
 
     /// Whether a worker is seen to accept connections.
@@ -208,8 +218,7 @@ impl Nginx {
             let pids: Vec<i32> = workers.iter().map(|worker| worker.pid).collect();
             Ok(!pids.is_empty() && !tcp::connected(&pids, &addresses))
         };
-        let looked = tokio::task::spawn_blocking(look).await;
-        looked.unwrap_or(Err(Error::Ended))
+        apart(look).await?
     }
 }
 

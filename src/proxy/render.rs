@@ -34,11 +34,13 @@ pub fn preview(settings: &Settings, views: &[ServiceView]) -> Result<Rendition, 
         return Err(Error::Settings { proxy: settings.name.clone(), problems });
     }
     let template = Source::load(settings)?.parse().map_err(Error::Template)?;
-    let mut certificates = Certificates::default();
-    if let Some(directory) = &settings.certificates {
-        let failed = |source| Error::File { act: "read", path: directory.clone(), source };
-        certificates.look(directory).map_err(failed)?;
-    }
+    let certificates = match &settings.certificates {
+        Some(directory) => {
+            let failed = |source| Error::File { act: "read", path: directory.clone(), source };
+            Certificates::of(directory).map_err(failed)?
+        }
+        None => Certificates::default(),
+    };
     let mut entries = Entries::new();
     for view in views {
         routing::admit(&view.service, &view.rule, &entries)?;

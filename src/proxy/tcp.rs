@@ -43,13 +43,24 @@ fn may_hold(held: Option<BTreeSet<String>>, inodes: &BTreeSet<String>) -> bool {
 /// The addresses that are listened on in the network namespace of `pid` by processes other than `own`;
 /// none where it cannot be seen whose they are.
 pub(crate) fn taken(pid: i32, own: &BTreeSet<i32>) -> Vec<SocketAddr> {
-    let Some(ours) = own.iter().map(|pid| held(*pid)).collect::<Option<Vec<_>>>() else {
+    let Some(ours) = held_by(own) else {
         return Vec::new();
     };
-    let ours: BTreeSet<String> = ours.into_iter().flatten().collect();
-    let others = |socket: &Socket| socket.state == LISTEN && !ours.contains(&socket.inode);
+    let others = listeners(pid).into_iter().filter(|(_, inode)| !ours.contains(inode));
+    others.map(|(address, _)| address).collect()
+}
+
+/// The addresses that are listened on in the network namespace of `pid`, with the inode of each socket.
+pub(crate) fn listeners(pid: i32) -> Vec<(SocketAddr, String)> {
     let sockets = sockets(pid).unwrap_or_default().into_iter();
-    sockets.filter(others).map(|socket| socket.local).collect()
+    let listens = sockets.filter(|socket| socket.state == LISTEN);
+    listens.map(|socket| (socket.local, socket.inode)).collect()
+}
+
+/// Inodes of the sockets that `processes` have open; nothing where we may not look.
+pub(crate) fn held_by(processes: &BTreeSet<i32>) -> Option<BTreeSet<String>> {
+    let held = processes.iter().map(|pid| held(*pid)).collect::<Option<Vec<_>>>()?;
+    Some(held.into_iter().flatten().collect())
 }
 
 /// The sockets in the network namespace of `pid`; none when it has gone.
@@ -61,7 +72,7 @@ fn sockets(pid: i32) -> Option<Vec<Socket>> {
 
 /// Inodes of the sockets that `pid` has open, none when it has gone; nothing where we may not look: at
 /// processes of other users, unless we are root.
-fn held(pid: i32) -> Option<BTreeSet<String>> {
+pub(crate) fn held(pid: i32) -> Option<BTreeSet<String>> {
     let inode = |descriptor: io::Result<fs::DirEntry>| {
         let link = fs::read_link(descriptor?.path())?;
         let socket = link.to_str().and_then(|link| link.strip_prefix("socket:["));

@@ -45,26 +45,6 @@ async fn deployments_under_load_lose_nothing(#[values(Kind::Nginx, Kind::Haproxy
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn addresses_that_stay_cost_no_reload(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
-    let world = world!(kind);
-    let fleet = world.fleet().await;
-    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
-    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
-    fleet.stage(&view("books", HOST, Some(Blue)), Green, &[green.backend()]).await.unwrap();
-    let before = reloads(&fleet);
-    for _ in 0..3 {
-        for (colour, instance) in [(Green, &green), (Blue, &blue)] {
-            let view = view("books", HOST, Some(colour.other()));
-            deploy(&fleet, &view, colour, &[instance.backend()]).await;
-            assert_eq!(body(&world).await, instance.name);
-            fleet.retire(&name("books"), colour.other()).await.unwrap();
-        }
-    }
-    assert_eq!(reloads(&fleet), before);
-}
-
-#[rstest]
-#[tokio::test(flavor = "multi_thread")]
 async fn a_restore_leaves_files_byte_for_byte(
     #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
     #[values(false, true)] flipped: bool,
@@ -352,45 +332,6 @@ async fn both_kinds_at_once() {
     let doors = fleet.doors();
     assert_eq!((doors[0].http, doors[1].http), (nginx.settings.http, haproxy.settings.http));
     assert_ne!(doors[0].probe, doors[1].probe);
-}
-
-#[rstest]
-#[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_finds_what_is_wrong(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
-    use std::os::unix::fs::PermissionsExt;
-    use verdigris::deploy::control::Severity;
-    let mut world = world!(kind);
-    let fleet = world.fleet().await;
-    let blue = Instance::start("blue").await;
-    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
-    let findings = fleet.findings().await;
-    assert!(findings.iter().all(|f| f.severity == Severity::Good), "{findings:#?}");
-    let said = async || {
-        let findings = fleet.findings().await;
-        let bad = findings.into_iter().filter(|finding| finding.severity == Severity::Bad);
-        bad.map(|f| format!("{}: {} ({})", f.subject, f.message, f.remedy.unwrap_or_default()))
-            .collect::<Vec<_>>()
-            .join("\n")
-    };
-    if kind == Kind::Nginx {
-        let closed = |mode| {
-            let mode = std::fs::Permissions::from_mode(mode);
-            std::fs::set_permissions(world.directory.path(), mode).unwrap();
-        };
-        closed(0o700);
-        let found = said().await;
-        assert!(
-            found.contains("workers cannot look into") && found.contains("chmod o+x"),
-            "{found}"
-        );
-        closed(0o755);
-    }
-    std::fs::write(world.path("certificates/odd.pem"), "-----BEGIN CERTIFICATE-----\nx\n").unwrap();
-    world.stop_proxy();
-    let found = said().await;
-    assert!(found.contains(&format!("proxy edge-{kind}: ")), "{found}");
-    assert!(found.contains("the proxy does not run"), "{found}");
-    assert!(found.contains(&format!("{} cannot be reached", world.http())), "{found}");
 }
 
 /// Prints what many services cost; `cargo test --test proxy many_services -- --ignored --nocapture`.

@@ -111,6 +111,25 @@ async fn ask(stream: &mut TcpStream, host: &str, path: &str) -> Result<Answer, S
     }
 }
 
+/// A connection that is kept, and retries nothing.
+pub struct Kept {
+    stream: TcpStream,
+    host: String,
+}
+
+impl Kept {
+    pub async fn open(address: SocketAddr, host: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        Self { stream, host: host.to_owned() }
+    }
+
+    pub async fn ask(&mut self, path: &str) -> Result<Answer, String> {
+        let asked = ask(&mut self.stream, &self.host, path);
+        let limited = tokio::time::timeout(Duration::from_secs(10), asked).await;
+        limited.map_err(|_| "timeout".to_owned())?
+    }
+}
+
 /// Constant load until it is stopped.
 pub struct Load {
     stop: CancellationToken,

@@ -6,9 +6,14 @@
 mod backend;
 mod basics;
 mod client;
+mod doctor;
 mod edited;
 mod failures;
+mod logged;
 mod memory;
 mod public;
+mod reloaded;
+mod staged;
+mod strict;
 mod templates;
 mod world;

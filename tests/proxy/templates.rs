@@ -11,6 +11,7 @@ use verdigris::proxy::Kind;
 use crate::backend::Instance;
 use crate::client::get;
 use crate::edited::{edited_world, problem, well};
+use crate::logged::lines;
 use crate::world::{HOST, body, deploy, name, reloads, view, within};
 
 #[rstest]
@@ -162,4 +163,69 @@ async fn an_haproxy_template_may_do_without_slots() {
         .await
         .unwrap();
     assert_eq!(reloads(&fleet), before + 1);
+}
+
+/// Everything is looked at every few seconds, and a template that is bad stays so.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_faulty_template_is_logged_once_with_its_place(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let (world, path, text) = edited_world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let bad = |line: usize| format!("{}{{{{ nonsense.here }}}}\n{text}", "#\n".repeat(line - 1));
+    let place = |line: usize| format!("{}:{line}:4", path.display());
+    fs::write(&path, bad(2)).unwrap();
+    problem(&fleet, &place(2)).await;
+    // What a look puts right shows that there was one.
+    fs::write(&world.settings.output, "# edited\n").unwrap();
+    within(30, async {
+        while fs::read_to_string(&world.settings.output).unwrap() == "# edited\n" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let logged = lines(&place(2));
+    assert_eq!(logged.len(), 1, "{logged:#?}");
+    assert!(logged[0].contains("WARN") && logged[0].contains("nonsense"), "{logged:?}");
+    assert!(logged[0].contains(&format!("edge-{kind}")), "{logged:?}");
+    fs::write(&path, bad(3)).unwrap();
+    problem(&fleet, &place(3)).await;
+    assert_eq!((lines(&place(2)).len(), lines(&place(3)).len()), (1, 1));
+}
+
+/// Who knows the secret of the probes reaches colours that are not live, which whoever may only look at
+/// configurations is not to.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_secret_of_the_probes_is_shown_to_nobody(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let (world, path, text) = edited_world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let (_, secret) = fleet.doors()[0].probe.clone().unwrap();
+    assert!(fs::read_to_string(&world.settings.output).unwrap().contains(&secret));
+    let rendered = fleet.render(&world.settings.name).await.unwrap();
+    assert_eq!((&rendered.problem, rendered.differs), (&None, false));
+    let shown = [rendered.text.unwrap(), rendered.current.unwrap()];
+    assert_eq!(shown[0], shown[1]);
+    assert!(shown[0].contains("\"(secret)\"") && !shown[0].contains(&secret), "{}", shown[0]);
+    // A checker repeats what it does not understand.
+    fs::write(&path, format!("{text}\n{{{{ probe.value }}}} is no directive;\n")).unwrap();
+    let problem = problem(&fleet, "(secret)").await;
+    assert!(!problem.contains(&secret), "{problem}");
+    let rendered = fleet.render(&world.settings.name).await.unwrap();
+    let problem = rendered.problem.unwrap();
+    assert!(rendered.differs && problem.contains("(secret)"), "{problem}");
+    assert!(!problem.contains(&secret), "{problem}");
+    let green = fleet.stage(&view("books", HOST, Some(Blue)), Green, &[blue.backend()]).await;
+    let error = green.unwrap_err();
+    let said = format!("{} {:?}", error.chain(), error.details);
+    assert!(said.contains("(secret)") && !said.contains(&secret), "{said}");
 }

@@ -73,9 +73,7 @@ pub fn name(text: &str) -> ServiceName {
 
 impl World {
     pub fn new(kind: Kind) -> Option<Self> {
-        // What keepers log is shown with a failed test.
-        let ours = tracing_subscriber::EnvFilter::new("verdigris=debug");
-        let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter(ours).try_init();
+        crate::logged::keep();
         let program = program(kind)?;
         let directory = tempfile::tempdir().unwrap();
         // The proxies' workers run as somebody else.

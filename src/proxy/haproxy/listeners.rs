@@ -5,16 +5,25 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
+use crate::proxy::apart::apart;
 use crate::proxy::error::{Error, Result};
+use crate::proxy::listener::{covers, name_of};
+use crate::proxy::settings::Kind;
 use crate::proxy::tcp;
 
 /// Error when an address of a `bind` line in `text` is listened on by a process that is not `HAProxy`
 /// process `pid` or one of its kin.
-pub(crate) fn free(text: &str, pid: i32) -> Result<()> {
+///
+/// In a container it may count processes by other numbers than ours: then nothing can be seen.
+pub(crate) async fn free(text: &str, pid: i32) -> Result<()> {
+    if name_of(pid).is_none_or(|name| name != Kind::Haproxy.as_str()) {
+        return Ok(());
+    }
     let wanted = addresses(text);
-    let taken = tcp::taken(pid, &own(pid));
+    // A link is read for each of its connections.
+    let taken = apart(move || tcp::taken(pid, &own(pid))).await?;
     let conflict =
         wanted.into_iter().find(|wanted| taken.iter().any(|taken| meet(*wanted, *taken)));
     conflict.map_or(Ok(()), |address| Err(Error::Taken { address }))
@@ -62,12 +71,6 @@ fn addresses(text: &str) -> Vec<SocketAddr> {
 fn meet(a: SocketAddr, b: SocketAddr) -> bool {
     let (one, other) = (a.ip(), b.ip());
     a.port() == b.port() && (one == other || covers(one, other) || covers(other, one))
-}
-
-/// Whether `one` stands for every address of the kind of `other`; that of IPv6 mostly stands for those
-/// of IPv4 as well.
-fn covers(one: IpAddr, other: IpAddr) -> bool {
-    one.is_unspecified() && (one.is_ipv6() || other.is_ipv4())
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! The map of routes and live colours in a running process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::sockets::{Process, Sockets, refused};
+use crate::model::ServiceName;
 use crate::proxy::error::{Error, Result};
+use crate::proxy::map::LIVE;
 
 /// Keys per `add map` payload: well below `tune.bufsize`, with long host names too.
 const KEYS_AT_ONCE: usize = 20;
@@ -61,6 +63,32 @@ pub(crate) async fn set(
         return Ok(());
     }
     Err(Error::Missing { what: format!("`{value}` for `{key}` in map `{file}`") })
+}
+
+/// `lines` for a process whose map says `now` and of whose backends only some `fit`: a service whose
+/// live backend does not stays where it is.
+pub(crate) fn fitting(
+    lines: &BTreeMap<String, String>,
+    now: &BTreeMap<String, String>,
+    fit: &BTreeSet<String>,
+) -> BTreeMap<String, String> {
+    let line = |(key, value): (&String, &String)| {
+        let stays = key.starts_with(LIVE) && !fit.contains(value);
+        let value = if stays { now.get(key)? } else { value };
+        Some((key.clone(), value.clone()))
+    };
+    lines.iter().filter_map(line).collect()
+}
+
+/// Where `process` leads the public requests of `service`.
+pub(crate) async fn live(
+    sockets: &Sockets,
+    process: &Process,
+    file: &str,
+    service: &ServiceName,
+) -> Result<Option<String>> {
+    let mut now = read(sockets, process, file).await?;
+    Ok(now.remove(&format!("{LIVE}{service}")))
 }
 
 enum Change<'a> {
@@ -124,7 +152,7 @@ async fn command_of(sockets: &Sockets, process: &Process, command: &str) -> Resu
 }
 
 /// The map `file` as `process` has it.
-async fn read(
+pub(crate) async fn read(
     sockets: &Sockets,
     process: &Process,
     file: &str,
@@ -145,4 +173,21 @@ fn parse(answer: &str) -> BTreeMap<String, String> {
         Some((fields.next()?.to_owned(), fields.next()?.to_owned()))
     };
     answer.lines().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_whose_backend_does_not_fit_stays_where_it_is() {
+        let map = |lines: &[(&str, &str)]| -> BTreeMap<String, String> {
+            lines.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let fit = BTreeSet::from(["b-green".to_owned()]);
+        let now = map(&[("=a", "a-blue"), ("=b", "b-blue"), ("=gone", "gone-blue")]);
+        let wanted = [("=a", "a-green"), ("=b", "b-green"), ("=new", "new-blue"), ("http:h/", "a")];
+        let expected = map(&[("=a", "a-blue"), ("=b", "b-green"), ("http:h/", "a")]);
+        assert_eq!(fitting(&map(&wanted), &now, &fit), expected);
+    }
 }

@@ -24,7 +24,7 @@ const MAINTENANCE: u32 = 0x01;
 /// Make the servers of `process` those that are `wanted`, and read them back. No server that gets
 /// requests is ever given another address: requests would go to the old one for up to 0.3 s.
 pub(crate) async fn agree(sockets: &Sockets, process: &Process, wanted: &Wanted) -> Result<()> {
-    let now = read(sockets, process).await?;
+    let now = read(sockets, process, "").await?;
     let mut commands = Vec::new();
     for (backend, addresses) in wanted {
         let slots = now.get(backend).map_or(&[][..], Vec::as_slice);
@@ -34,7 +34,7 @@ pub(crate) async fn agree(sockets: &Sockets, process: &Process, wanted: &Wanted)
         return Ok(());
     }
     sockets.tell(process, &commands).await?;
-    let now = read(sockets, process).await?;
+    let now = read(sockets, process, "").await?;
     for (backend, addresses) in wanted {
         let slots = now.get(backend).map_or(&[][..], Vec::as_slice);
         if served(slots) != *addresses {
@@ -80,8 +80,42 @@ fn missing(backend: &str, wanted: &BTreeSet<SocketAddr>, served: &BTreeSet<Socke
     }
 }
 
-async fn read(sockets: &Sockets, process: &Process) -> Result<BTreeMap<String, Vec<Slot>>> {
-    let listed = sockets.ask(process, "show servers state").await?;
+/// The backends of `process` that serve as they are: by nobody but instances that are `wanted`.
+pub(crate) async fn fit(
+    sockets: &Sockets,
+    process: &Process,
+    wanted: &Wanted,
+) -> Result<BTreeSet<String>> {
+    let now = read(sockets, process, "").await?;
+    let fits = |backend: &&String| {
+        let served = now.get(*backend).map(|slots| served(slots)).unwrap_or_default();
+        wanted.get(*backend).is_some_and(|wanted| is_fit(&served, wanted))
+    };
+    Ok(now.keys().filter(fits).cloned().collect())
+}
+
+/// The instances that `backend` of `process` serves by.
+pub(crate) async fn served_by(
+    sockets: &Sockets,
+    process: &Process,
+    backend: &str,
+) -> Result<BTreeSet<SocketAddr>> {
+    let now = read(sockets, process, backend).await?;
+    Ok(now.get(backend).map(|slots| served(slots)).unwrap_or_default())
+}
+
+/// Whether who serves by `served` serves by nobody but instances that are `wanted`.
+pub(crate) fn is_fit(served: &BTreeSet<SocketAddr>, wanted: &BTreeSet<SocketAddr>) -> bool {
+    !served.is_empty() && served.is_subset(wanted)
+}
+
+/// The servers of every backend, or of `backend` where one is named; none of one that there is not.
+async fn read(
+    sockets: &Sockets,
+    process: &Process,
+    backend: &str,
+) -> Result<BTreeMap<String, Vec<Slot>>> {
+    let listed = sockets.ask(process, &format!("show servers state {backend}")).await?;
     let mut found: BTreeMap<String, Vec<Slot>> = BTreeMap::new();
     for (backend, slot) in listed.lines().filter_map(parse) {
         found.entry(backend).or_default().push(slot);
@@ -133,6 +167,15 @@ mod tests {
                 "set server b/s1 state maint"
             ]
         );
+    }
+
+    #[test]
+    fn a_backend_fits_that_serves_by_nobody_else() {
+        let set = |list: &[&str]| list.iter().map(|address| address.parse().unwrap()).collect();
+        let wanted: BTreeSet<SocketAddr> = set(&["10.0.0.1:80", "10.0.0.2:80"]);
+        assert!(is_fit(&set(&["10.0.0.1:80"]), &wanted));
+        assert!(!is_fit(&set(&["10.0.0.1:80", "10.0.0.3:80"]), &wanted));
+        assert!(!is_fit(&set(&[]), &wanted));
     }
 
     #[test]

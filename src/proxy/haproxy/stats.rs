@@ -29,7 +29,8 @@ impl Tally {
     }
 }
 
-/// Rows of `show stat`: backends and servers.
+/// Rows of `show stat`.
+const FRONTENDS: u8 = 1;
 const BACKENDS_AND_SERVERS: u8 = 2 | 4;
 
 /// Requests that `process` has under way or queued on `backend`.
@@ -37,6 +38,18 @@ pub(crate) async fn in_flight(sockets: &Sockets, process: &Process, backend: &st
     let rows = rows(sockets, process, backend).await?;
     let busy = rows.iter().map(|row| figure(row, "scur") + figure(row, "qcur"));
     Ok(busy.max().unwrap_or(0))
+}
+
+/// Connections of clients to `process` on which no request is under way, and which may bring one yet.
+/// Those of HTTP/2 are told that it is over when a process is replaced.
+pub(crate) async fn idle(sockets: &Sockets, process: &Process) -> Result<u64> {
+    let answer = sockets.ask(process, &format!("show stat -1 {FRONTENDS} -1")).await?;
+    Ok(parse(&answer).iter().map(quiet).sum())
+}
+
+fn quiet(frontend: &Row) -> u64 {
+    let busy = figure(frontend, "h1_open_streams");
+    figure(frontend, "h1_open_connections").saturating_sub(busy)
 }
 
 /// What `process` has answered for `backend`.

@@ -59,7 +59,7 @@ impl Machine {
         let mut staged = Staged::write(&self.settings.output, text).await?;
         let hash = fingerprint(text);
         if !self.checked.contains(&hash) {
-            staged = staged.check(&self.settings.check).await?;
+            staged = self.check(staged).await?;
             self.checked.push_front(hash.clone());
             self.checked.truncate(MOST_CHECKED);
         }
@@ -72,8 +72,13 @@ impl Machine {
     /// Let the proxy's checker look at `rendition` without putting it in place.
     pub async fn try_check(&self, rendition: &Rendition) -> Result<()> {
         let staged = Staged::write(&self.settings.output, &rendition.text).await?;
-        staged.check(&self.settings.check).await?.discard().await;
+        self.check(staged).await?.discard().await;
         Ok(())
+    }
+
+    async fn check(&self, staged: Staged) -> Result<Staged> {
+        let checked = staged.check(&self.settings.check).await;
+        checked.map_err(|error| error.without(self.secret()))
     }
 
     /// Make the map file hold `text`.
@@ -128,7 +133,7 @@ impl Machine {
         let followed = self.driver.reload(&plan.rendition.generation, &plan.rendition.text).await;
         self.last_reload = Some(Instant::now());
         if let Err(error) = followed {
-            let error = Arc::new(error);
+            let error = Arc::new(error.without(self.secret()));
             let process = self.driver.process().await;
             self.futile = Some(Futile::new(self.futile.as_ref(), process, error.clone()));
             return Err(Error::Shared(error));

@@ -58,7 +58,7 @@ impl Clerk {
 
     /// A restore moves the public requests back before anything else.
     async fn admit(&mut self, change: &Change) -> Result<()> {
-        self.machine.admit(change)?;
+        self.machine.admit(change).await?;
         if let Change::Restore { service, before } = change {
             self.machine.flip_back(service, before.as_ref()).await?;
         }

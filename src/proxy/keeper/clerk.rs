@@ -13,7 +13,7 @@ use super::machine::Machine;
 use super::plan::Need;
 use crate::model::{Colour, ServiceName};
 use crate::proxy::error::Result;
-use crate::proxy::routing::Entries;
+use crate::proxy::routing::{Entries, Entry};
 use crate::proxy::watch::Watch;
 
 /// How often files, template and proxy are looked at without a hint.
@@ -32,8 +32,22 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
 /// What a keeper is asked for.
 pub(crate) enum Order {
     Change(Member),
-    Flip { service: ServiceName, to: Colour, generation: u64, reply: Reply<()> },
-    Render { always: bool, reply: Reply<Rendered> },
+    Flip {
+        service: ServiceName,
+        to: Colour,
+        generation: u64,
+        reply: Reply<()>,
+    },
+    Render {
+        always: bool,
+        reply: Reply<Rendered>,
+    },
+    /// What is held of a service, when the running proxy has `colour` of it just so.
+    Held {
+        service: ServiceName,
+        colour: Colour,
+        reply: Reply<Option<Arc<Entry>>>,
+    },
 }
 
 pub(crate) struct Clerk {
@@ -134,6 +148,9 @@ impl Clerk {
                     // Who does not wait any more does not need the answer.
                     let _ = reply.send(flipped);
                 }
+                Order::Held { service, colour, reply } => {
+                    let _ = reply.send(self.machine.held(&service, colour).await);
+                }
                 Order::Render { always, reply } => {
                     let _ = reply.send(self.render(always).await);
                 }
@@ -166,7 +183,7 @@ impl Clerk {
     }
 
     async fn render(&mut self, always: bool) -> Result<Rendered> {
-        let (rendition, differs) = self.machine.rendition()?;
+        let (rendition, differs) = self.machine.rendition().await?;
         let checked = always || differs;
         let refused = if checked { self.machine.try_check(&rendition).await.err() } else { None };
         Ok(Rendered { rendition, differs, refused })

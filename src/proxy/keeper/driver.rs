@@ -12,7 +12,8 @@ use crate::model::{Colour, ServiceName};
 use crate::proxy::error::{Error, Result};
 use crate::proxy::haproxy::{Haproxy, Tally, Wanted};
 use crate::proxy::install;
-use crate::proxy::map::map_lines;
+use crate::proxy::listener::name_of;
+use crate::proxy::map::{LIVE, map_lines};
 use crate::proxy::names::backend_name;
 use crate::proxy::nginx::{Counter, Nginx};
 use crate::proxy::routing::{Entries, Entry};
@@ -79,6 +80,17 @@ impl Driver {
         }
     }
 
+    /// Its processes as far as they are seen on this host: in a container it may count them by other
+    /// numbers than ours.
+    pub async fn pids(&self) -> BTreeSet<i32> {
+        let (pids, kind) = match self {
+            Self::Nginx { proxy, .. } => (proxy.pids(), Kind::Nginx),
+            Self::Haproxy { proxy, .. } => (proxy.pids().await, Kind::Haproxy),
+        };
+        let is_ours = |pid: &i32| name_of(*pid).is_some_and(|name| name == kind.as_str());
+        pids.into_iter().filter(is_ours).collect()
+    }
+
     /// Whether one of its processes is seen to take requests: not while it starts or ends.
     pub async fn is_serving(&self) -> bool {
         match self {
@@ -122,20 +134,22 @@ impl Driver {
         match self {
             Self::Nginx { proxy, .. } => proxy.agree(entries).await,
             Self::Haproxy { proxy, .. } => {
-                proxy.serve(&wanted(entries)).await?;
-                proxy.route(&map_lines(entries)).await
+                let wanted = wanted(entries);
+                proxy.serve(&wanted).await?;
+                proxy.route(&map_lines(entries), &wanted).await
             }
         }
     }
 
-    /// Move the public requests of one service to `to`, and nothing else.
-    pub async fn flip(&self, service: &ServiceName, to: Colour) -> Result<()> {
+    /// Move the public requests of the service of `entry` to `to`, and nothing else.
+    pub async fn flip(&self, entry: &Entry, to: Colour) -> Result<()> {
+        let service = &entry.view.service;
         // What is measured begins here.
         tracing::debug!(target: "verdigris::flip", %service, %to, "the public is moved");
         match self {
             Self::Nginx { proxy, .. } => proxy.flip(service, to).await,
             Self::Haproxy { proxy, .. } => {
-                proxy.flip(&format!("={service}"), &backend_name(service, to)).await
+                proxy.flip(service, &backend_name(service, to), &addresses(entry, to)).await
             }
         }
     }
@@ -153,7 +167,7 @@ impl Driver {
     pub async fn route(&self, after: &Entries) -> Result<()> {
         match self {
             Self::Nginx { proxy, .. } => proxy.agree(after).await,
-            Self::Haproxy { proxy, .. } => proxy.route(&map_lines(after)).await,
+            Self::Haproxy { proxy, .. } => proxy.route(&map_lines(after), &wanted(after)).await,
         }
     }
 
@@ -162,7 +176,9 @@ impl Driver {
         match self {
             Self::Nginx { proxy, .. } => proxy.is_drained(addresses(entry, colour)).await,
             Self::Haproxy { proxy, .. } => {
-                proxy.is_drained(&backend_name(&entry.view.service, colour)).await
+                let service = &entry.view.service;
+                let instances = addresses(entry, colour);
+                proxy.is_drained(service, &backend_name(service, colour), &instances).await
             }
         }
     }
@@ -205,7 +221,7 @@ pub(crate) fn wanted(entries: &Entries) -> Wanted {
 
 /// The live colour of `service` in the text of a map file.
 fn live_in(map: &str, service: &ServiceName) -> Option<Colour> {
-    let key = format!("={service} ");
+    let key = format!("{LIVE}{service} ");
     let backend = map.lines().find_map(|line| line.strip_prefix(&key))?;
     Colour::BOTH.into_iter().find(|colour| backend.trim() == backend_name(service, *colour))
 }

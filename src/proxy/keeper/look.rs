@@ -70,7 +70,7 @@ impl Clerk {
         }
         let tampered = self.machine.is_tampered();
         let template = self.machine.look_at_template();
-        let certificates = self.machine.look_at_certificates();
+        let certificates = self.machine.look_at_certificates().await;
         let need = if template || certificates { Need::All } else { Need::Live };
         self.catch_up(need, tampered).await;
         self.notice_tampering(tampered);

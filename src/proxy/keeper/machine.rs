@@ -19,13 +19,11 @@ use crate::proxy::certificates::Certificates;
 use crate::proxy::error::{Error, Result};
 use crate::proxy::install;
 use crate::proxy::lock::Lock;
-use crate::proxy::page::Sources;
-use crate::proxy::probe::{HEADER, Prober};
-use crate::proxy::render::{self, Rendition};
+use crate::proxy::probe::Prober;
+use crate::proxy::render::Rendition;
 use crate::proxy::routing::{Entries, Entry};
 use crate::proxy::settings::Settings;
 use crate::proxy::state::{State, Store, fingerprint};
-use crate::proxy::template::Template;
 
 /// One proxy: `plan` decides what has to be done, `apply` does it, `public` moves the public.
 pub(crate) struct Machine {
@@ -44,7 +42,7 @@ pub(crate) struct Machine {
     pub(super) checked: VecDeque<String>,
     /// The last reload, when it failed.
     pub(super) futile: Option<Futile>,
-    certificates: Certificates,
+    pub(super) certificates: Arc<Certificates>,
     /// The last field: given up after everything else is.
     _lock: Lock,
 }
@@ -70,7 +68,7 @@ impl Machine {
             prober: Prober::new(&state.probe, settings.ca.as_deref())?,
             templates: Templates::open(&settings, state.template.as_ref()),
             driver: Arc::new(driver),
-            certificates: Certificates::default(),
+            certificates: Arc::default(),
             last_reload: None,
             futile: None,
             checked: VecDeque::new(),
@@ -81,7 +79,7 @@ impl Machine {
             settings,
             _lock: lock,
         };
-        machine.look_at_certificates();
+        machine.look_at_certificates().await;
         Ok(machine)
     }
 
@@ -134,26 +132,28 @@ impl Machine {
 
     /// Read the certificates anew; answers whether they changed so that the proxy should read them. One
     /// that is gone and was served with is no reason: the running proxy still has it.
-    pub fn look_at_certificates(&mut self) -> bool {
-        let Some(directory) = &self.settings.certificates else {
+    pub async fn look_at_certificates(&mut self) -> bool {
+        let Some(directory) = self.settings.certificates.clone() else {
             return false;
         };
-        let looked = self.certificates.look(directory);
-        let mut problems = self.certificates.problems.clone();
+        let (before, failed) = match self.certificates.renewed(&directory).await {
+            Ok(Some(found)) => {
+                (Some(std::mem::replace(&mut self.certificates, found.into())), None)
+            }
+            Ok(None) => (None, None),
+            Err(error) => (None, Some(error.chain())),
+        };
         let bare = self.without_certificates();
+        let mut problems = self.certificates.problems.clone();
         problems.extend(bare.iter().map(|host| {
             let directory = directory.display();
             format!("no certificate in `{directory}` is for `{host}`, which is served on TLS: put it back")
         }));
+        problems.extend(failed);
         let lost = |before: &Certificates| bare.iter().any(|host| before.for_host(host).is_some());
-        let changed = match looked {
-            Ok(before) => before.is_some_and(|before| !lost(&before)),
-            Err(error) => {
-                let directory = directory.display();
-                problems.push(format!("cannot read certificates in `{directory}`: {error}"));
-                false
-            }
-        };
+        let changed = before.is_some_and(|before| {
+            before.fingerprint != self.certificates.fingerprint && !lost(&before)
+        });
         self.report.set("certificates", (!problems.is_empty()).then(|| problems.join("; ")));
         changed
     }
@@ -170,29 +170,16 @@ impl Machine {
     }
 
     /// The configuration as the template on disk renders it, and whether it differs from the file.
-    pub fn rendition(&mut self) -> Result<(Rendition, bool)> {
+    pub async fn rendition(&mut self) -> Result<(Rendition, bool)> {
         self.templates.look(&self.settings);
         let template = self.templates.get(Which::Saved)?;
-        let rendition = self.render(&template, &self.state.entries)?;
+        let rendition = self.scribe().render(template, self.state.entries.clone()).await?;
         let differs = self.files.config.as_ref() != Some(&rendition.text);
         Ok((rendition, differs))
     }
 
-    pub(super) fn render(&self, template: &Template, entries: &Entries) -> Result<Rendition> {
-        render::render(template, &self.sources(), entries).map_err(Error::Template)
-    }
-
-    pub(super) fn sources(&self) -> Sources<'_> {
-        Sources {
-            settings: &self.settings,
-            answers: self.driver.answers_socket(),
-            probe: (HEADER, &self.state.probe),
-            certificates: &self.certificates,
-        }
-    }
-
     /// Whether `change` can be made at all.
-    pub fn admit(&mut self, change: &Change) -> Result<()> {
+    pub async fn admit(&mut self, change: &Change) -> Result<()> {
         let Change::Stage { view, .. } = change else {
             return Ok(());
         };
@@ -200,7 +187,7 @@ impl Machine {
             return Ok(());
         }
         if self.without_certificate(&view.rule).is_some() {
-            self.look_at_certificates();
+            self.look_at_certificates().await;
         }
         match self.without_certificate(&view.rule) {
             None => Ok(()),

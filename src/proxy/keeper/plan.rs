@@ -57,14 +57,14 @@ impl Machine {
     pub async fn plan(&mut self, entries: Entries, need: Need, force: bool) -> Result<Plan> {
         self.templates.look(&self.settings);
         let template = self.templates.get(need.template())?;
-        let rendition = self.render(&template, &entries)?;
+        let rendition = self.scribe().render(template.clone(), entries.clone()).await?;
         let told = self.told(need).await;
         let reload = match &told {
             Err(_) => false,
             Ok(_) if force => true,
             Ok(None) => true,
             Ok(Some(told)) if *told == rendition.generation => false,
-            Ok(Some(told)) => !self.suffices(&template, &entries, need, told),
+            Ok(Some(told)) => !self.suffices(&template, &entries, need, told).await?,
         };
         Ok(Plan { entries, template, rendition, reload, need, told })
     }
@@ -98,17 +98,25 @@ impl Machine {
     }
 
     /// Whether what runs does for `entries`, though it is not what they render to.
-    fn suffices(&self, template: &Template, entries: &Entries, need: Need, told: &str) -> bool {
+    async fn suffices(
+        &self,
+        template: &Arc<Template>,
+        entries: &Entries,
+        need: Need,
+        told: &str,
+    ) -> Result<bool> {
         let Some(loaded) = self.loaded(told) else {
-            return false;
+            return Ok(false);
         };
-        match (need, self.settings.kind) {
+        Ok(match (need, self.settings.kind) {
             (Need::Live, _) => {
                 self.serves(template, &loaded.entries, entries) && self.lets_go(loaded, entries)
             }
             (Need::All, Kind::Nginx) => false,
-            (Need::All, Kind::Haproxy) => self.holds(template, &loaded.entries, entries, told),
-        }
+            (Need::All, Kind::Haproxy) => {
+                self.with(template.clone(), &loaded.entries, entries).await? == told
+            }
+        })
     }
 
     /// Whether the public is served by a proxy that has `loaded` as by one that has `entries`.
@@ -135,18 +143,30 @@ impl Machine {
         self.settings.kind == Kind::Haproxy || loaded.defaults.iter().all(lives)
     }
 
-    /// Whether the running proxy has read all that `entries` need: backends that are not wanted any
-    /// more, and more server slots than needed, are in nobody's way.
-    fn holds(&self, template: &Template, loaded: &Entries, entries: &Entries, told: &str) -> bool {
+    /// The name of what has all that `loaded` has and all that `entries` need: backends that are not
+    /// wanted any more, and more server slots than needed, are in nobody's way.
+    async fn with(
+        &self,
+        template: Arc<Template>,
+        loaded: &Entries,
+        entries: &Entries,
+    ) -> Result<String> {
         let mut all = entries.clone();
         for (service, entry) in loaded {
             all.entry(service.clone()).or_insert_with(|| entry.clone());
         }
-        let slots = |entry: &Entry| {
+        let loaded = loaded.clone();
+        let slots = move |entry: &Entry| {
             let had = loaded.get(&entry.view.service).map_or(0, |entry| render::slots(entry));
             render::slots(entry).max(had)
         };
-        render::generation(template, &self.sources(), &all, &slots) == told
+        self.scribe().generation(template, all, slots).await
+    }
+
+    /// What is held of `service`, when the running proxy has `colour` of it just so.
+    pub async fn held(&self, service: &ServiceName, colour: Colour) -> Result<Option<Arc<Entry>>> {
+        let ready = self.is_ready(service, colour).await?;
+        Ok(self.state.entries.get(service).filter(|_| ready).cloned())
     }
 
     /// Whether what a flip of `service` to `to` needs is running.

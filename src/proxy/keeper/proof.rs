@@ -48,6 +48,18 @@ impl Claim {
         }
     }
 
+    /// That requests of the public are answered by instances of the live colour; none without one.
+    pub fn of_live(settings: &Settings, entry: &Entry) -> Option<Self> {
+        let accept = addresses(entry, entry.view.live?);
+        Some(Self { targets: targets(settings, &entry.view.rule), colour: None, accept })
+    }
+
+    /// The same, asked at the listener `door` only, by one name.
+    pub fn at(mut self, door: SocketAddr) -> Self {
+        self.targets.retain(|target| target.address == door);
+        self.at_one_door()
+    }
+
     /// The same, asked at the first listener only.
     pub fn at_one_door(mut self) -> Self {
         self.targets.truncate(1);

@@ -88,14 +88,14 @@ impl Machine {
     async fn move_public(&mut self, service: &ServiceName, new: Entry) -> Result<()> {
         let old = self.state.entries.get(service);
         let same_rule = old.is_some_and(|old| old.view.rule == new.view.rule);
-        let live = new.view.live;
+        let new = Arc::new(new);
         let mut after = self.state.entries.clone();
-        after.insert(service.clone(), Arc::new(new));
+        after.insert(service.clone(), new.clone());
         if self.settings.map.is_some() {
             self.write_map(&map_text(&after)).await?;
         }
-        let moved = match live {
-            Some(to) if same_rule => self.driver.flip(service, to).await,
+        let moved = match new.view.live {
+            Some(to) if same_rule => self.driver.flip(&new, to).await,
             _ => self.driver.route(&after).await,
         };
         match moved {
