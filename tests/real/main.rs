@@ -7,6 +7,7 @@
 mod clock;
 mod commands;
 mod crash;
+mod deadlines;
 mod demo;
 mod examined;
 mod failures;
