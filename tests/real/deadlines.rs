@@ -116,7 +116,7 @@ async fn while_a_part_stands_still() {
     let hold = |config: String| {
         let (state, _) = config.split_once("/state\"").unwrap();
         let (_, home) = state.rsplit_once('"').unwrap();
-        let waits = format!("while [ -e {}/hold ]; do sleep 0.05; done; exec \\\"$@\\\"", home);
+        let waits = format!("while [ -e {home}/hold ]; do sleep 0.05; done; exec \\\"$@\\\"");
         let check = config.lines().find(|line| line.starts_with("check") && line.contains("nginx"));
         let check = check.unwrap();
         let (start, command) = check.split_once('[').unwrap();
