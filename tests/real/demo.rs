@@ -56,7 +56,7 @@ fn it_tells_its_story_loses_nothing_and_leaves_what_it_is_asked_to_leave() {
     let broken = told(&story, "broken").join("\n");
     assert!(broken.contains("(exit 11)") && broken.contains("(exit 12)"), "{story}");
     assert!(told(&story, "rollback")[0].contains("1.0 is live again as blue"), "{story}");
-    assert!(!story.contains("\u{1b}"), "no control characters where there is no terminal");
+    assert!(!story.contains('\u{1b}'), "no control characters where there is no terminal");
     let sent = number_before(&story, " sent, by clients of six kinds");
     assert!(sent > 1000, "{story}");
     let took = story.lines().find_map(|line| line.trim().strip_prefix("took ")).unwrap();

@@ -7,20 +7,21 @@ use serde_json::Value;
 use crate::commands::{said, verdigris};
 use crate::support::{Proxy, Registry, World};
 
-/// What `doctor` finds bad: subjects, each with what is wrong and what to do. With a configuration, no daemon is asked.
-fn bad(world: &World, config: bool) -> Vec<(String, [String; 2])> {
-    let from = if config { &["--config", "verdigris.toml"][..] } else { &[] };
+/// What `doctor` finds bad: subjects, each with what is wrong and what to do. From the
+/// configuration's file no daemon is asked.
+fn bad(world: &World, from_file: bool) -> Vec<(String, [String; 2])> {
+    let from = if from_file { &["--config", "verdigris.toml"][..] } else { &[] };
     let arguments = [&["doctor", "--output", "json"], from].concat();
     let output = verdigris(world, &arguments).output().unwrap();
     let findings: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
     let found: Vec<_> =
         findings.as_array().unwrap().iter().filter(|it| it["severity"] == "bad").collect();
-    let code = if found.is_empty() { 0 } else { 41 };
-    assert_eq!(output.status.code(), Some(code), "{}", said(&output));
-    let word = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
-    let words = |finding| [word(finding, "message"), word(finding, "remedy")];
-    found.into_iter().map(|finding| (word(finding, "subject"), words(finding))).collect()
+    let expected = if found.is_empty() { 0 } else { 41 };
+    assert_eq!(output.status.code(), Some(expected), "{}", said(&output));
+    let field = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    let told = |finding| [field(finding, "message"), field(finding, "remedy")];
+    found.into_iter().map(|finding| (field(finding, "subject"), told(finding))).collect()
 }
 
 /// The ways of asking: a daemon, and without one.
@@ -32,14 +33,14 @@ const DAEMON: [bool; 1] = [false];
 /// Asked in these ways, `doctor` names `subject`, says `words` of it, and what to do.
 #[track_caller]
 fn named(world: &World, ways: &[bool], subject: &str, words: &str) {
-    for &config in ways {
-        let found = bad(world, config);
+    for &from_file in ways {
+        let found = bad(world, from_file);
         let of_it = |(found, [message, remedy]): &(String, [String; 2])| {
             found == subject && message.contains(words) && !remedy.is_empty()
         };
         assert!(
             found.iter().any(of_it),
-            "`{subject}` with `{words}`, from the file: {config}: {found:#?}"
+            "`{subject}` with `{words}`, from the file: {from_file}: {found:#?}"
         );
     }
 }

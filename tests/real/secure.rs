@@ -70,7 +70,8 @@ const HELPER: &str = r#"#!/bin/sh
 read -r server
 echo "$1 $server" >>"HOME/asked"
 if [ -e "HOME/locked" ]; then echo 'the safe is locked'; exit 1; fi
-printf '{"ServerURL":"%s","Username":"%s","Secret":"%s"}\n' "$server" "$(cat "HOME/user")" "$(cat "HOME/password")"
+printf '{"ServerURL":"%s","Username":"%s","Secret":"%s"}\n' \
+  "$server" "$(cat "HOME/user")" "$(cat "HOME/password")"
 "#;
 
 /// A helper on the PATH, and a Docker configuration that names it.
