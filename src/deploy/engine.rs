@@ -4,6 +4,8 @@
 mod admission;
 mod orders;
 mod reading;
+mod same;
+mod way;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -11,6 +11,7 @@ mod ends;
 mod leftovers;
 mod mended;
 mod rival;
+mod same;
 mod scenario;
 mod stuck;
 mod world;

@@ -106,12 +106,24 @@ impl Journal for Sim {
     }
 
     async fn sequence(&self, service: &ServiceName) -> PortResult<Option<u64>> {
-        Ok(self.with_journal(|journal| {
-            let opened = journal.values().filter_map(|entries| State::open(entries.first()?));
-            let requests = opened.map(|state| state.request);
-            let of_service = requests.filter(|request| request.service() == service);
-            of_service.filter_map(|request| request.sequence).max()
-        }))
+        Ok(self
+            .with_journal(|journal| {
+                let opened = journal.values().filter_map(|entries| State::open(entries.first()?));
+                let requests = opened.map(|state| state.request);
+                let of_service = requests.filter(|request| request.service() == service);
+                of_service.filter_map(|request| request.sequence).max()
+            })
+            .max(self.truth().accepted.get(&(self.daemon, service.clone())).copied()))
+    }
+
+    async fn accept(&self, service: &ServiceName, sequence: u64) -> PortResult<()> {
+        let of = (self.daemon, service.clone());
+        self.act_whole("accept", |truth| {
+            let highest = truth.accepted.entry(of).or_default();
+            *highest = sequence.max(*highest);
+            Ok(())
+        })
+        .await
     }
 }
 
