@@ -94,7 +94,7 @@ fn a_sequence_that_attached_was_accepted() {
 /// Whoever asks goes away at any instant of the admission.
 #[test]
 fn what_is_on_record_runs_though_nobody_waited_for_the_answer() {
-    for after in (0..12).map(|step| Duration::from_micros(step * 500)) {
+    for after in (0..20).map(|step| Duration::from_micros(step * 500)) {
         in_virtual_time(async {
             let sim = Sim::new(4);
             let daemon = Daemon::start(&sim).await;

@@ -1,6 +1,7 @@
 //! The journals of the daemons, and what they say of deployments.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use verdigris::deploy::ledger::switched;
@@ -10,6 +11,9 @@ use verdigris::deploy::saga::State;
 use verdigris::model::{Colour, DeploymentId, Event, ServiceName, Step};
 
 use super::{Daemon, Sim, Truth};
+
+/// From a record's being there to the answer that it is.
+const ANSWER: Duration = Duration::from_millis(1);
 
 /// The journals of one daemon.
 pub type Journals = BTreeMap<DeploymentId, Vec<Journalled>>;
@@ -77,7 +81,12 @@ impl Journal for Sim {
             }
             Ok(())
         })
-        .await
+        .await?;
+        if records.iter().any(|record| matches!(record, Record::Opened { .. })) {
+            // It is on record before that is answered, and whoever waits for the answer may be gone then.
+            tokio::time::sleep(ANSWER).await;
+        }
+        Ok(())
     }
 
     async fn read(&self, deployment: DeploymentId) -> PortResult<Vec<Journalled>> {
