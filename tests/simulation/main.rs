@@ -14,6 +14,7 @@ mod rival;
 mod same;
 mod scenario;
 mod stuck;
+mod told;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
