@@ -32,10 +32,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deploy::control::Control;
 use auth::Auth;
-use hold::Holds;
 
 pub use caller::Granted;
 pub use deployments::Because;
+pub use hold::Holds;
 pub use listen::{BindError, Listener, serve};
 pub use services::{Live, PastRelease};
 
@@ -44,6 +44,8 @@ pub use services::{Live, PastRelease};
 pub struct Surroundings {
     /// The daemon itself.
     pub control: Arc<dyn Control>,
+    /// Which deployments go on only while somebody waits for them; the same for all ways in.
+    pub holds: Holds,
     /// Turns true once the daemon has looked at the world after its start.
     pub ready: watch::Receiver<bool>,
     /// What `/metrics` shows.
@@ -65,8 +67,7 @@ pub(crate) struct Api {
 
 /// The API and the dashboard for connections that `auth` judges.
 pub fn router(surroundings: Surroundings, auth: Auth) -> Router {
-    let Surroundings { control, ready, metrics, shutdown } = surroundings;
-    let holds = Holds::new(control.clone(), shutdown.clone());
+    let Surroundings { control, holds, ready, metrics, shutdown } = surroundings;
     let api = Api { control, auth: Arc::new(auth), ready, metrics, shutdown, holds };
     let paths = openapi::documented().merge(health::routes()).merge(dashboard::routes());
     layers::around(paths, &api).with_state(api)

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::auth::Auth;
-use crate::api::{self, BindError, Surroundings};
+use crate::api::{self, BindError, Holds, Surroundings};
 use crate::config::{Config, Listen};
 use crate::deploy::engine::Engine;
 use crate::deploy::ledger::Ledger;
@@ -61,18 +61,22 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), Se
     let hooks = config.notify.clone();
     tracker.spawn(webhook::tell(hooks, daemon.clone(), Persistence::default(), over.clone()));
     engine.resume().await.map_err(ServeError::Resume)?;
-    tracker.spawn(metrics.count(engine.watch(), shutdown.clone()));
+    tracker.spawn(metrics.count(engine.news(), shutdown.clone()));
     let (ready, seen) = watch::channel(false);
     tracker.spawn({
         let shutdown = shutdown.clone();
         async move { reconciler.run(ready, shutdown).await }
     });
     let surroundings = Surroundings {
+        holds: Holds::new(daemon.clone(), shutdown.clone()),
         control: daemon,
         ready: seen,
         metrics: metrics.registry(),
         shutdown: shutdown.clone(),
     };
+    for id in engine.held() {
+        surroundings.holds.expect_again(id);
+    }
     for (listener, auth) in listeners {
         let router = api::router(surroundings.clone(), auth);
         tracker.spawn(api::serve(listener, router, shutdown.clone()));

@@ -43,7 +43,7 @@ pub fn tell(
     over: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
     // Before anything happens, not when this is first polled.
-    let events = control.watch();
+    let events = control.news();
     async move {
         if hooks.is_empty() {
             return;

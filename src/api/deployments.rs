@@ -12,7 +12,7 @@ use super::body::{Asked, Body, Named, Shape};
 use super::problem::Problem;
 use super::sound::sound;
 use crate::config::Scope;
-use crate::deploy::control::{Refusal, Submitted};
+use crate::deploy::control::{Refusal, RefusalKind, Submitted};
 use crate::model::{DeploymentId, DeploymentView, Kind, OnDisconnect, Plan, Request, ServiceName};
 
 /// Ask for a deployment or a rollback.
@@ -36,7 +36,6 @@ pub(crate) async fn submit(
         Kind::Rollback { .. } => "rollback",
     };
     request.by = caller.name(&claimed);
-    let on_disconnect = request.on_disconnect;
     let result = match caller.may(&[Scope::Deploy], &service) {
         Ok(()) => submit_sound(&api, request).await,
         Err(problem) => Err(problem),
@@ -44,16 +43,27 @@ pub(crate) async fn submit(
     let id = result.as_ref().ok().map(|submitted| submitted.deployment.to_string());
     let change = Change { verb, service: &service, claimed: &claimed };
     audit::record(&caller, change, id.as_deref(), &result);
-    let submitted = result?;
-    if on_disconnect == OnDisconnect::Revert && !submitted.attached {
-        api.holds.expect(submitted.deployment);
-    }
-    Ok((StatusCode::ACCEPTED, Json(submitted)))
+    Ok((StatusCode::ACCEPTED, Json(result?)))
 }
 
 async fn submit_sound(api: &Api, request: Request) -> Result<Submitted, Problem> {
     sound(&request)?;
-    Ok(api.control.submit(request).await?)
+    let api = api.clone();
+    // A client that vanishes takes its handler along; that it is expected must not be forgotten with it.
+    let submission = tokio::spawn(async move { submit_held(&api, request).await });
+    submission.await.unwrap_or_else(|defect| {
+        let what = format!("the submission broke down: {defect}");
+        Err(Refusal::new(RefusalKind::Internal, what).into())
+    })
+}
+
+async fn submit_held(api: &Api, request: Request) -> Result<Submitted, Problem> {
+    let on_disconnect = request.on_disconnect;
+    let submitted = api.control.submit(request).await?;
+    if on_disconnect == OnDisconnect::Revert && !submitted.attached {
+        api.holds.expect(submitted.deployment);
+    }
+    Ok(submitted)
 }
 
 /// What a deployment or a rollback would do.

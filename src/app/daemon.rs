@@ -105,6 +105,10 @@ impl Control for Daemon {
         self.engine.watch()
     }
 
+    fn news(&self) -> BoxStream<'static, Event> {
+        self.engine.news()
+    }
+
     async fn status(&self, service: Option<&ServiceName>) -> Result<Status, Refusal> {
         let registry = &self.adapters.world.registry;
         let records = match service {

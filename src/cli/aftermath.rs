@@ -4,7 +4,7 @@ use crate::model::{DeploymentId, Failure, Outcome, Step, StepState};
 
 /// After a deployment that was not committed: why, with what its parts said, and what was restored.
 pub(super) fn explain(screen: Screen, id: DeploymentId, story: &Story) {
-    match &story.outcome {
+    match &story.verdict() {
         Some(Outcome::Reverted { failure }) => {
             show(screen, "error", failure);
             screen.labelled("restored", Tone::Good, &restored(story));

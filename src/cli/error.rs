@@ -42,6 +42,8 @@ pub(super) enum CliError {
     },
     #[error("{signal} came before the daemon had answered: it may still take the request")]
     Undecided { signal: &'static str, service: ServiceName },
+    #[error("deployment {deployment} can no longer be aborted, and has not committed yet")]
+    Committing { deployment: DeploymentId },
     #[error("cannot write the JUnit file `{}`", path.display())]
     Junit {
         path: PathBuf,
@@ -75,9 +77,10 @@ impl CliError {
             Self::Client(error) => error.exit_code(),
             Self::OutOfSight { source, .. } => source.exit_code(),
             Self::Rendering { .. } => ExitCode::Proxy,
-            Self::Unwell(_) | Self::Undecided { .. } | Self::Serve(ServeError::Resume(_)) => {
-                ExitCode::Unreachable
-            }
+            Self::Unwell(_)
+            | Self::Undecided { .. }
+            | Self::Committing { .. }
+            | Self::Serve(ServeError::Resume(_)) => ExitCode::Unreachable,
             Self::Load(_)
             | Self::TokenFile { .. }
             | Self::Token { .. }
@@ -107,6 +110,12 @@ impl CliError {
                     Some(remedy) => format!("{remedy}; then {follow}"),
                     None => follow,
                 });
+            }
+            Self::Committing { deployment } => {
+                return Some(format!(
+                    "how it ends is not known here: follow it with `verdigris logs {deployment} \
+                     --follow`"
+                ));
             }
             Self::Undecided { service, .. } => {
                 return Some(format!("see with `verdigris history {service}`"));

@@ -10,11 +10,16 @@ use super::leaving::Leaving;
 use super::signals::{Interrupt, Signals};
 use super::story::Story;
 use super::waiting::Limits;
+use super::words::brief;
 use crate::client::{Client, ClientError, Events, Followed};
 use crate::model::{DeploymentId, ExitCode, ServiceName};
 
 /// Without a terminal, what is awaited is said this often.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// A deployment that is stuck is left to people after this long. The daemon takes it up again every
+/// ten seconds: what is over by then was no more than a passing trouble.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A deployment that this command waits for.
 pub(super) struct Follow<'a> {
@@ -32,7 +37,7 @@ pub(super) struct Follow<'a> {
 }
 
 impl Follow<'_> {
-    /// Follow to the end, or until a signal; `story` learns all that happens.
+    /// Follow to the end, until it is stuck for good, or until a signal; `story` learns all that happens.
     pub(super) async fn to_the_end(
         &self,
         signals: &mut Signals,
@@ -43,7 +48,7 @@ impl Follow<'_> {
         display.finish();
         let leaving = result?;
         explain(self.context.screen, self.id, story);
-        match (&story.outcome, leaving) {
+        match (story.verdict(), leaving) {
             (Some(outcome), _) => Ok(outcome.exit_code()),
             (None, Some(leaving)) => leaving.end(self, story).await,
             (None, None) => Ok(ExitCode::Internal),
@@ -64,8 +69,10 @@ impl Follow<'_> {
         let mut events = self.client.follow(self.id, self.hold);
         let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut give_up_at = None;
         loop {
-            let leave_at = leaving.as_ref().map(|leaving| leaving.at);
+            let leave_at = [leaving.as_ref().map(|leaving| leaving.at), give_up_at];
+            let leave_at = leave_at.into_iter().flatten().min();
             // What cannot be printed is left unsaid: a closed pipe is no reason to leave a
             // deployment alone.
             tokio::select! {
@@ -73,6 +80,7 @@ impl Follow<'_> {
                     Some(Followed::Event(event)) => {
                         story.add(&event);
                         let _ = display.event(&event, story);
+                        give_up_at = self.patience(give_up_at, story, display);
                     }
                     Some(told) => { let _ = display.remark(self.id, connection(&told)); }
                     None => return Ok(None),
@@ -87,6 +95,24 @@ impl Follow<'_> {
                 }
             }
         }
+    }
+
+    /// Until when a deployment that is stuck is still waited for, if it is.
+    fn patience(
+        &self,
+        known: Option<Instant>,
+        story: &Story,
+        display: &Display,
+    ) -> Option<Instant> {
+        story.stuck.as_ref()?;
+        if known.is_none() {
+            let words = format!(
+                "the daemon tries again in 10s; this command leaves it to you in {}",
+                brief(PATIENCE)
+            );
+            let _ = display.remark(self.id, &words);
+        }
+        known.or_else(|| Some(Instant::now() + PATIENCE))
     }
 
     async fn interrupted(&self, interrupt: Interrupt, display: &Display) -> Leaving {

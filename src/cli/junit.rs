@@ -128,7 +128,8 @@ fn gate(step: Step, verdict: &Verdict) -> TestCase {
 
 /// The suite that says how it all ended: what stops a deployment need not belong to a step.
 fn verdict_on_all(story: &Story, error: Option<&CliError>) -> TestSuite {
-    let status = match (&story.outcome, error) {
+    let verdict = story.verdict();
+    let status = match (&verdict, error) {
         (Some(Outcome::Committed | Outcome::Unchanged), _) => TestCaseStatus::success(),
         (Some(Outcome::Reverted { failure }), _) => failed(failure),
         (Some(Outcome::Stuck { problem, .. }), _) => failed(problem),
@@ -140,7 +141,7 @@ fn verdict_on_all(story: &Story, error: Option<&CliError>) -> TestSuite {
         (None, None) => skipped("not followed to its end"),
     };
     let mut suite = TestSuite::new("deployment");
-    let name = story.outcome.as_ref().map_or("no outcome", Outcome::as_str);
+    let name = verdict.as_ref().map_or("no outcome", Outcome::as_str);
     let mut case = TestCase::new(name, status);
     case.set_classname("verdigris.deployment");
     suite.add_test_case(case);

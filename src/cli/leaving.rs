@@ -11,7 +11,7 @@ use super::story::Story;
 use crate::api::Because;
 use crate::client::ClientError;
 use crate::deploy::control::RefusalKind;
-use crate::model::{ExitCode, Phase};
+use crate::model::{DeploymentView, ExitCode, Outcome, Phase, Step, StepState};
 
 /// The daemon has this long to take the order to abort.
 const ORDER: Duration = Duration::from_secs(2);
@@ -28,7 +28,7 @@ pub(super) struct Leaving {
 enum Asked {
     /// The daemon aborts.
     Taken,
-    /// It is too late.
+    /// It commits, or has ended.
     TooLate,
     /// The daemon could not be asked.
     Failed(ClientError),
@@ -61,15 +61,18 @@ impl Leaving {
         story: &Story,
     ) -> Result<ExitCode, CliError> {
         let id = follow.id;
-        let (what, code) = match self.asked {
-            Asked::Taken => ("is being aborted and reverted", ExitCode::Aborted),
-            Asked::TooLate if story.is_committed() || is_committed(follow).await => {
-                ("has committed already and is being finished", ExitCode::Success)
-            }
-            Asked::TooLate => ("can no longer be aborted", ExitCode::Aborted),
+        let too_late = match self.asked {
+            Asked::Taken => false,
+            Asked::TooLate => true,
             Asked::Failed(source) => {
                 return Err(CliError::OutOfSight { deployment: id, source: Box::new(source) });
             }
+        };
+        let (what, code) = match standing(follow, story).await {
+            Stands::Committed => ("has committed already and is being finished", ExitCode::Success),
+            Stands::Committing => return Err(CliError::Committing { deployment: id }),
+            Stands::Before if too_late => return Err(CliError::Committing { deployment: id }),
+            Stands::Before => ("is being aborted and reverted", ExitCode::Aborted),
         };
         follow.context.screen.aside(&format!(
             "deployment {id} of {} {what}; follow it with `verdigris logs {id} --follow`",
@@ -79,8 +82,29 @@ impl Leaving {
     }
 }
 
-/// What the daemon says when the events did not say it in time.
-async fn is_committed(follow: &Follow<'_>) -> bool {
-    let view = timeout(LAST_LOOK, follow.client.deployment(follow.id)).await;
-    matches!(view, Ok(Ok(view)) if view.phase == Phase::Finishing)
+/// On which side of the point of no return it is.
+enum Stands {
+    Before,
+    /// What the commit comes to is not known yet.
+    Committing,
+    Committed,
+}
+
+/// What the events said, and what the daemon says when they did not say it in time.
+async fn standing(follow: &Follow<'_>, story: &Story) -> Stands {
+    if story.is_committed() {
+        return Stands::Committed;
+    }
+    match timeout(LAST_LOOK, follow.client.deployment(follow.id)).await {
+        Ok(Ok(view)) if view.phase == Phase::Finishing => Stands::Committed,
+        Ok(Ok(view)) if view.outcome == Some(Outcome::Committed) => Stands::Committed,
+        _ if story.is_committing() => Stands::Committing,
+        Ok(Ok(view)) if is_committing(&view) => Stands::Committing,
+        _ => Stands::Before,
+    }
+}
+
+fn is_committing(view: &DeploymentView) -> bool {
+    let commit = view.steps.iter().find(|known| known.step == Step::Commit);
+    commit.is_some_and(|commit| commit.state == StepState::Running)
 }

@@ -9,6 +9,8 @@ pub(super) struct Story {
     pub(super) chapters: Vec<Chapter>,
     /// What makes it fail.
     pub(super) failure: Option<Failure>,
+    /// What cannot be undone or finished, while that is so.
+    pub(super) stuck: Option<Failure>,
     /// Its end.
     pub(super) outcome: Option<Outcome>,
 }
@@ -43,6 +45,7 @@ const OUTPUT_LINES: usize = 5000;
 impl Story {
     /// `event` happened.
     pub(super) fn add(&mut self, event: &Event) {
+        self.note_stuck(&event.what);
         match (&event.what, event.step) {
             (Happening::Stopped { failure }, _) => self.fail(failure),
             (Happening::Ended { outcome }, _) => {
@@ -63,6 +66,29 @@ impl Story {
         }
     }
 
+    /// As the daemon sees it, so that both say the same.
+    fn note_stuck(&mut self, what: &Happening) {
+        match what {
+            Happening::Stuck { problem } => self.stuck = Some(problem.clone()),
+            Happening::Done { .. }
+            | Happening::Skipped { .. }
+            | Happening::Undone
+            | Happening::Stopped { .. }
+            | Happening::Retried { .. }
+            | Happening::Ended { .. } => self.stuck = None,
+            _ => {}
+        }
+    }
+
+    /// Its end, or being stuck, which is one until somebody helps.
+    pub(super) fn verdict(&self) -> Option<Outcome> {
+        let stuck = self.stuck.clone().map(|problem| {
+            let failure = self.failure.clone().filter(|_| !self.is_committed());
+            Outcome::Stuck { failure, problem }
+        });
+        self.outcome.clone().or(stuck)
+    }
+
     /// The first reason counts; what comes later follows from it.
     fn fail(&mut self, failure: &Failure) {
         self.failure.get_or_insert_with(|| failure.clone());
@@ -80,6 +106,11 @@ impl Story {
     /// The point of no return has passed.
     pub(super) fn is_committed(&self) -> bool {
         self.steps_in(StepState::Done).any(|chapter| chapter.step == Step::Commit)
+    }
+
+    /// The commit has begun: only what it comes to can tell how the deployment ends.
+    pub(super) fn is_committing(&self) -> bool {
+        self.steps_in(StepState::Running).any(|chapter| chapter.step == Step::Commit)
     }
 
     /// The steps that are in `state`.

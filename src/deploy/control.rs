@@ -194,6 +194,9 @@ pub trait Control: Send + Sync {
     /// Everything that happens in any deployment from now on.
     fn watch(&self) -> BoxStream<'static, Event>;
 
+    /// The same without what gates write and notes on progress, for whoever must miss nothing else.
+    fn news(&self) -> BoxStream<'static, Event>;
+
     /// Services and proxies as they stand; of one service when named.
     async fn status(&self, service: Option<&ServiceName>) -> Result<Status, Refusal>;
 

@@ -4,25 +4,27 @@
 mod admission;
 mod orders;
 mod reading;
+mod same;
+mod way;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{self, FutureExt};
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, broadcast, mpsc, watch};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::feed::{Feed, Outlets};
+use super::feed::Feed;
 use super::ledger::Ledger;
+use super::outlets::{Outlets, Queued};
 use super::ports::{EventLog, PortError, World};
 use super::runner::{Command, Runner};
 use super::saga::State;
 use super::standing::Standing;
-use crate::model::{DeploymentId, Event, Failure, FailureKind, Request, ServiceName, Step};
-
-/// Events that a slow watcher may be behind before it misses some.
-const WATCH_BEHIND: usize = 1024;
+use crate::model::{
+    DeploymentId, Event, Failure, FailureKind, OnDisconnect, Request, ServiceName, Step,
+};
 
 /// The owner of all deployments. Cheap to clone.
 #[derive(Clone)]
@@ -63,14 +65,13 @@ impl Engine {
     /// An engine over `world`; `shutdown` parks everything.
     #[must_use]
     pub fn new(world: World, ledger: Arc<Ledger>, shutdown: CancellationToken) -> Self {
-        let (log, said) = mpsc::unbounded_channel();
-        let (everybody, _) = broadcast::channel(WATCH_BEHIND);
+        let (outlets, said) = Outlets::new();
         let tracker = TaskTracker::new();
         tracker.spawn(keep(Arc::clone(&world.log), said));
         let inner = Inner {
             world,
             ledger,
-            outlets: Outlets { log, everybody },
+            outlets,
             active: Mutex::default(),
             services: Mutex::default(),
             problems: Mutex::default(),
@@ -172,6 +173,17 @@ impl Engine {
         lock(&self.inner.active).contains_key(&deployment)
     }
 
+    /// Deployments under way that are to be reverted when nobody waits for them any more.
+    #[must_use]
+    pub fn held(&self) -> Vec<DeploymentId> {
+        let active = lock(&self.inner.active);
+        let held = active.iter().filter(|(_, active)| {
+            active.request.on_disconnect == OnDisconnect::Revert
+                && !active.standing.borrow().is_closed()
+        });
+        held.map(|(id, _)| *id).collect()
+    }
+
     /// Services with a deployment under way.
     #[must_use]
     pub fn busy(&self) -> Vec<ServiceName> {
@@ -195,9 +207,9 @@ impl Engine {
 }
 
 /// Hand events to the log, one after another.
-async fn keep(log: Arc<dyn EventLog>, mut said: mpsc::UnboundedReceiver<Event>) {
-    while let Some(event) = said.recv().await {
-        log.keep(&event).await;
+async fn keep(log: Arc<dyn EventLog>, mut said: mpsc::UnboundedReceiver<Queued>) {
+    while let Some(queued) = said.recv().await {
+        log.keep(&queued.event).await;
     }
 }
 

@@ -1,140 +1,110 @@
 //! What is said about a deployment while it goes on: kept in memory for followers, handed on to the
 //! log, and to whoever watches everything.
 
+mod kept;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use jiff::Timestamp;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::watch;
 
+use self::kept::Kept;
+use super::outlets::{Outlets, written};
 use crate::model::{DeploymentId, Event, Happening, Step};
 
-/// Lines of gate output kept per deployment; an endless gate must not fill the memory.
-const MOST_OUTPUT: usize = 20_000;
+/// What gates of one deployment may write into the log, in bytes: an endless gate must not fill the
+/// disk.
+const LOGGED: usize = 32 << 20;
 
 /// The events of one deployment under way.
 pub struct Feed {
     deployment: DeploymentId,
-    events: Mutex<Vec<Event>>,
-    /// How many events there are; none is added once it is closed.
-    count: watch::Sender<Count>,
+    kept: Mutex<Kept>,
+    told: watch::Sender<Told>,
     outlets: Outlets,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Count {
-    events: usize,
-    output: usize,
+struct Told {
+    /// Events with a lower number have been told.
+    next: u64,
+    /// None will be added.
     closed: bool,
-}
-
-/// Where events go besides the feed itself.
-#[derive(Clone)]
-pub struct Outlets {
-    /// To the log, in order.
-    pub log: mpsc::UnboundedSender<Event>,
-    /// To whoever watches everything.
-    pub everybody: broadcast::Sender<Event>,
 }
 
 impl Feed {
     /// A feed that continues `events`.
     #[must_use]
     pub fn new(deployment: DeploymentId, events: Vec<Event>, outlets: Outlets) -> Arc<Self> {
-        let count = Count { events: events.len(), ..Count::default() };
-        let (count, _) = watch::channel(count);
-        Arc::new(Self { deployment, events: Mutex::new(events), count, outlets })
+        let kept = Kept::of(events);
+        let (told, _) = watch::channel(Told { next: kept.next(), closed: false });
+        Arc::new(Self { deployment, kept: Mutex::new(kept), told, outlets })
     }
 
     /// Say something.
     pub fn say(&self, step: Option<Step>, what: Happening) {
-        let is_output = matches!(what, Happening::Output { .. });
-        let count = *self.count.borrow();
-        let what = match count.output {
-            MOST_OUTPUT if is_output => Happening::Note { text: CUT.to_owned() },
-            over if is_output && over > MOST_OUTPUT => return,
-            _ => what,
-        };
-        let mut events = self.lock();
-        let seq = events.last().map_or(0, |last| last.seq + 1);
+        let mut kept = self.lock();
+        let (what, remark) = kept.admit(what);
+        let whole = self.add(&mut kept, step, what);
+        for remark in [remark, whole] {
+            if let Some(text) = remark {
+                self.add(&mut kept, step, Happening::Note { text: text.to_owned() });
+            }
+        }
+        self.told.send_modify(|told| told.next = kept.next());
+    }
+
+    /// Add one event; the remark that is due when the log does not get all of it.
+    fn add(&self, kept: &mut Kept, step: Option<Step>, what: Happening) -> Option<&'static str> {
+        let (seq, bytes) = (kept.next(), written(&what));
         let event = Event { seq, at: Timestamp::now(), deployment: self.deployment, step, what };
-        events.push(event.clone());
-        // Nobody may be there to hear it; it is kept all the same.
-        let _ = self.outlets.log.send(event.clone());
-        let _ = self.outlets.everybody.send(event);
-        self.count.send_modify(|count| {
-            count.events = events.len();
-            count.output += usize::from(is_output);
-        });
+        kept.push(event.clone());
+        self.outlets.tell(&event);
+        let before = kept.logged;
+        kept.logged += bytes;
+        if kept.logged <= LOGGED || bytes == 0 {
+            let whole = self.outlets.keep(event);
+            return (!whole && !std::mem::replace(&mut kept.behind, true)).then_some(BEHIND);
+        }
+        (before <= LOGGED).then_some(CUT)
     }
 
     /// Nothing more will be said: followers end.
     pub fn close(&self) {
-        self.count.send_modify(|count| count.closed = true);
+        self.told.send_modify(|told| told.closed = true);
     }
 
-    /// All events so far.
+    /// All events so far that are kept.
     #[must_use]
     pub fn so_far(&self) -> Vec<Event> {
-        self.lock().clone()
+        self.lock().events().to_vec()
     }
 
     /// All events after `after`, then what comes, until the feed is closed.
     #[must_use]
     pub fn follow(self: &Arc<Self>, after: Option<u64>) -> BoxStream<'static, Event> {
         let feed = Arc::clone(self);
-        let start =
-            feed.lock().partition_point(|event| after.is_some_and(|seen| event.seq <= seen));
-        let count = feed.count.subscribe();
-        stream::unfold((feed, count, start), |(feed, mut count, next)| async move {
-            let seen = count.wait_for(|count| count.events > next || count.closed).await;
+        let told = feed.told.subscribe();
+        let start = after.map_or(0, |seen| seen.saturating_add(1));
+        stream::unfold((feed, told, start), |(feed, mut told, next)| async move {
+            let seen = told.wait_for(|told| told.next > next || told.closed).await;
             seen.ok()?;
-            let event = feed.lock().get(next).cloned()?;
-            Some((event, (feed, count, next + 1)))
+            let event = feed.lock().from(next).cloned()?;
+            let next = event.seq + 1;
+            Some((event, (feed, told, next)))
         })
         .boxed()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Event>> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-const CUT: &str = "too much output: the rest is not kept";
+const CUT: &str =
+    "too much output: what follows is not kept in the log, and its last lines only until the end";
+const BEHIND: &str = "the log is behind: some lines of output are not kept in it";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn outlets() -> Outlets {
-        Outlets { log: mpsc::unbounded_channel().0, everybody: broadcast::channel(8).0 }
-    }
-
-    fn note(text: &str) -> Happening {
-        Happening::Note { text: text.to_owned() }
-    }
-
-    #[tokio::test]
-    async fn a_follower_gets_what_was_said_and_what_is_said_until_the_close() {
-        let feed = Feed::new(DeploymentId::new(), Vec::new(), outlets());
-        feed.say(None, note("one"));
-        feed.say(None, note("two"));
-        let followed =
-            tokio::spawn(feed.follow(Some(0)).map(|event| event.seq).collect::<Vec<_>>());
-        feed.say(None, note("three"));
-        feed.close();
-        assert_eq!(followed.await.unwrap(), [1, 2]);
-    }
-
-    #[tokio::test]
-    async fn endless_output_is_cut() {
-        let feed = Feed::new(DeploymentId::new(), Vec::new(), outlets());
-        for _ in 0..MOST_OUTPUT + 10 {
-            feed.say(None, Happening::Output { gate: "g".to_owned(), line: "x".to_owned() });
-        }
-        feed.close();
-        let events: Vec<Event> = feed.follow(None).collect().await;
-        assert_eq!(events.len(), MOST_OUTPUT + 1);
-        assert_eq!(events[MOST_OUTPUT].what, note(CUT));
-    }
-}
+mod tests;

@@ -2,12 +2,16 @@
 
 use super::saga::State;
 use super::view::phase;
-use crate::model::Phase;
+use crate::model::{Phase, PinnedImage};
 
 /// How a deployment stands, as its runner publishes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts, each asked for by itself")]
 pub struct Standing {
+    /// A step of it has begun.
+    pub begun: bool,
+    /// What it makes live, once it is prepared.
+    pub image: Option<PinnedImage>,
     /// It waits for approval.
     pub waiting: bool,
     /// It is being reverted.
@@ -27,6 +31,8 @@ impl Standing {
     #[must_use]
     pub fn of(state: &State) -> Self {
         Self {
+            begun: !state.steps.is_empty(),
+            image: state.prepared().map(|prepared| prepared.release.image.clone()),
             waiting: phase(state) == Phase::Waiting,
             reverting: state.reverting(),
             past_stopping: state.past_stopping(),
@@ -34,5 +40,11 @@ impl Standing {
             ended: state.ended.is_some(),
             left: false,
         }
+    }
+
+    /// Whoever joins it now shares an end that was decided without them, or nobody's.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.reverting || self.stuck || self.ended || self.left
     }
 }

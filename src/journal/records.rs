@@ -109,6 +109,15 @@ impl Journal for Store {
         Store::read(self, operation, move |connection| sequences::highest(connection, &service))
             .await
     }
+
+    async fn accept(&self, service: &ServiceName, sequence: u64) -> PortResult<()> {
+        let operation = format!("note sequence {sequence} of service `{service}`");
+        let service = service.clone();
+        self.write(operation, Durability::Synced, move |connection| {
+            sequences::accept(connection, &service, sequence)
+        })
+        .await
+    }
 }
 
 impl Store {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use verdigris::client::Followed;
 use verdigris::model::{DeploymentId, Happening, Outcome, Step};
 
-use crate::support::daemon::{BOOKS, Daemon};
+use crate::support::daemon::{ALL, BOOKS, Daemon};
 use crate::support::fake::Call;
 use crate::support::samples;
 use crate::{BASE, json};
@@ -206,6 +206,58 @@ async fn nobody_aborts_what_was_taken_up_again_or_has_ended_or_is_only_looked_at
     // The clock is the test's: this is longer than any grace and takes no time.
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(fake.calls(), []);
+}
+
+fn aborted(daemon: &Daemon) -> bool {
+    daemon.fake.calls().iter().any(|call| matches!(call, Call::Abort { .. }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_break_has_a_grace_of_its_own() {
+    let daemon = Daemon::start().await;
+    let id = daemon.fake.open(samples::view("books-ms"));
+    let hold = format!("/v1/deployments/{id}/events?hold=true");
+    drop(open(&daemon, &hold, None).await);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    drop(open(&daemon, &hold, None).await);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!aborted(&daemon), "by the first break, though the client came back after it");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(aborted(&daemon));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_submitted_here_may_be_held_there() {
+    let daemon = Daemon::start().await;
+    let mut body = samples::rollback_json();
+    body["on_disconnect"] = "revert".into();
+    let submit = daemon.http().post(format!("{BASE}/v1/deployments")).json(&body);
+    let submitted: serde_json::Value =
+        serde_json::from_str(&submit.send().await.unwrap().text().await.unwrap()).unwrap();
+    let id = submitted["deployment"].as_str().unwrap();
+    let url = daemon.url(&format!("/v1/deployments/{id}/events?hold=true"));
+    let _held = daemon.http_over_tcp().get(url).bearer_auth(ALL).send().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!aborted(&daemon));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_start_a_client_has_the_time_to_come_back_and_no_more() {
+    let daemon = Daemon::start().await;
+    let [back, gone] = ["a", "b"].map(|service| daemon.fake.open(samples::view(service)));
+    daemon.holds.expect_again(back);
+    daemon.holds.expect_again(gone);
+    // Longer than a client takes to try again.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert!(!aborted(&daemon));
+    let _held = open(&daemon, &format!("/v1/deployments/{back}/events?hold=true"), None).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let of = |call: Call| match call {
+        Call::Abort { id, .. } => Some(id),
+        _ => None,
+    };
+    let aborted: Vec<_> = daemon.fake.calls().into_iter().filter_map(of).collect();
+    assert_eq!(aborted, [gone]);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use verdigris::model::{FailureKind, Happening, Outcome, Step};
 
 use crate::run::{program, run};
 use crate::support::daemon::Daemon;
-use crate::support::samples::{self, failure, scene};
+use crate::support::samples::{self, done, failure, scene};
 
 #[rstest]
 #[case(FailureKind::Invalid, 2)]
@@ -43,19 +43,24 @@ async fn what_is_live_already_is_a_success() {
 
 #[tokio::test]
 async fn stuck_is_20_and_says_what_to_do() {
+    // What the engine says of it is looked at in `tests/simulation/told.rs`.
     let daemon = Daemon::start().await;
     let mut problem = failure(Step::Switch, FailureKind::Proxy, "edge-nginx does not answer");
     problem.remedy = Some("start nginx".to_owned());
-    let outcome = Outcome::Stuck {
-        failure: Some(failure(Step::PostIntegration, FailureKind::PostGate, "status 500")),
-        problem: problem.clone(),
-    };
+    let cause = failure(Step::PostIntegration, FailureKind::PostGate, "status 500");
     daemon.fake.state().script = vec![
         scene(Step::Switch, Happening::Began),
+        scene(Step::PostIntegration, Happening::Began),
+        scene(Step::PostIntegration, Happening::Failed { failure: cause }),
+        scene(Step::Switch, Happening::Undoing),
         scene(Step::Switch, Happening::Stuck { problem }),
-        scene(None, Happening::Ended { outcome }),
     ];
-    let ran = run(&daemon, &["rollback", "books-ms"]).await.expect(20);
+    let directory = daemon.directory.path().to_owned();
+    let arguments = ["rollback", "books-ms", "--junit", "report.xml"];
+    let ran = run(&daemon, &arguments).await.expect(20);
+    assert!(ran.out.contains("this command leaves it to you in 15s"), "{}", ran.out);
+    let report = std::fs::read_to_string(directory.join("report.xml")).unwrap();
+    assert!(report.contains("edge-nginx does not answer"), "{report}");
     for words in [
         "error: `post-integration`: status 500",
         "stuck: `switch`: edge-nginx does not answer",
@@ -64,6 +69,21 @@ async fn stuck_is_20_and_says_what_to_do() {
     ] {
         assert!(ran.err.contains(words), "{words} in {}", ran.err);
     }
+}
+
+#[tokio::test]
+async fn what_is_stuck_for_a_moment_is_waited_for() {
+    let daemon = Daemon::start().await;
+    let problem = failure(Step::Retire, FailureKind::Proxy, "edge-nginx does not answer");
+    let mut end = scene(Step::Retire, done(""));
+    end.pause = std::time::Duration::from_secs(1);
+    daemon.fake.state().script = vec![
+        scene(Step::Retire, Happening::Began),
+        scene(Step::Retire, Happening::Stuck { problem }),
+        end,
+        scene(None, Happening::Ended { outcome: Outcome::Committed }),
+    ];
+    run(&daemon, &["rollback", "books-ms"]).await.expect(0);
 }
 
 #[rstest]

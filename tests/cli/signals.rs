@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use rstest::rstest;
 use tokio::process::Child;
 use verdigris::deploy::control::{Refusal, RefusalKind};
-use verdigris::model::{Happening, Outcome, Step};
+use verdigris::model::{FailureKind, Happening, Outcome, Step};
 
 use crate::run::{Ran, asking, finish};
 use crate::support::daemon::Daemon;
 use crate::support::fake::Call;
-use crate::support::samples::{done, scene};
+use crate::support::samples::{done, failure, scene};
 
 /// From the signal to the end of the process.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -104,6 +104,42 @@ async fn what_has_committed_is_not_called_aborted() {
     signal(&child, "TERM").await;
     let ran = ends(child).await.expect(0);
     assert!(ran.err.contains("has committed already and is being finished"), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn what_is_about_to_commit_is_called_neither() {
+    let daemon = Daemon::start().await;
+    daemon.fake.state().script = vec![scene(Step::Commit, Happening::Began)];
+    daemon.fake.state().deaf = true;
+    let child = waiting(&daemon).await;
+    signal(&child, "TERM").await;
+    let ran = ends(child).await.expect(41);
+    let id = only(&daemon);
+    let expected = format!(
+        "error: deployment {id} can no longer be aborted, and has not committed yet\n\
+         help: how it ends is not known here: follow it with `verdigris logs {id} --follow`\n"
+    );
+    assert_eq!(ran.err, expected);
+}
+
+#[tokio::test]
+async fn a_signal_while_it_is_stuck_is_20() {
+    let daemon = Daemon::start().await;
+    let problem = failure(Step::Start, FailureKind::Start, "a task does not stop");
+    let cause = failure(Step::Await, FailureKind::Start, "unhealthy");
+    daemon.fake.state().script = vec![
+        scene(Step::Start, Happening::Began),
+        scene(Step::Start, done("")),
+        scene(Step::Await, Happening::Began),
+        scene(Step::Await, Happening::Failed { failure: cause }),
+        scene(Step::Start, Happening::Undoing),
+        scene(Step::Start, Happening::Stuck { problem }),
+    ];
+    daemon.fake.state().deaf = true;
+    let child = waiting(&daemon).await;
+    signal(&child, "TERM").await;
+    let ran = ends(child).await.expect(20);
+    assert!(ran.err.contains("stuck: `start`: a task does not stop"), "{}", ran.err);
 }
 
 #[tokio::test]

@@ -11,8 +11,10 @@ mod ends;
 mod leftovers;
 mod mended;
 mod rival;
+mod same;
 mod scenario;
 mod stuck;
+mod told;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -57,6 +57,8 @@ pub struct Truth {
     /// The wall clock is wrong by so much, in seconds.
     pub skew: i64,
     pub swarm: BTreeMap<String, SimService>,
+    /// How often something else was pushed under every tag.
+    pub pushes: usize,
     /// The Swarm does not get this service back to what it was.
     pub refuse_restore: Option<String>,
     /// Tasks that died by themselves so far.
@@ -73,6 +75,8 @@ pub struct Truth {
     /// Gates at work, of the life that is.
     gates: BTreeMap<DeploymentId, usize>,
     pub journals: BTreeMap<Daemon, Journals>,
+    /// Sequences that came with requests which attached.
+    accepted: BTreeMap<(Daemon, ServiceName), u64>,
     log: BTreeMap<DeploymentId, Vec<Event>>,
     /// Deployments that have not ended.
     pub open: BTreeMap<(Daemon, DeploymentId), Open>,
@@ -106,6 +110,7 @@ impl Sim {
             start,
             skew: 0,
             swarm: BTreeMap::new(),
+            pushes: 0,
             refuse_restore: None,
             deaths: 0,
             next_task: 0,
@@ -117,6 +122,7 @@ impl Sim {
             containers: BTreeMap::new(),
             gates: BTreeMap::new(),
             journals: BTreeMap::new(),
+            accepted: BTreeMap::new(),
             log: BTreeMap::new(),
             open: BTreeMap::new(),
             committed: BTreeMap::new(),

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use verdigris::api::auth::{Auth, hash};
-use verdigris::api::{Listener, Surroundings, router, serve};
+use verdigris::api::{Holds, Listener, Surroundings, router, serve};
 use verdigris::client::{Client, DaemonAddress};
 use verdigris::config::{Scope, Token};
 
@@ -30,6 +30,7 @@ pub struct Daemon {
     pub socket: PathBuf,
     pub tcp: SocketAddr,
     pub ready: watch::Sender<bool>,
+    pub holds: Holds,
     shutdown: CancellationToken,
     listeners: Vec<JoinHandle<()>>,
 }
@@ -53,8 +54,11 @@ impl Daemon {
         let address = tcp.address().unwrap();
         let (ready, is_ready) = watch::channel(false);
         let shutdown = CancellationToken::new();
+        let control = Arc::new(Shared(fake.clone()));
+        let holds = Holds::new(control.clone(), shutdown.clone());
         let surroundings = Surroundings {
-            control: Arc::new(Shared(fake.clone())),
+            holds: holds.clone(),
+            control,
             ready: is_ready,
             metrics: Arc::new(metrics()),
             shutdown: shutdown.clone(),
@@ -65,7 +69,7 @@ impl Daemon {
             tokio::spawn(serve(unix, over_unix, shutdown.clone())),
             tokio::spawn(serve(tcp, over_tcp, shutdown.clone())),
         ];
-        Self { fake, directory, socket, tcp: address, ready, shutdown, listeners }
+        Self { fake, directory, socket, tcp: address, ready, holds, shutdown, listeners }
     }
 
     /// Stop, and give back what a next one starts from.

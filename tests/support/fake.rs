@@ -324,6 +324,10 @@ impl Control for Shared {
         news.filter_map(|event| std::future::ready(event.ok())).boxed()
     }
 
+    fn news(&self) -> BoxStream<'static, Event> {
+        self.watch()
+    }
+
     async fn status(&self, service: Option<&ServiceName>) -> Result<Status, Refusal> {
         let mut status = self.0.state().status.clone();
         if let Some(service) = service {

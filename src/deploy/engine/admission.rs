@@ -1,3 +1,5 @@
+use super::same::is_same;
+use super::way::{Other, way};
 use super::{Active, Engine, outside};
 use crate::deploy::control::{Refusal, RefusalKind, Submitted};
 use crate::deploy::ports::Trouble;
@@ -7,29 +9,48 @@ use crate::deploy::view::told;
 use crate::model::{DeploymentId, FailureKind, OnBusy, Request};
 
 impl Engine {
-    /// Take a request.
+    /// Take a request. It is taken or refused as a whole also when whoever asks goes away meanwhile: a
+    /// deployment that is on record and does not run would begin with the daemon's next start.
     pub async fn submit(&self, request: Request) -> Result<Submitted, Refusal> {
+        let engine = self.clone();
+        let admission = self.inner.tracker.spawn(async move { engine.admit(request).await });
+        admission.await.unwrap_or_else(|defect| {
+            let what = format!("the admission broke down: {defect}");
+            Err(Refusal::new(RefusalKind::Internal, what))
+        })
+    }
+
+    async fn admit(&self, request: Request) -> Result<Submitted, Refusal> {
+        let turns = self.turns(request.service());
+        let _door = turns.door.lock().await;
         if self.inner.shutdown.is_cancelled() {
             return Err(Refusal::new(RefusalKind::ShuttingDown, "the daemon is shutting down"));
         }
-        let turns = self.turns(request.service());
-        let _door = turns.door.lock().await;
+        let highest = self.check_sequence(&request).await?;
         let others = self.active_of(request.service());
-        let same = others.iter().find(|(_, other)| other.request.kind == request.kind);
-        if let Some((id, _)) = same {
-            return Ok(Submitted { deployment: *id, attached: true });
+        if let Some(id) = self.same(&request, &others).await? {
+            self.accept_sequence(&request, highest).await?;
+            return Ok(Submitted { deployment: id, attached: true });
         }
-        self.check_sequence(&request).await?;
-        self.make_way(&request, &others).await?;
-        self.claim(&request).await?;
+        let known: Vec<Other> = others.iter().map(|(id, other)| Other::of(*id, other)).collect();
+        let stopped = way(&request, highest, &known)?;
+        let id = self.open(&request, others.is_empty()).await?;
+        // Not before the request is taken for certain: for one that is refused nothing is stopped.
+        for (_, other) in others.iter().filter(|(id, _)| stopped.contains(id)) {
+            self.supersede(other, &request.by);
+        }
+        Ok(Submitted { deployment: id, attached: false })
+    }
+
+    /// Put the deployment on record and let it begin when its turn comes.
+    async fn open(&self, request: &Request, alone: bool) -> Result<DeploymentId, Refusal> {
         let id = self.next_id().await?;
-        let service = request.service().clone();
-        let entry = opening(request, self.inner.world.clock.now());
-        if let Err(error) =
-            self.inner.world.journal.append(id, std::slice::from_ref(&entry.record)).await
-        {
-            if others.is_empty() {
-                self.inner.world.leases.leave(&service, false).await;
+        self.claim(request).await?;
+        let entry = opening(request.clone(), self.inner.world.clock.now());
+        let record = std::slice::from_ref(&entry.record);
+        if let Err(error) = self.inner.world.journal.append(id, record).await {
+            if alone {
+                self.inner.world.leases.leave(request.service(), false).await;
             }
             return Err(error.into());
         }
@@ -40,7 +61,33 @@ impl Engine {
         let feed = self.launch(id, state, Vec::new());
         let (step, what) = told(&entry.record);
         feed.say(step, what);
-        Ok(Submitted { deployment: id, attached: false })
+        Ok(id)
+    }
+
+    /// The deployment under way that does what `request` asks for.
+    async fn same(
+        &self,
+        request: &Request,
+        others: &[(DeploymentId, Active)],
+    ) -> Result<Option<DeploymentId>, Refusal> {
+        for (id, other) in others {
+            if is_same(&*self.inner.world.swarm, request, other).await? {
+                return Ok(Some(*id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Have `other` stopped. Its queue is not waited for: it may be at an undo, in which it listens to
+    /// nobody, and the service's door is closed meanwhile.
+    fn supersede(&self, other: &Active, by: &str) {
+        let message = format!("superseded by a newer deployment, asked for by {by}");
+        let failure = outside(FailureKind::Superseded, message);
+        let commands = other.commands.clone();
+        self.inner.tracker.spawn(async move {
+            // A runner that is gone has ended: nothing to supersede.
+            let _ = commands.send(Command::Stop(failure)).await;
+        });
     }
 
     /// An id that sorts after all that there are, also when the wall clock has gone back since.
@@ -62,49 +109,30 @@ impl Engine {
         }
     }
 
-    async fn check_sequence(&self, request: &Request) -> Result<(), Refusal> {
-        let Some(sequence) = request.sequence else { return Ok(()) };
+    /// Refuse what is older than what was accepted; else the highest sequence that was.
+    async fn check_sequence(&self, request: &Request) -> Result<Option<u64>, Refusal> {
+        let Some(sequence) = request.sequence else { return Ok(None) };
         let highest = self.inner.world.journal.sequence(request.service()).await?;
         match highest {
             Some(highest) if sequence < highest => Err(Refusal::new(
                 RefusalKind::OutOfSequence,
                 format!("sequence {sequence} is older than {highest}, which was accepted already"),
             )),
-            _ => Ok(()),
+            _ => Ok(highest),
         }
     }
 
-    /// Deal with the deployments of the service that are under way.
-    async fn make_way(
+    /// A request that attaches opens nothing, and what is older than it is out of sequence all the same.
+    async fn accept_sequence(
         &self,
         request: &Request,
-        others: &[(DeploymentId, Active)],
+        highest: Option<u64>,
     ) -> Result<(), Refusal> {
-        let Some((first, _)) = others.first() else { return Ok(()) };
-        for (id, other) in others {
-            let newer =
-                request.sequence > other.request.sequence && other.request.sequence.is_some();
-            if newer || request.on_busy == OnBusy::Supersede {
-                let message =
-                    format!("superseded by a newer deployment, asked for by {}", request.by);
-                let failure = outside(FailureKind::Superseded, message);
-                // A runner that is gone has ended: nothing to supersede.
-                let _ = other.commands.send(Command::Stop(failure)).await;
-            } else if request.on_busy == OnBusy::Refuse {
-                let service = request.service();
-                let refusal = Refusal::new(
-                    RefusalKind::Busy,
-                    format!("deployment {id} of `{service}` is under way"),
-                );
-                return Err(Refusal {
-                    deployment: Some(*first),
-                    remedy: Some(format!(
-                        "wait for it (`verdigris logs {id} --follow`), or use --on-busy wait or supersede"
-                    )),
-                    ..refusal
-                });
+        match request.sequence {
+            Some(sequence) if highest < Some(sequence) => {
+                Ok(self.inner.world.journal.accept(request.service(), sequence).await?)
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 
 use super::{Engine, lock};
 use crate::deploy::action;
@@ -78,9 +80,22 @@ impl Engine {
     /// Everything that happens from now on; a watcher that is too slow misses some.
     #[must_use]
     pub fn watch(&self) -> BoxStream<'static, Event> {
-        let events = BroadcastStream::new(self.inner.outlets.everybody.subscribe());
-        events.filter_map(|event| std::future::ready(event.ok())).boxed()
+        stream_of(self.inner.outlets.everything())
     }
+
+    /// The same without what gates write and notes on progress.
+    #[must_use]
+    pub fn news(&self) -> BoxStream<'static, Event> {
+        stream_of(self.inner.outlets.news())
+    }
+}
+
+fn stream_of(events: broadcast::Receiver<Event>) -> BoxStream<'static, Event> {
+    let heard = |event: Result<Event, BroadcastStreamRecvError>| {
+        let heard = event.inspect_err(|missed| tracing::warn!("a watcher is too slow: {missed}"));
+        std::future::ready(heard.ok())
+    };
+    BroadcastStream::new(events).filter_map(heard).boxed()
 }
 
 /// The end of a deployment whose daemon was killed when the journal had it and the log had not: whoever

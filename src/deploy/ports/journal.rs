@@ -23,9 +23,13 @@ pub trait Journal: Send + Sync {
         limit: usize,
     ) -> PortResult<Vec<DeploymentId>>;
 
-    /// The highest sequence number among all deployments of `service` that were ever opened, also those
-    /// that are not kept any more.
+    /// The highest sequence number that was ever accepted of `service`, also by deployments that are not
+    /// kept any more.
     async fn sequence(&self, service: &ServiceName) -> PortResult<Option<u64>>;
+
+    /// Remember that `sequence` was accepted of `service` by a deployment that was open already; the
+    /// highest counts.
+    async fn accept(&self, service: &ServiceName, sequence: u64) -> PortResult<()>;
 }
 
 /// What was said about deployments: for `logs` and for clients that reconnect. Losing the newest of it

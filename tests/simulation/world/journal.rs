@@ -1,6 +1,7 @@
 //! The journals of the daemons, and what they say of deployments.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use verdigris::deploy::ledger::switched;
@@ -10,6 +11,9 @@ use verdigris::deploy::saga::State;
 use verdigris::model::{Colour, DeploymentId, Event, ServiceName, Step};
 
 use super::{Daemon, Sim, Truth};
+
+/// From a record's being there to the answer that it is.
+const ANSWER: Duration = Duration::from_millis(1);
 
 /// The journals of one daemon.
 pub type Journals = BTreeMap<DeploymentId, Vec<Journalled>>;
@@ -77,7 +81,12 @@ impl Journal for Sim {
             }
             Ok(())
         })
-        .await
+        .await?;
+        if records.iter().any(|record| matches!(record, Record::Opened { .. })) {
+            // It is on record before that is answered, and whoever waits for the answer may be gone then.
+            tokio::time::sleep(ANSWER).await;
+        }
+        Ok(())
     }
 
     async fn read(&self, deployment: DeploymentId) -> PortResult<Vec<Journalled>> {
@@ -106,12 +115,24 @@ impl Journal for Sim {
     }
 
     async fn sequence(&self, service: &ServiceName) -> PortResult<Option<u64>> {
-        Ok(self.with_journal(|journal| {
-            let opened = journal.values().filter_map(|entries| State::open(entries.first()?));
-            let requests = opened.map(|state| state.request);
-            let of_service = requests.filter(|request| request.service() == service);
-            of_service.filter_map(|request| request.sequence).max()
-        }))
+        Ok(self
+            .with_journal(|journal| {
+                let opened = journal.values().filter_map(|entries| State::open(entries.first()?));
+                let requests = opened.map(|state| state.request);
+                let of_service = requests.filter(|request| request.service() == service);
+                of_service.filter_map(|request| request.sequence).max()
+            })
+            .max(self.truth().accepted.get(&(self.daemon, service.clone())).copied()))
+    }
+
+    async fn accept(&self, service: &ServiceName, sequence: u64) -> PortResult<()> {
+        let of = (self.daemon, service.clone());
+        self.act_whole("accept", |truth| {
+            let highest = truth.accepted.entry(of).or_default();
+            *highest = sequence.max(*highest);
+            Ok(())
+        })
+        .await
     }
 }
 

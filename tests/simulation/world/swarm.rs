@@ -200,8 +200,11 @@ impl Sim {
 #[async_trait]
 impl Swarm for Sim {
     async fn resolve(&self, image: &ImageRef) -> PortResult<PinnedImage> {
-        let digest = format!("sha256:{:064x}", image.to_string().len());
-        self.act("resolve", |_| Ok(image.pin(&digest))).await
+        self.act("resolve", |truth| {
+            let content = image.to_string().len() + truth.pushes;
+            Ok(image.pin(&format!("sha256:{content:064x}")))
+        })
+        .await
     }
 
     async fn preflight(&self, _: &Workload) -> PortResult<Vec<String>> {

@@ -1,0 +1,115 @@
+//! Where what is said goes besides the feed of its deployment.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
+
+use crate::model::{Event, Happening};
+
+/// Events that a slow watcher may be behind before it misses some.
+const WATCH_BEHIND: usize = 1024;
+
+/// Bytes of what gates wrote that may wait for the log: a disk that is slow must not fill the memory.
+const LOG_BEHIND: usize = 16 << 20;
+
+/// The ways out of all feeds.
+#[derive(Clone)]
+pub struct Outlets {
+    log: mpsc::UnboundedSender<Queued>,
+    log_room: Arc<Semaphore>,
+    everybody: broadcast::Sender<Event>,
+    news: broadcast::Sender<Event>,
+}
+
+/// An event on its way to the log, and the room that it takes on the way.
+pub struct Queued {
+    /// What is to be kept.
+    pub event: Event,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Outlets {
+    /// New ones, and what is to be kept in the log.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Queued>) {
+        let (log, queue) = mpsc::unbounded_channel();
+        let (everybody, _) = broadcast::channel(WATCH_BEHIND);
+        let (news, _) = broadcast::channel(WATCH_BEHIND);
+        let log_room = Arc::new(Semaphore::new(LOG_BEHIND));
+        (Self { log, log_room, everybody, news }, queue)
+    }
+
+    /// All that happens.
+    #[must_use]
+    pub fn everything(&self) -> broadcast::Receiver<Event> {
+        self.everybody.subscribe()
+    }
+
+    /// What happens, without what gates write and other progress within steps: whoever must not miss
+    /// any of it is not pushed aside by a burst of output.
+    #[must_use]
+    pub fn news(&self) -> broadcast::Receiver<Event> {
+        self.news.subscribe()
+    }
+
+    /// Tell `event` to whoever listens. Nobody may be there to hear it.
+    pub(super) fn tell(&self, event: &Event) {
+        let event = without_reports(event);
+        if !matches!(event.what, Happening::Output { .. } | Happening::Note { .. }) {
+            let _ = self.news.send(event.clone());
+        }
+        let _ = self.everybody.send(event);
+    }
+
+    /// Have `event` kept; says whether all of it will be.
+    pub(super) fn keep(&self, event: Event) -> bool {
+        let bytes = written(&event.what);
+        let room = match bytes {
+            0 => None,
+            _ => {
+                let wanted = u32::try_from(bytes.min(LOG_BEHIND)).unwrap_or(u32::MAX);
+                match Arc::clone(&self.log_room).try_acquire_many_owned(wanted) {
+                    Ok(room) => Some(room),
+                    Err(_) => return self.keep_without(&event),
+                }
+            }
+        };
+        // The log is there for as long as the engine.
+        let _ = self.log.send(Queued { event, _room: room });
+        true
+    }
+
+    /// There is no room for what a gate wrote; its verdict is kept all the same.
+    fn keep_without(&self, event: &Event) -> bool {
+        if matches!(event.what, Happening::Gate { .. }) {
+            let _ = self.log.send(Queued { event: without_reports(event), _room: None });
+        }
+        false
+    }
+}
+
+/// Watchers of everything hear of a gate's verdict; its reports are for whoever follows the deployment.
+fn without_reports(event: &Event) -> Event {
+    match &event.what {
+        Happening::Gate { gate, millis, failure, .. } => {
+            let (gate, millis, failure) = (gate.clone(), *millis, failure.clone());
+            let what = Happening::Gate { gate, millis, failure, junit: Vec::new() };
+            Event { at: event.at, what, ..*event }
+        }
+        _ => event.clone(),
+    }
+}
+
+/// The bytes in `what` that a gate wrote.
+pub(super) fn written(what: &Happening) -> usize {
+    match what {
+        Happening::Output { gate, line } => BESIDES + gate.len() + line.len(),
+        Happening::Gate { junit, .. } => {
+            junit.iter().map(|report| report.name.len() + report.xml.len()).sum()
+        }
+        _ => 0,
+    }
+}
+
+/// What an event takes besides its text, roughly: empty lines fill the memory, too.
+const BESIDES: usize = 128;
