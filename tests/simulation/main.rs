@@ -6,6 +6,7 @@
 
 mod clocks;
 mod daemon;
+mod damage;
 mod draft;
 mod ends;
 mod leftovers;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::deploy::fixture;
-use crate::deploy::record::Record;
+use crate::deploy::record::{Journalled, Record};
 use crate::model::{
     self, Approval, Bake, Check, CommandCheck, Draft, FailureKind, Gate, Gates, RouteRule,
 };
@@ -98,6 +98,24 @@ fn a_step_cannot_begin_before_what_it_waits_for() {
         state.apply(&Record::Done { step: Step::Prepare, result: result(Step::Prepare) }).is_err()
     );
     assert!(state.apply(&Record::Undoing { step: Step::Prepare }).is_err());
+}
+
+#[test]
+fn a_journal_with_a_hole_is_refused_whatever_stands_around_it() {
+    let request = Box::new(state().request);
+    let problem = "no words".to_owned();
+    let entry = |seq, record| Journalled { seq, at: Timestamp::UNIX_EPOCH, record };
+    let opened = || entry(0, Record::Opened { request: request.clone() });
+    let began = |seq| entry(seq, Record::Began { step: Step::Prepare });
+    assert!(State::replay(&[opened(), began(1), began(2)]).is_ok());
+    let said = |journal: &[Journalled]| State::replay(journal).unwrap_err().to_string();
+    assert_eq!(said(&[opened(), began(2)]), "record 1 of the journal is missing");
+    let last = entry(1, Record::Unreadable { problem });
+    assert_eq!(said(&[opened(), last.clone()]), "record 1 of the journal cannot be read: no words");
+    assert_eq!(
+        said(&[Journalled { seq: 0, ..last }, began(1)]),
+        "record 0 of the journal cannot be read: no words"
+    );
 }
 
 #[test]
