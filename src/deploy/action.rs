@@ -8,6 +8,7 @@ mod look;
 mod obstacles;
 mod prepare;
 mod switch;
+mod tries;
 mod wanted;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use super::stopwatch::Stopwatch;
 use crate::model::{DeploymentId, Failure, FailureKind, Happening, Step};
 
 pub use look::{Finding, look};
+pub use tries::Tries;
 
 /// What a step works with.
 #[derive(Clone)]
@@ -41,6 +43,10 @@ pub struct Context {
     pub feed: Arc<Feed>,
     /// Fires when the deployment is to stop: steps that wait end, steps that act finish their act.
     pub stop: CancellationToken,
+    /// Fires when the daemon shuts down: an undo ends between two acts.
+    pub shutdown: CancellationToken,
+    /// What earlier tries left to know.
+    pub tries: Arc<Tries>,
     /// Turns true when a person approves.
     pub approved: watch::Receiver<bool>,
 }
@@ -58,7 +64,12 @@ impl Context {
     }
 
     fn note(&self, step: Step, text: impl Into<String>) {
-        self.feed.say(Some(step), Happening::Note { text: text.into() });
+        let text = text.into();
+        // What is tried again and again says the same again and again.
+        let insists = self.state.committed() || self.state.reverting();
+        if !insists || self.tries.is_new(step, &text) {
+            self.feed.say(Some(step), Happening::Note { text });
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod leftovers;
 mod mended;
 mod rival;
 mod scenario;
+mod shutdown;
 mod stuck;
 mod world;
 

@@ -3,7 +3,7 @@ use std::time::Instant;
 use super::await_up::await_again;
 use super::{Context, failed, finish};
 use crate::deploy::ledger;
-use crate::deploy::ports::{PortResult, ProxyViews};
+use crate::deploy::ports::{PortError, PortResult, ProxyViews, Trouble};
 use crate::deploy::record::{Prepared, StepResult};
 use crate::model::{Colour, Failure, Instance, ServiceView, Step};
 
@@ -146,13 +146,30 @@ pub async fn unswitch(context: &Context, prepared: &Prepared) -> PortResult<()> 
     let (published, back) = tokio::join!(publish, lead_back(context, prepared));
     back?;
     published?;
-    match finish::await_drained(context, prepared, prepared.colour).await {
+    drain_new(context, prepared).await?;
+    unstage(context, prepared).await
+}
+
+/// Wait for the requests on the new colour, once: what is tried again after that has waited enough.
+async fn drain_new(context: &Context, prepared: &Prepared) -> PortResult<()> {
+    if context.tries.have_drained() {
+        return Ok(());
+    }
+    let drained = tokio::select! {
+        () = context.shutdown.cancelled() => {
+            let operation = format!("wait for the requests on `{}`", prepared.colour);
+            return Err(PortError::new(Trouble::Other, operation).because("the daemon stops"));
+        }
+        drained = finish::await_drained(context, prepared, prepared.colour) => drained,
+    };
+    match drained {
         Ok(None) => {}
         Ok(Some(left)) => context.note(Step::Switch, left),
         // Nothing is known of them; what matters now is that the rest is undone.
         Err(error) => context.note(Step::Switch, error.chain()),
     }
-    unstage(context, prepared).await
+    context.tries.set_drained();
+    Ok(())
 }
 
 /// The public is led to where it was before, while the new instances stay staged.
