@@ -2,10 +2,12 @@
 //! the ports and nothing else. Everything is idempotent: a step that a crash interrupted is done again.
 
 mod await_up;
+mod bake;
 mod finish;
 mod gates;
 mod look;
 mod obstacles;
+mod patience;
 mod prepare;
 mod switch;
 mod tries;
@@ -89,7 +91,7 @@ pub async fn perform(context: &Context, step: Step) -> Result<StepResult, Failur
         Step::Stage => switch::stage(context).await,
         Step::Approve => approve(context).await,
         Step::Switch => switch::switch(context).await,
-        Step::Bake => finish::bake(context).await,
+        Step::Bake => bake::bake(context).await,
         Step::Commit => finish::commit(context).await,
         Step::Drain => finish::drain(context).await,
         Step::Retire => finish::retire(context).await,
