@@ -3,6 +3,7 @@
 
 mod await_up;
 mod bake;
+mod failing;
 mod finish;
 mod gates;
 mod look;
@@ -21,12 +22,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::Feed;
 use super::ledger::Ledger;
-use super::ports::{PortError, PortResult, Tenure, Trouble, World};
+use super::ports::{Origin, PortError, PortResult, Tenure, Trouble, World};
 use super::record::{Prepared, StepResult};
 use super::saga::State;
 use super::stopwatch::Stopwatch;
 use crate::model::{DeploymentId, Failure, FailureKind, Happening, Step};
 
+pub(super) use failing::failed;
+use failing::stopped;
 pub use look::{Finding, look};
 pub use tries::Tries;
 
@@ -146,7 +149,8 @@ fn needs_lease(step: Step) -> bool {
 /// Have the lease on the service, and have had it ever since the deployment was prepared.
 async fn hold(context: &Context) -> PortResult<Tenure> {
     let service = context.state.request.service();
-    let tenure = context.world.leases.take(service).await?;
+    let tenure = context.world.leases.take(service).await;
+    let tenure = tenure.map_err(|error| error.of(Origin::Registry))?;
     match context.state.prepared() {
         Some(prepared) if tenure > prepared.tenure => {
             let operation = format!("go on with service `{service}`");
@@ -190,36 +194,5 @@ async fn approve(context: &Context) -> Result<StepResult, Failure> {
             details: Vec::new(),
             remedy: Some("deploy again, and approve with `verdigris approve DEPLOYMENT`".to_owned()),
         }),
-    }
-}
-
-/// A step that waited was told to stop; the real reason stands in the journal already.
-fn stopped(step: Step) -> Failure {
-    Failure {
-        step,
-        kind: FailureKind::Aborted,
-        message: format!("`{step}` was stopped"),
-        details: Vec::new(),
-        remedy: None,
-    }
-}
-
-/// The failure of `step` that a port's error makes.
-pub(super) fn failed(step: Step, error: &PortError) -> Failure {
-    let kind = match (step, error.trouble) {
-        (_, Trouble::Superseded) => FailureKind::Superseded,
-        (Step::Stage | Step::Switch, _) => FailureKind::Proxy,
-        (_, Trouble::Unreachable) => FailureKind::Unreachable,
-        (Step::PreDeployment | Step::PreIntegration, _) => FailureKind::PreGate,
-        (Step::PostIntegration | Step::Bake, _) => FailureKind::PostGate,
-        (Step::Prepare | Step::Start | Step::Await, _) => FailureKind::Start,
-        _ => FailureKind::Internal,
-    };
-    Failure {
-        step,
-        kind,
-        message: error.chain(),
-        details: error.details.clone(),
-        remedy: error.remedy.clone(),
     }
 }

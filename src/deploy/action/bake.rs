@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::patience::Patience;
 use super::{Context, failed, stopped};
 use crate::deploy::health::{describe, fallen, serving};
-use crate::deploy::ports::{Answers, PortResult, PortWanted};
+use crate::deploy::ports::{Answers, Origin, PortResult, PortWanted};
 use crate::deploy::record::{Prepared, StepResult};
 use crate::model::{Bake, Failure, FailureKind, Step, Task};
 
@@ -82,7 +82,8 @@ impl<'a> Watched<'a> {
 
     async fn answers(&self) -> PortResult<Answers> {
         let service = &self.prepared.release.service;
-        self.context.world.proxies.answers(service, self.prepared.colour).await
+        let answers = self.context.world.proxies.answers(service, self.prepared.colour).await;
+        answers.map_err(|error| error.of(Origin::Proxy))
     }
 
     async fn check_tasks(&mut self, tasks: &[Task]) -> Result<(), Failure> {

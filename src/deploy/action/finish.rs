@@ -1,6 +1,6 @@
 use super::{Context, failed, stopped, switch};
 use crate::deploy::ledger;
-use crate::deploy::ports::PortResult;
+use crate::deploy::ports::{Origin, PortResult};
 use crate::deploy::record::{Prepared, StepResult};
 use crate::model::{Colour, Failure, Step};
 
@@ -48,7 +48,7 @@ pub async fn await_drained(
     let limit = prepared.release.policy.drain;
     let drained = context.world.proxies.drained(&prepared.release.service, colour);
     if let Ok(drained) = tokio::time::timeout(limit, drained).await {
-        return drained.map(|()| None);
+        return drained.map(|()| None).map_err(|error| error.of(Origin::Proxy));
     }
     let limit = humantime::format_duration(limit);
     Ok(Some(format!("requests still in flight on `{colour}` after {limit}")))
