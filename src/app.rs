@@ -9,6 +9,7 @@ mod settings;
 mod status;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -42,8 +43,12 @@ pub enum ServeError {
     Resume(#[source] crate::deploy::ports::PortError),
 }
 
-/// Serve until `shutdown` fires. Deployments under way are parked at a journalled point then, and the
-/// next start goes on with them; traffic needs no daemon.
+/// How long the daemon takes to end once it was asked to: Docker kills ten seconds after it asked. What
+/// acts still is cut off then as by a kill, which the journal is made for.
+pub const GRACE: Duration = Duration::from_secs(8);
+
+/// Serve until `shutdown` fires. Deployments under way are parked at a journalled point then, within
+/// [`GRACE`], and the next start goes on with them; traffic needs no daemon.
 pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), ServeError> {
     #[cfg(feature = "failpoints")]
     crate::deploy::failpoint::arm();
@@ -83,10 +88,16 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), Se
     }
     tracing::info!("ready");
     shutdown.cancelled().await;
-    engine.parked().await;
-    over.cancel();
-    tracker.close();
-    tracker.wait().await;
+    let end = async {
+        engine.parked().await;
+        over.cancel();
+        tracker.close();
+        tracker.wait().await;
+    };
+    if tokio::time::timeout(GRACE, end).await.is_err() {
+        let services = engine.busy();
+        tracing::warn!(?services, "not all has come to its end: the next start goes on with it");
+    }
     Ok(())
 }
 

@@ -6,6 +6,8 @@
 //! which only tell people what happened, are not waited for, and of the oldest deployments both are
 //! removed ([`Retention`]).
 
+mod decode;
+mod doubt;
 mod events;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -16,11 +18,13 @@ mod schema;
 mod sequences;
 mod state;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use rusqlite::OptionalExtension;
 
 use crate::deploy::ports::PortResult;
+use crate::model::DeploymentId;
 use crate::sqlite::{Database, DatabaseError, Durability, OpenError};
 
 pub use retention::Retention;
@@ -36,6 +40,8 @@ struct Inner {
     // Dropped in this order: the file is closed before the directory is unlocked.
     database: Database,
     retention: Retention,
+    /// Deployments of which something could not be read.
+    doubtful: Mutex<BTreeSet<DeploymentId>>,
     _state: StateDir,
 }
 
@@ -44,7 +50,9 @@ impl Store {
     /// [`Store::problems`]. What `retention` does not keep is removed from time to time.
     pub async fn open(state: &StateDir, retention: Retention) -> Result<Self, OpenError> {
         let database = schema::open(state)?;
-        let store = Self { inner: Arc::new(Inner { database, retention, _state: state.clone() }) };
+        let doubtful = Mutex::default();
+        let inner = Inner { database, retention, doubtful, _state: state.clone() };
+        let store = Self { inner: Arc::new(inner) };
         store.prune(None).await;
         Ok(store)
     }
@@ -64,9 +72,11 @@ impl Store {
                 )
             })
             .collect();
-        match self.quarantined().await {
-            Ok(records) => problems.extend(records),
-            Err(error) => problems.push(error.chain()),
+        for records in [self.unreadable().await, self.quarantined().await] {
+            match records {
+                Ok(lines) => problems.extend(lines),
+                Err(error) => problems.push(error.chain()),
+            }
         }
         problems
     }

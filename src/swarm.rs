@@ -7,6 +7,7 @@
 mod address;
 mod constraint;
 mod doctor;
+mod error;
 mod events;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -36,9 +37,9 @@ use crate::docker::{Client, Error};
 use crate::model::{
     Colour, DeploymentId, ImageRef, PinnedImage, Release, ServiceName, Task, Workload, labels,
 };
+use error::SwarmError;
 use node::Nodes;
-use service::{Service, label};
-use settle::SettleError;
+use service::{Credentials, Service, label};
 use task::RawTask;
 
 /// A Swarm, behind one of its managers.
@@ -84,9 +85,10 @@ impl DockerSwarm {
         Ok(tasks)
     }
 
-    /// Remove `name` if it is there, and wait for its tasks.
-    async fn clear(&self, name: &str) -> Result<(), SettleError> {
-        let service = self.find(name).await?;
+    /// Remove `name` if it is there, and wait for its tasks. One that somebody else made is none of
+    /// ours, and stays.
+    async fn clear(&self, name: &str) -> Result<(), SwarmError> {
+        let service = self.find(name).await?.filter(Service::is_ours);
         if let Some(service) = &service {
             self.remove(service).await?;
         }
@@ -95,13 +97,13 @@ impl DockerSwarm {
     }
 
     /// Make `name` equal to `before`, and wait for its tasks.
-    async fn put_back(&self, name: &str, before: &SwarmSnapshot) -> Result<(), SettleError> {
-        self.put(name, |there| match there {
+    async fn put_back(&self, name: &str, before: &SwarmSnapshot) -> Result<(), SwarmError> {
+        self.put(name, Credentials::Helpful, |there| match there {
             Some(service) if service.spec == before.spec => None,
             _ => Some(before.spec.clone()),
         })
         .await?;
-        match self.find(name).await? {
+        match self.find_ours(name).await? {
             Some(service) => self.settled(name, &service).await,
             None => Ok(()),
         }
@@ -134,18 +136,11 @@ impl Swarm for DockerSwarm {
     ) -> PortResult<()> {
         let name = release.service.swarm_name(colour);
         let operation = format!("start {} with `{}`", quoted(&name), release.image);
-        let failed = |error: Error| error.during(operation.clone());
-        let there = self.find(&name).await.map_err(failed)?;
-        if there.is_some_and(|service| !service.is_ours()) {
-            let foreign = PortError::new(Trouble::Invalid, &operation)
-                .because("a Swarm service of this name was made by somebody else");
-            return Err(foreign.remedy(format!(
-                "remove it with `docker service rm {name}`, or give one of the two another name"
-            )));
-        }
-        let ids = Box::pin(self.ids(&release.workload)).await.map_err(failed)?;
+        let ids = Box::pin(self.ids(&release.workload)).await;
+        let ids = ids.map_err(|error| error.during(&operation))?;
         let spec = service_spec(release, colour, deployment, &ids);
-        self.put(&name, |_| Some(spec.clone())).await.map_err(failed)
+        let put = self.put(&name, Credentials::Needed, |_| Some(spec.clone())).await;
+        put.map_err(|error| error.during(operation))
     }
 
     async fn restore(&self, name: &str, before: Option<&SwarmSnapshot>) -> PortResult<()> {
@@ -155,28 +150,18 @@ impl Swarm for DockerSwarm {
                 (format!("put back {}", quoted(name)), self.put_back(name, before).await)
             }
         };
-        restored.map_err(|error| match error {
-            SettleError::Engine(error) => error.during(operation),
-            SettleError::Hang { ref tasks, .. } => {
-                let details = tasks.clone();
-                let error = PortError::new(Trouble::Other, operation).because(error);
-                let mut error = error.remedy(
-                    "see `docker service ps` and the log of the node's engine; try again with the node mended or removed",
-                );
-                error.details = details;
-                error
-            }
-        })
+        restored.map_err(|error| error.during(operation))
     }
 
     async fn scale(&self, name: &str, replicas: u64) -> PortResult<()> {
         let operation = format!("scale {} to {replicas}", quoted(name));
-        let there = self.find(name).await;
+        let there = self.find_ours(name).await;
         let there = there.map_err(|error| error.during(&operation))?;
         if there.is_none() {
             return Err(PortError::new(Trouble::NotFound, operation).because("it does not exist"));
         }
-        let scaled = self.put(name, |there| scaled(&there?.spec, replicas)).await;
+        let decide = |there: Option<&Service>| scaled(&there?.spec, replicas);
+        let scaled = self.put(name, Credentials::Helpful, decide).await;
         scaled.map_err(|error| error.during(operation))
     }
 
@@ -226,3 +211,6 @@ fn scaled(spec: &Value, replicas: u64) -> Option<Value> {
     *number = json!(replicas);
     Some(spec)
 }
+
+#[cfg(test)]
+mod tests;

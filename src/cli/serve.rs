@@ -16,9 +16,10 @@ use crate::{app, config};
 /// Run the daemon
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-SIGTERM and SIGINT stop it: deployments under way are parked and go on with the next start, traffic
-needs no daemon. What is logged is chosen by RUST_LOG (`info` unless set); the audit log is its
-target `audit`.
+SIGTERM and SIGINT stop it, within 8 s: deployments under way are parked and go on with the next
+start, traffic needs no daemon. A second signal ends it at once, which harms nothing either.
+
+What is logged is chosen by RUST_LOG (`info` unless set); the audit log is its target `audit`.
 
 Examples:
   verdigris serve
@@ -59,6 +60,9 @@ impl Serve {
             let signal = signals.next().await.name;
             tracing::info!(signal, "stopping");
             asked.cancel();
+            let again = signals.next().await;
+            tracing::warn!(signal = again.name, "ending at once");
+            std::process::exit(again.exit_code());
         });
         app::serve(config, shutdown).await?;
         Ok(ExitCode::Success)

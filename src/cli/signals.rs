@@ -23,6 +23,15 @@ pub(super) struct Interrupt {
     pub(super) leave_at: Instant,
 }
 
+impl Interrupt {
+    /// What a process that the signal ends exits with by convention.
+    pub(super) fn exit_code(&self) -> i32 {
+        let signal =
+            if self.name == "SIGINT" { SignalKind::interrupt() } else { SignalKind::terminate() };
+        128 + signal.as_raw_value()
+    }
+}
+
 impl Signals {
     /// From now on the process no longer ends by itself.
     pub(super) fn listen() -> Result<Self, CliError> {

@@ -2,12 +2,16 @@
 //! the ports and nothing else. Everything is idempotent: a step that a crash interrupted is done again.
 
 mod await_up;
+mod bake;
+mod failing;
 mod finish;
 mod gates;
 mod look;
 mod obstacles;
+mod patience;
 mod prepare;
 mod switch;
+mod tries;
 mod wanted;
 
 use std::sync::Arc;
@@ -18,13 +22,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::Feed;
 use super::ledger::Ledger;
-use super::ports::{PortError, PortResult, Tenure, Trouble, World};
+use super::ports::{Origin, PortError, PortResult, Tenure, Trouble, World};
 use super::record::{Prepared, StepResult};
 use super::saga::State;
 use super::stopwatch::Stopwatch;
 use crate::model::{DeploymentId, Failure, FailureKind, Happening, Step};
 
+pub(super) use failing::failed;
+use failing::stopped;
 pub use look::{Finding, look};
+pub use tries::Tries;
 
 /// What a step works with.
 #[derive(Clone)]
@@ -41,6 +48,10 @@ pub struct Context {
     pub feed: Arc<Feed>,
     /// Fires when the deployment is to stop: steps that wait end, steps that act finish their act.
     pub stop: CancellationToken,
+    /// Fires when the daemon shuts down: an undo ends between two acts.
+    pub shutdown: CancellationToken,
+    /// What earlier tries left to know.
+    pub tries: Arc<Tries>,
     /// Turns true when a person approves.
     pub approved: watch::Receiver<bool>,
 }
@@ -58,7 +69,12 @@ impl Context {
     }
 
     fn note(&self, step: Step, text: impl Into<String>) {
-        self.feed.say(Some(step), Happening::Note { text: text.into() });
+        let text = text.into();
+        // What is tried again and again says the same again and again.
+        let insists = self.state.committed() || self.state.reverting();
+        if !insists || self.tries.is_new(step, &text) {
+            self.feed.say(Some(step), Happening::Note { text });
+        }
     }
 }
 
@@ -78,7 +94,7 @@ pub async fn perform(context: &Context, step: Step) -> Result<StepResult, Failur
         Step::Stage => switch::stage(context).await,
         Step::Approve => approve(context).await,
         Step::Switch => switch::switch(context).await,
-        Step::Bake => finish::bake(context).await,
+        Step::Bake => bake::bake(context).await,
         Step::Commit => finish::commit(context).await,
         Step::Drain => finish::drain(context).await,
         Step::Retire => finish::retire(context).await,
@@ -133,7 +149,8 @@ fn needs_lease(step: Step) -> bool {
 /// Have the lease on the service, and have had it ever since the deployment was prepared.
 async fn hold(context: &Context) -> PortResult<Tenure> {
     let service = context.state.request.service();
-    let tenure = context.world.leases.take(service).await?;
+    let tenure = context.world.leases.take(service).await;
+    let tenure = tenure.map_err(|error| error.of(Origin::Registry))?;
     match context.state.prepared() {
         Some(prepared) if tenure > prepared.tenure => {
             let operation = format!("go on with service `{service}`");
@@ -177,36 +194,5 @@ async fn approve(context: &Context) -> Result<StepResult, Failure> {
             details: Vec::new(),
             remedy: Some("deploy again, and approve with `verdigris approve DEPLOYMENT`".to_owned()),
         }),
-    }
-}
-
-/// A step that waited was told to stop; the real reason stands in the journal already.
-fn stopped(step: Step) -> Failure {
-    Failure {
-        step,
-        kind: FailureKind::Aborted,
-        message: format!("`{step}` was stopped"),
-        details: Vec::new(),
-        remedy: None,
-    }
-}
-
-/// The failure of `step` that a port's error makes.
-pub(super) fn failed(step: Step, error: &PortError) -> Failure {
-    let kind = match (step, error.trouble) {
-        (_, Trouble::Superseded) => FailureKind::Superseded,
-        (Step::Stage | Step::Switch, _) => FailureKind::Proxy,
-        (_, Trouble::Unreachable) => FailureKind::Unreachable,
-        (Step::PreDeployment | Step::PreIntegration, _) => FailureKind::PreGate,
-        (Step::PostIntegration | Step::Bake, _) => FailureKind::PostGate,
-        (Step::Prepare | Step::Start | Step::Await, _) => FailureKind::Start,
-        _ => FailureKind::Internal,
-    };
-    Failure {
-        step,
-        kind,
-        message: error.chain(),
-        details: error.details.clone(),
-        remedy: error.remedy.clone(),
     }
 }

@@ -1,5 +1,7 @@
 //! Whether a colour has come up, judged from its tasks. Pure.
 
+use std::collections::BTreeSet;
+
 use crate::model::{Instance, Task, TaskState};
 
 /// What the tasks of a colour say.
@@ -32,6 +34,14 @@ pub fn judge(tasks: &[Task], replicas: u32) -> Verdict {
         .map(|task| format!(" ({})", task.error))
         .unwrap_or_default();
     Verdict::Coming(format!("{} of {replicas} replicas running{waiting}", instances.len()))
+}
+
+/// One of the tasks `served` that has ended by itself.
+#[must_use]
+pub fn fallen<'a>(tasks: &'a [Task], served: &BTreeSet<String>) -> Option<&'a Task> {
+    tasks
+        .iter()
+        .find(|task| task.current && task.state == TaskState::Failed && served.contains(&task.id))
 }
 
 /// The instance that `task` is, if it runs and can be addressed.

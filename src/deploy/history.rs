@@ -2,7 +2,7 @@
 
 use super::ports::{Journal, PortResult};
 use super::record::{Journalled, Prepared, Record, StepResult};
-use super::saga::State;
+use super::saga::{IllegalRecord, State};
 use crate::model::{DeploymentId, ServiceName, Step};
 
 /// How far back is looked for an earlier release; a service that failed this often in a row needs a
@@ -20,19 +20,29 @@ pub struct Committed {
     pub retired: Option<jiff::Timestamp>,
 }
 
-/// The deployments of `service` that committed, newest first, `most` at most.
-pub async fn committed(
+/// What a journal that makes no sense, which may tell of a commit, does to a look at the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// It ends there: what is older is of no use without it.
+    Ends,
+    /// It goes on behind it.
+    IsPassedOver,
+}
+
+/// The deployment of `service` that committed last, if that is known.
+pub async fn last_committed(
     journal: &dyn Journal,
     service: &ServiceName,
-    most: usize,
-) -> PortResult<Vec<Committed>> {
-    committed_until(journal, service, |found| found.len() >= most).await
+) -> PortResult<Option<Committed>> {
+    let found = committed_until(journal, service, Doubt::Ends, |found| !found.is_empty());
+    Ok(found.await?.pop())
 }
 
 /// The deployments of `service` that committed, newest first, until those found are `enough`.
 pub async fn committed_until(
     journal: &dyn Journal,
     service: &ServiceName,
+    doubt: Doubt,
     enough: impl Fn(&[Committed]) -> bool + Send,
 ) -> PortResult<Vec<Committed>> {
     let mut found = Vec::new();
@@ -40,22 +50,27 @@ pub async fn committed_until(
         if enough(&found) {
             break;
         }
-        found.extend(as_committed(deployment, &journal.read(deployment).await?));
+        match as_committed(deployment, &journal.read(deployment).await?) {
+            Ok(committed) => found.extend(committed),
+            Err(_) if doubt == Doubt::IsPassedOver => {}
+            Err(_) => break,
+        }
     }
     Ok(found)
 }
 
-fn as_committed(deployment: DeploymentId, entries: &[Journalled]) -> Option<Committed> {
-    let state = State::replay(entries).ok()?;
-    if !state.committed() {
-        return None;
-    }
+fn as_committed(
+    deployment: DeploymentId,
+    entries: &[Journalled],
+) -> Result<Option<Committed>, IllegalRecord> {
+    let state = State::replay(entries)?;
+    let Some(prepared) = state.prepared().filter(|_| state.committed()) else { return Ok(None) };
     let retired = entries.iter().find(|entry| is_done(&entry.record, Step::Retire));
-    Some(Committed {
+    Ok(Some(Committed {
         deployment,
-        prepared: state.prepared()?.clone(),
+        prepared: prepared.clone(),
         retired: retired.map(|entry| entry.at),
-    })
+    }))
 }
 
 fn is_done(record: &Record, wanted: Step) -> bool {

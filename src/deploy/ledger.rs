@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::ports::{PortResult, Registry};
+use super::ports::{Origin, PortError, PortResult, Registry};
 use super::record::Prepared;
 use crate::model::{
     Backend, Colour, Instance, Registration, Route, ServiceName, ServiceRecord, ServiceView,
@@ -34,11 +34,12 @@ impl Ledger {
     ) -> PortResult<ServiceRecord> {
         let turn = self.turn(service);
         let _turn = turn.lock().await;
-        let old = self.registry.read(service).await?;
+        let ours = |error: PortError| error.of(Origin::Registry);
+        let old = self.registry.read(service).await.map_err(ours)?;
         let mut new = old.clone();
         change(&mut new);
         if new != old {
-            self.registry.write(service, &new).await?;
+            self.registry.write(service, &new).await.map_err(ours)?;
         }
         Ok(new)
     }

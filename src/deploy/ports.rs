@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-pub use error::{PortError, PortResult, Trouble};
+pub use error::{Origin, PortError, PortResult, Trouble};
 pub use gates::{GateContext, GateError, Gates, JunitFile, Output};
 pub use journal::{EventLog, Journal};
 pub use leases::{Leases, Tenure};

@@ -74,6 +74,12 @@ pub enum Record {
         /// Which end.
         outcome: Outcome,
     },
+    /// One was here that is missing, or that cannot be read: nobody knows what happened. Never written.
+    #[serde(skip)]
+    Unreadable {
+        /// Why.
+        problem: String,
+    },
 }
 
 /// A record as it stands in the journal.

@@ -4,11 +4,11 @@
 mod persistence;
 mod scribe;
 mod stop;
+mod trouble;
 mod turn;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -16,7 +16,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::scribe::Scribe;
-use super::action::{self, Context};
+use super::action::{self, Context, Tries};
 use super::feed::Feed;
 use super::ledger::Ledger;
 use super::ports::{Trouble, World};
@@ -56,10 +56,10 @@ pub struct Runner {
     standing: watch::Sender<Standing>,
     /// What has gone of the deadline's time.
     stopwatch: Stopwatch,
+    tries: Arc<Tries>,
+    /// A defect that was met, and is to be dealt with before anything else.
+    defect: Option<Failure>,
 }
-
-/// How long a stuck deployment waits before it looks whether the cause is gone.
-const STUCK_RETRY: Duration = Duration::from_secs(10);
 
 impl Runner {
     /// A runner for the deployment whose journal gave `state`.
@@ -92,6 +92,8 @@ impl Runner {
             tasks: JoinSet::new(),
             standing,
             stopwatch,
+            tries: Arc::default(),
+            defect: None,
         };
         (runner, seen)
     }
@@ -99,6 +101,9 @@ impl Runner {
     /// Run to an end.
     async fn run(mut self) -> End {
         loop {
+            if let Some(defect) = self.defect.take() {
+                self.break_down(defect).await;
+            }
             match self.state().decide(&self.running) {
                 Decision::Act(_) | Decision::Undo(_) if self.shutdown.is_cancelled() => {
                     self.scribe.save().await;
@@ -127,8 +132,16 @@ impl Runner {
         self.scribe.state()
     }
 
+    /// Note `record`, and what follows from it. One that makes no sense is a defect, not a fact.
     fn note(&mut self, record: Record) {
-        self.scribe.note(record);
+        if let Err(why) = self.scribe.note(record) {
+            tracing::error!(deployment = %self.id, why, "a record that makes no sense is refused");
+            let step = self.running.first().copied().unwrap_or(Step::Prepare);
+            self.defect.get_or_insert(trouble::defect(
+                step,
+                format!("what happened makes no sense: {why}"),
+            ));
+        }
         self.stopwatch.set_going(phase(self.scribe.state()) != Phase::Waiting);
     }
 
@@ -154,6 +167,9 @@ impl Runner {
                 self.note(Record::Began { step: *step });
             }
         }
+        if self.defect.is_some() {
+            return;
+        }
         // A look is harmless also when a crash forgets that it began: it is saved meanwhile.
         if !steps.iter().all(|step| only_looks(*step)) {
             self.scribe.save().await;
@@ -174,6 +190,8 @@ impl Runner {
             ledger: Arc::clone(&self.ledger),
             feed: Arc::clone(&self.feed),
             stop: self.stop.clone(),
+            shutdown: self.shutdown.clone(),
+            tries: Arc::clone(&self.tries),
             approved: self.approved.subscribe(),
         }
     }
@@ -214,41 +232,7 @@ impl Runner {
                 self.running.remove(&step);
                 self.fail(failure);
             }
-            Err(defect) => self.take_in_defect(&defect).await,
-        }
-    }
-
-    fn fail(&mut self, failure: Failure) {
-        self.note(Record::Failed { failure });
-        self.stop.cancel();
-    }
-
-    /// Another daemon has the service: nothing is done any more, and nothing undone, since what is there
-    /// now is that one's.
-    fn give_up(&mut self, failure: Failure) {
-        let remedy = "what is live is what the other daemon made so; run one daemon per service";
-        let failure = Failure { remedy: Some(remedy.to_owned()), ..failure };
-        self.note(Record::TakenOver { failure });
-        self.stop.cancel();
-    }
-
-    /// A step panicked. That is a defect, and a defect before the commit is reverted like any failure.
-    async fn take_in_defect(&mut self, defect: &JoinError) {
-        tracing::error!(deployment = %self.id, error = %defect, "a step broke down");
-        let broken = std::mem::take(&mut self.running);
-        self.tasks.shutdown().await;
-        let step = broken.first().copied().unwrap_or(Step::Prepare);
-        let failure = Failure {
-            step,
-            kind: FailureKind::Internal,
-            message: format!("`{step}` broke down: {defect}"),
-            details: Vec::new(),
-            remedy: Some("this is a defect of Verdigris: please report it".to_owned()),
-        };
-        if self.state().committed() {
-            self.be_stuck(failure).await;
-        } else {
-            self.fail(failure);
+            Err(panic) => self.take_in_panic(&panic).await,
         }
     }
 
@@ -258,44 +242,21 @@ impl Runner {
         if self.state().steps.get(&step) != Some(&Progress::Undoing) {
             self.note(Record::Undoing { step });
         }
+        if self.defect.is_some() {
+            return;
+        }
         self.scribe.save().await;
         match persistence::undo(&self.context(), step).await {
             Ok(()) => self.note(Record::Undone { step }),
+            // It was cut short; the next start goes on with it.
+            Err(error) if self.shutdown.is_cancelled() => {
+                tracing::info!(deployment = %self.id, error = error.chain(), "left to the next start");
+            }
             Err(error) if error.trouble == Trouble::Superseded => {
                 self.give_up(action::failed(step, &error));
             }
             Err(error) => self.be_stuck(action::failed(step, &error)).await,
         }
-    }
-
-    /// Say so, then wait for a person, or a while, before the loop tries the same again.
-    async fn be_stuck(&mut self, problem: Failure) {
-        let problem = self.with_what_is_left(problem);
-        if self.state().stuck.as_ref() != Some(&problem) {
-            self.note(Record::Stuck { problem });
-        }
-        self.scribe.save().await;
-        let again = tokio::time::sleep(STUCK_RETRY);
-        tokio::pin!(again);
-        loop {
-            tokio::select! {
-                () = self.shutdown.cancelled() => return,
-                () = &mut again => return,
-                Some(command) = self.commands.recv() => {
-                    if let Command::Retry(by) = command {
-                        return self.note(Record::Retried { by });
-                    }
-                }
-            }
-        }
-    }
-
-    /// `problem` with what is left to do.
-    fn with_what_is_left(&self, mut problem: Failure) -> Failure {
-        let left: Vec<&str> = self.state().left().into_iter().map(Step::as_str).collect();
-        let what = if self.state().reverting() { "undone" } else { "done" };
-        problem.details.push(format!("still to be {what}: {}", left.join(", ")));
-        problem
     }
 }
 

@@ -138,6 +138,7 @@ pub fn told(record: &Record) -> (Option<Step>, Happening) {
         Record::Retried { by } => (None, Happening::Retried { by }),
         Record::Approved { by } => (Some(Step::Approve), Happening::Approved { by }),
         Record::Ended { outcome } => (None, Happening::Ended { outcome }),
+        Record::Unreadable { problem } => (None, Happening::Note { text: problem }),
     }
 }
 

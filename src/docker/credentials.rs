@@ -1,6 +1,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
@@ -13,6 +14,9 @@ use super::Error;
 
 /// Docker Hub goes by this name in Docker configuration files.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
+
+/// A credential helper that has not answered by then does not.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Credentials for registries of images, from the Docker configuration file and the credential
 /// helpers that it names. Read anew each time, so a `docker login` counts at once.
@@ -39,12 +43,21 @@ impl Credentials {
         let Some(file) = self.directory.as_ref().map(|dir| dir.join("config.json")) else {
             return Ok(None);
         };
-        let name = registry.to_owned();
+        let unusable = |why: String| Error::Credentials {
+            registry: registry.to_owned(),
+            file: file.clone(),
+            why,
+        };
+        let (path, name) = (file.clone(), registry.to_owned());
         // A credential helper is a process that may take its time.
-        let looking = tokio::task::spawn_blocking(move || look_up(&file, &name));
-        match looking.await {
-            Ok(found) => found,
-            Err(_) => Ok(None),
+        let looking = tokio::task::spawn_blocking(move || look_up(&path, &name));
+        match tokio::time::timeout(PATIENCE, looking).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(broken)) => Err(unusable(broken.to_string())),
+            Err(_) => {
+                let limit = humantime::format_duration(PATIENCE);
+                Err(unusable(format!("nothing is heard within {limit}")))
+            }
         }
     }
 }

@@ -1,17 +1,13 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::decode::{Stored, VERSION, stored, without_holes};
 use super::{Store, sequences};
 use crate::deploy::ports::{Journal, PortError, PortResult, Trouble};
 use crate::deploy::record::{Journalled, Record};
 use crate::model::{DeploymentId, ServiceName};
 use crate::sqlite::Durability;
-
-/// The form of the bodies that are written. A change of [`Record`] that older bodies do not fit
-/// needs a new version, and [`decode`] keeps reading the old ones.
-pub(super) const VERSION: u32 = 1;
 
 #[async_trait]
 impl Journal for Store {
@@ -45,27 +41,27 @@ impl Journal for Store {
         Ok(())
     }
 
-    /// A record that cannot be read is left out, so that its position is missing, kept aside, and
-    /// named by [`Store::problems`].
+    /// A record that cannot be read stays as it is, and is named by [`Store::problems`].
     async fn read(&self, deployment: DeploymentId) -> PortResult<Vec<Journalled>> {
         let operation = format!("read the journal of deployment `{deployment}`");
         let id = deployment.to_string();
-        let rows = Store::read(self, operation, move |connection| {
-            connection
+        let (next, rows) = Store::read(self, operation, move |connection| {
+            // First, so that what is appended meanwhile is no hole.
+            let next = connection
+                .prepare_cached("SELECT next FROM deployments WHERE id = ?1")?
+                .query_row([&id], |row| row.get(0).map(i64::cast_unsigned))
+                .optional()?;
+            let rows = connection
                 .prepare_cached(
                     "SELECT seq, at, version, body FROM records WHERE deployment = ?1 ORDER BY seq",
                 )?
-                .query_map([id], stored)?
-                .collect::<rusqlite::Result<Vec<_>>>()
+                .query_map([&id], stored)?
+                .collect::<rusqlite::Result<Vec<Stored>>>()?;
+            Ok((next.unwrap_or(0), rows))
         })
         .await?;
-        let mut records = Vec::with_capacity(rows.len());
-        for (seq, decoded) in rows {
-            match decoded {
-                Ok(record) => records.push(record),
-                Err(problem) => self.set_aside(deployment, seq, problem).await?,
-            }
-        }
+        let records = without_holes(next, rows);
+        self.doubt(deployment, &records);
         Ok(records)
     }
 
@@ -121,53 +117,6 @@ impl Journal for Store {
 }
 
 impl Store {
-    async fn set_aside(
-        &self,
-        deployment: DeploymentId,
-        seq: u64,
-        problem: String,
-    ) -> PortResult<()> {
-        tracing::error!(%deployment, seq, problem, "journal record cannot be read: kept aside");
-        let operation = format!("keep record {seq} of deployment `{deployment}` aside");
-        let id = deployment.to_string();
-        self.write(operation, Durability::Synced, move |connection| {
-            connection.execute(
-                "INSERT OR REPLACE INTO quarantine
-                 SELECT deployment, seq, at, version, body, ?3 FROM records
-                 WHERE deployment = ?1 AND seq = ?2",
-                params![id, seq.cast_signed(), problem],
-            )?;
-            connection.execute(
-                "DELETE FROM records WHERE deployment = ?1 AND seq = ?2",
-                params![id, seq.cast_signed()],
-            )?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// One line for every record that was kept aside.
-    pub(super) async fn quarantined(&self) -> PortResult<Vec<String>> {
-        let operation = "list the records that were kept aside".to_owned();
-        Store::read(self, operation, |connection| {
-            connection
-                .prepare_cached(
-                    "SELECT deployment, seq, problem FROM quarantine ORDER BY deployment, seq",
-                )?
-                .query_map([], |row| {
-                    let (deployment, seq): (String, i64) = (row.get(0)?, row.get(1)?);
-                    let problem: String = row.get(2)?;
-                    Ok(format!(
-                        "record {seq} of deployment `{deployment}` cannot be read ({problem}); it \
-                         is in table `quarantine` of the database: look at that deployment, then \
-                         delete the row"
-                    ))
-                })?
-                .collect()
-        })
-        .await
-    }
-
     /// The service that `deployment` is of; none when it is unknown.
     pub async fn service_of(&self, deployment: DeploymentId) -> PortResult<Option<ServiceName>> {
         let operation = format!("look up deployment `{deployment}`");
@@ -237,41 +186,6 @@ impl Entry {
             .prepare_cached("INSERT INTO records VALUES (?1, ?2, ?3, ?4, ?5)")?
             .execute(params![self.deployment, seq, at, VERSION, self.body])?;
         Ok(true)
-    }
-}
-
-/// Position, and the record or why it cannot be read.
-fn stored(row: &Row<'_>) -> rusqlite::Result<(u64, Result<Journalled, String>)> {
-    let seq = row.get(0).map(i64::cast_unsigned)?;
-    Ok((seq, decode(seq, row)))
-}
-
-fn decode(seq: u64, row: &Row<'_>) -> Result<Journalled, String> {
-    let at = text(row, 1)?;
-    let at = at.parse().map_err(|error| format!("its time: {error}"))?;
-    let version: u32 = row.get(2).map_err(|error| error.to_string())?;
-    Ok(Journalled { seq, at, record: body(version, || text(row, 3))? })
-}
-
-/// The record in a body of this version.
-pub(super) fn body(
-    version: u32,
-    text: impl FnOnce() -> Result<String, String>,
-) -> Result<Record, String> {
-    if version != VERSION {
-        return Err(format!("its form is version {version}, which is unknown"));
-    }
-    serde_json::from_str(&text()?).map_err(|error| error.to_string())
-}
-
-/// The text in a column that may hold anything.
-fn text(row: &Row<'_>, column: usize) -> Result<String, String> {
-    let value = row.get_ref(column).map_err(|error| error.to_string())?;
-    match value {
-        ValueRef::Text(bytes) => {
-            String::from_utf8(bytes.to_vec()).map_err(|error| error.to_string())
-        }
-        other => Err(format!("{} instead of text", other.data_type())),
     }
 }
 

@@ -20,7 +20,8 @@ pub enum FailureKind {
     Approval,
     /// The deadline passed.
     Deadline,
-    /// The Docker engine, the Swarm or the registry cannot be reached.
+    /// The Docker engine, the Swarm or the registry cannot be reached, or the registry refuses what it is
+    /// asked.
     Unreachable,
     /// A person or the client asked for it.
     Aborted,

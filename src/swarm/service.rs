@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::DockerSwarm;
+use super::error::SwarmError;
 use crate::deploy::ports::Trouble;
 use crate::docker::{Error, RegistryAuth};
 use crate::model::{ImageRef, labels};
@@ -45,6 +46,16 @@ pub fn label<'a>(spec: &'a Value, name: &str) -> Option<&'a str> {
     spec.get("Labels")?.get(name)?.as_str()
 }
 
+/// What a change does without the credentials for the registry of images, when they cannot be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credentials {
+    /// It is not made: the image is new to the nodes.
+    Needed,
+    /// It is made all the same: the nodes had the image before, and an engine that is sent none keeps
+    /// those that it has.
+    Helpful,
+}
+
 /// Others write to a Swarm too; one who loses the race this often in a row has a bug.
 const ATTEMPTS: usize = 20;
 
@@ -67,20 +78,31 @@ impl DockerSwarm {
         call.filters(&[("label", &[&ours])]).value().await
     }
 
+    /// The service `name`, if it is ours to touch: somebody else's is an error.
+    pub(super) async fn find_ours(&self, name: &str) -> Result<Option<Service>, SwarmError> {
+        match self.find(name).await? {
+            Some(service) if !service.is_ours() => {
+                Err(SwarmError::Foreign { name: name.to_owned() })
+            }
+            found => Ok(found),
+        }
+    }
+
     /// Make `name` what `decide` makes of what is there; none leaves it alone. Asked again when
     /// somebody else changed the service in between.
     pub(super) async fn put(
         &self,
         name: &str,
+        credentials: Credentials,
         decide: impl Fn(Option<&Service>) -> Option<Value> + Send,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SwarmError> {
         let mut attempt = 1;
         loop {
-            let service = self.find(name).await?;
+            let service = self.find_ours(name).await?;
             let Some(spec) = decide(service.as_ref()) else {
                 return Ok(());
             };
-            let auth = self.auth_of(&spec).await?;
+            let auth = self.auth_of(&spec, credentials).await?;
             let written = match &service {
                 Some(service) => self.update(service, &spec, auth).await,
                 None => self.create(&spec, auth).await,
@@ -94,7 +116,7 @@ impl DockerSwarm {
                 _ => false,
             };
             if !overtaken || attempt == ATTEMPTS {
-                return Err(error);
+                return Err(error.into());
             }
             attempt += 1;
         }
@@ -126,15 +148,20 @@ impl DockerSwarm {
     }
 
     /// Nodes fetch the image with the credentials that came with the spec.
-    async fn auth_of(&self, spec: &Value) -> Result<Option<RegistryAuth>, Error> {
+    async fn auth_of(
+        &self,
+        spec: &Value,
+        credentials: Credentials,
+    ) -> Result<Option<RegistryAuth>, Error> {
         let image = spec.pointer("/TaskTemplate/ContainerSpec/Image");
-        let image = image.and_then(Value::as_str).and_then(|text| text.parse().ok());
-        match image {
-            Some(image) => {
-                let image: ImageRef = image;
-                self.client.credentials().of(image.registry()).await
+        let image = image.and_then(Value::as_str).and_then(|text| text.parse::<ImageRef>().ok());
+        let Some(image) = image else { return Ok(None) };
+        match self.client.credentials().of(image.registry()).await {
+            Err(error) if credentials == Credentials::Helpful => {
+                tracing::warn!(%error, "a Swarm service is changed without credentials");
+                Ok(None)
             }
-            None => Ok(None),
+            found => found,
         }
     }
 }

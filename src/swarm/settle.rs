@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::DockerSwarm;
+use super::error::SwarmError;
 use super::node;
 use super::service::Service;
 use super::task::RawTask;
@@ -27,26 +28,10 @@ const RESUME: Duration = Duration::from_secs(60);
 /// A node that went down takes its tasks with it; looked at when they take longer than usual.
 const DOUBT: Duration = Duration::from_secs(2);
 
-/// Tasks did not settle.
-#[derive(Debug, thiserror::Error)]
-pub enum SettleError {
-    /// They do not stop.
-    #[error("{} of its tasks did not stop within {}", tasks.len(), humantime::format_duration(*limit))]
-    Hang {
-        /// Each with its node and state.
-        tasks: Vec<String>,
-        /// How long it was waited.
-        limit: Duration,
-    },
-    /// The engine could not be asked.
-    #[error(transparent)]
-    Engine(#[from] Error),
-}
-
 impl DockerSwarm {
     /// Wait until no task of the removed service `name` runs any more. `id` is its id if it is
     /// known; after a crash it is not, and its tasks are found by their labels.
-    pub(super) async fn gone(&self, name: &str, id: Option<&str>) -> Result<(), SettleError> {
+    pub(super) async fn gone(&self, name: &str, id: Option<&str>) -> Result<(), SwarmError> {
         let all: Vec<RawTask> = self.client.get("/tasks").value().await?;
         let of_it = |task: &RawTask| Some(task.service.as_str()) == id || made_for(task, name);
         let alive = all.into_iter().filter(|task| of_it(task) && task.is_alive());
@@ -55,7 +40,7 @@ impl DockerSwarm {
 
     /// Wait until `service` has no task that it does not want, and those that it wants run or are
     /// being tried again by Swarm.
-    pub(super) async fn settled(&self, name: &str, service: &Service) -> Result<(), SettleError> {
+    pub(super) async fn settled(&self, name: &str, service: &Service) -> Result<(), SwarmError> {
         let begun = Instant::now();
         loop {
             let tasks = self.raw_tasks(name).await?;
@@ -78,14 +63,14 @@ impl DockerSwarm {
     }
 
     /// Wait until all of `tasks` have ended, or their nodes have.
-    async fn stopped(&self, mut tasks: Vec<RawTask>) -> Result<(), SettleError> {
+    async fn stopped(&self, mut tasks: Vec<RawTask>) -> Result<(), SwarmError> {
         let limit = tasks.iter().map(grace).max().unwrap_or_default() + SLACK;
         let begun = Instant::now();
         let mut doubted = begun;
         while !tasks.is_empty() {
             if begun.elapsed() > limit {
                 let tasks = tasks.iter().map(describe).collect();
-                return Err(SettleError::Hang { tasks, limit });
+                return Err(SwarmError::Hang { tasks, limit });
             }
             if doubted.elapsed() > DOUBT {
                 doubted = Instant::now();

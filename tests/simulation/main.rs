@@ -4,15 +4,19 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
+mod bake;
 mod clocks;
 mod daemon;
+mod damage;
 mod draft;
 mod ends;
+mod kinds;
 mod leftovers;
 mod mended;
 mod rival;
 mod same;
 mod scenario;
+mod shutdown;
 mod stuck;
 mod told;
 mod world;

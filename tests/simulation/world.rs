@@ -71,6 +71,10 @@ pub struct Truth {
     pub proxies: BTreeMap<String, SimProxy>,
     /// What proxies refuse.
     pub stubborn: Vec<Stubborn>,
+    /// Requests that do not end are in flight on whatever is drained.
+    pub in_flight: bool,
+    /// How often it was asked whether requests are in flight.
+    pub drains: u32,
     pub containers: BTreeMap<DeploymentId, usize>,
     /// Gates at work, of the life that is.
     gates: BTreeMap<DeploymentId, usize>,
@@ -119,6 +123,8 @@ impl Sim {
             leases: Leasehold::default(),
             proxies: proxies.map(|name| (name.to_owned(), SimProxy::default())).into(),
             stubborn: Vec::new(),
+            in_flight: false,
+            drains: 0,
             containers: BTreeMap::new(),
             gates: BTreeMap::new(),
             journals: BTreeMap::new(),

@@ -2,17 +2,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::patience::Patience;
 use super::{Context, failed, stopped};
 use crate::deploy::health::{Verdict, describe, judge};
-use crate::deploy::ports::{PortError, PortWanted, Trouble};
+use crate::deploy::ports::PortWanted;
 use crate::deploy::record::{Prepared, StepResult};
 use crate::model::{Failure, FailureKind, Instance, Step, Task, TaskState};
 
 /// Swarm has no task events, so tasks are polled; a look costs 6 to 7 ms.
 const POLL: Duration = Duration::from_millis(25);
-
-/// How long an engine that does not answer is put up with.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Lines of a failed task's log that are shown.
 const TAIL: usize = 20;
@@ -64,12 +62,19 @@ struct Watched {
     /// These instances have been up since then.
     up: Option<(Instant, Vec<Instance>)>,
     said: String,
-    silent_since: Option<Instant>,
+    patience: Patience,
 }
 
 impl Watched {
     fn new(step: Step, stable_for: Duration, ends: Ends) -> Self {
-        Self { step, stable_for, ends, up: None, said: String::new(), silent_since: None }
+        Self {
+            step,
+            stable_for,
+            ends,
+            up: None,
+            said: String::new(),
+            patience: Patience::default(),
+        }
     }
 
     async fn until_up(
@@ -116,20 +121,10 @@ impl Watched {
     ) -> Result<Option<Vec<Task>>, Failure> {
         let name = prepared.release.service.swarm_name(prepared.colour);
         let port = PortWanted::of(&prepared.release.policy);
-        match context.world.swarm.tasks(&name, port).await {
-            Ok(mut tasks) => {
-                self.silent_since = None;
-                tasks.retain(|task| self.ends.count(task));
-                Ok(Some(tasks))
-            }
-            Err(error) if self.bear_with(&error) => Ok(None),
-            Err(error) => Err(failed(self.step, &error)),
-        }
-    }
-
-    fn bear_with(&mut self, error: &PortError) -> bool {
-        let since = *self.silent_since.get_or_insert_with(Instant::now);
-        error.trouble == Trouble::Unreachable && since.elapsed() < PATIENCE
+        let tasks = self.patience.with(context.world.swarm.tasks(&name, port).await);
+        let mut tasks = tasks.map_err(|error| failed(self.step, &error))?;
+        tasks.iter_mut().for_each(|tasks| tasks.retain(|task| self.ends.count(task)));
+        Ok(tasks)
     }
 
     fn settle(&mut self, context: &Context, instances: Vec<Instance>) -> Option<Vec<Instance>> {

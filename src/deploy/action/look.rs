@@ -8,7 +8,7 @@ use crate::deploy::health::{Verdict, judge};
 use crate::deploy::history::Committed;
 use crate::deploy::ledger;
 use crate::deploy::ports::{
-    PortResult, PortWanted, ProxyViews, SwarmSnapshot, Tenure, Trouble, World,
+    Origin, PortResult, PortWanted, ProxyViews, SwarmSnapshot, Tenure, Trouble, World,
 };
 use crate::deploy::record::{Before, Prepared};
 use crate::model::{Colour, Instance, Release, Request, Route, ServiceName, ServiceRecord, Task};
@@ -97,12 +97,12 @@ struct Candidates {
 impl Known {
     async fn of(world: &World, request: &Request) -> PortResult<Self> {
         let service = request.service();
-        let (past, (record, others), proxies) = try_join3(
-            past(world, request),
-            registry(world, service),
-            world.proxies.snapshot(service),
-        )
-        .await?;
+        let (past, (record, others), proxies) =
+            try_join3(past(world, request), registry(world, service), async {
+                let views = world.proxies.snapshot(service).await;
+                views.map_err(|error| error.of(Origin::Proxy))
+            })
+            .await?;
         let live = public(&record, &proxies)
             .or(record.colour)
             .or_else(|| past.first().map(|last| last.prepared.colour));
@@ -161,7 +161,8 @@ async fn registry(
     world: &World,
     service: &ServiceName,
 ) -> PortResult<(ServiceRecord, BTreeMap<ServiceName, ServiceRecord>)> {
-    let mut all = world.registry.read_all().await?;
+    let all = world.registry.read_all().await;
+    let mut all = all.map_err(|error| error.of(Origin::Registry))?;
     let own = all.remove(service).unwrap_or_default();
     Ok((own, all))
 }

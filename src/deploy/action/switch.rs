@@ -3,28 +3,22 @@ use std::time::Instant;
 use super::await_up::await_again;
 use super::{Context, failed, finish};
 use crate::deploy::ledger;
-use crate::deploy::ports::{PortResult, ProxyViews};
+use crate::deploy::ports::{Origin, PortError, PortResult, ProxyViews, Trouble};
 use crate::deploy::record::{Prepared, StepResult};
 use crate::model::{Colour, Failure, Instance, ServiceView, Step};
 
 /// The new instances into the registry, as idle.
 pub async fn register(context: &Context) -> Result<StepResult, Failure> {
-    record(context, context.prepared(Step::Register)?, context.state.instances()).await?;
+    let prepared = context.prepared(Step::Register)?;
+    let recorded = record(context, prepared, context.state.instances()).await;
+    recorded.map_err(|error| failed(Step::Register, &error))?;
     Ok(StepResult::Nothing)
 }
 
-async fn record(
-    context: &Context,
-    prepared: &Prepared,
-    instances: &[Instance],
-) -> Result<(), Failure> {
+async fn record(context: &Context, prepared: &Prepared, instances: &[Instance]) -> PortResult<()> {
     let service = &prepared.release.service;
-    context
-        .ledger
-        .change(service, |record| ledger::register(record, prepared, instances))
-        .await
-        .map_err(|error| failed(Step::Register, &error))?;
-    Ok(())
+    let change = |record: &mut _| ledger::register(record, prepared, instances);
+    context.ledger.change(service, change).await.map(drop)
 }
 
 /// Undo of [`register`].
@@ -36,15 +30,13 @@ pub async fn unregister(context: &Context, prepared: &Prepared) -> PortResult<()
 
 /// The new instances into the proxies' idle colour.
 pub async fn stage(context: &Context) -> Result<StepResult, Failure> {
-    lead(context, context.prepared(Step::Stage)?, context.state.instances()).await?;
+    let prepared = context.prepared(Step::Stage)?;
+    let led = lead(context, prepared, context.state.instances()).await;
+    led.map_err(|error| failed(Step::Stage, &error))?;
     Ok(StepResult::Nothing)
 }
 
-async fn lead(
-    context: &Context,
-    prepared: &Prepared,
-    instances: &[Instance],
-) -> Result<(), Failure> {
+async fn lead(context: &Context, prepared: &Prepared, instances: &[Instance]) -> PortResult<()> {
     let new = ledger::backends(instances);
     let live = prepared.live.map(|colour| {
         let entries = prepared.before.registry.of(colour).map(|entry| &entry.instance);
@@ -53,13 +45,8 @@ async fn lead(
     let Some(view) = ledger::staged(prepared, &live.unwrap_or_default(), &new) else {
         return Ok(());
     };
-    context
-        .world
-        .proxies
-        .stage(&view, prepared.colour, &new)
-        .await
-        .map_err(|error| failed(Step::Stage, &error))?;
-    Ok(())
+    let staged = context.world.proxies.stage(&view, prepared.colour, &new).await;
+    staged.map_err(|error| error.of(Origin::Proxy))
 }
 
 /// Undo of [`stage`].
@@ -104,7 +91,8 @@ pub async fn switch(context: &Context) -> Result<StepResult, Failure> {
         match route.rule {
             Some(_) => {
                 let proxies = &context.world.proxies;
-                proxies.flip(service, prepared.colour, route.generation).await
+                let flipped = proxies.flip(service, prepared.colour, route.generation).await;
+                flipped.map_err(|error| error.of(Origin::Proxy))
             }
             None => Ok(()),
         }
@@ -112,7 +100,7 @@ pub async fn switch(context: &Context) -> Result<StepResult, Failure> {
     // Both are awaited to their ends: what was half done is undone, not left running behind.
     let (published, flipped) = tokio::join!(publish, flip);
     flipped.map_err(|error| failed(Step::Switch, &error))?;
-    published.map_err(|error| failed(Step::Register, &error)).map_err(at_switch)?;
+    published.map_err(|error| failed(Step::Switch, &error))?;
     let micros = u64::try_from(ordered.elapsed().as_micros()).unwrap_or(u64::MAX);
     Ok(StepResult::Switched { micros, moved })
 }
@@ -128,14 +116,10 @@ async fn follow_moved(
         return Ok(None);
     }
     context.note(Step::Switch, "the new instances have moved".to_owned());
-    record(context, prepared, &now).await.map_err(at_switch)?;
-    lead(context, prepared, &now).await.map_err(at_switch)?;
+    let bad = |error| failed(Step::Switch, &error);
+    record(context, prepared, &now).await.map_err(bad)?;
+    lead(context, prepared, &now).await.map_err(bad)?;
     Ok(Some(now))
-}
-
-/// A registry that fails while the route is published is the registry's failure, not a proxy's.
-fn at_switch(failure: Failure) -> Failure {
-    Failure { step: Step::Switch, ..failure }
 }
 
 /// Undo of [`switch`]: the public goes back at once; the requests that it left on the new colour are
@@ -146,13 +130,30 @@ pub async fn unswitch(context: &Context, prepared: &Prepared) -> PortResult<()> 
     let (published, back) = tokio::join!(publish, lead_back(context, prepared));
     back?;
     published?;
-    match finish::await_drained(context, prepared, prepared.colour).await {
+    drain_new(context, prepared).await?;
+    unstage(context, prepared).await
+}
+
+/// Wait for the requests on the new colour, once: what is tried again after that has waited enough.
+async fn drain_new(context: &Context, prepared: &Prepared) -> PortResult<()> {
+    if context.tries.have_drained() {
+        return Ok(());
+    }
+    let drained = tokio::select! {
+        () = context.shutdown.cancelled() => {
+            let operation = format!("wait for the requests on `{}`", prepared.colour);
+            return Err(PortError::new(Trouble::Other, operation).because("the daemon stops"));
+        }
+        drained = finish::await_drained(context, prepared, prepared.colour) => drained,
+    };
+    match drained {
         Ok(None) => {}
         Ok(Some(left)) => context.note(Step::Switch, left),
         // Nothing is known of them; what matters now is that the rest is undone.
         Err(error) => context.note(Step::Switch, error.chain()),
     }
-    unstage(context, prepared).await
+    context.tries.set_drained();
+    Ok(())
 }
 
 /// The public is led to where it was before, while the new instances stay staged.

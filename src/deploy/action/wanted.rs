@@ -1,4 +1,4 @@
-use crate::deploy::history::{self, Committed};
+use crate::deploy::history::{self, Committed, Doubt};
 use crate::deploy::ports::{PortError, PortResult, Trouble, World};
 use crate::model::{Draft, Kind, Release, Request, ServiceName, Workload};
 
@@ -54,7 +54,12 @@ pub(super) async fn past(world: &World, request: &Request) -> PortResult<Vec<Com
             found.len() >= PAST || goes_back_to(release.as_deref(), found).is_some()
         }
     };
-    history::committed_until(&*world.journal, request.service(), enough).await
+    let doubt = match &request.kind {
+        // It is found by its name, whatever came after it.
+        Kind::Rollback { release: Some(_), .. } => Doubt::IsPassedOver,
+        Kind::Rollback { release: None, .. } | Kind::Deploy { .. } => Doubt::Ends,
+    };
+    history::committed_until(&*world.journal, request.service(), doubt, enough).await
 }
 
 /// The release whose id begins as `wanted`, or else the last that is another one than the live one.

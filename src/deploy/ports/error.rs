@@ -21,6 +21,15 @@ pub enum Trouble {
     Other,
 }
 
+/// What an error comes from, where that decides what it means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The registry, or the leases that it keeps.
+    Registry,
+    /// A proxy.
+    Proxy,
+}
+
 /// An operation behind a port failed.
 #[derive(Debug, thiserror::Error)]
 pub struct PortError {
@@ -28,6 +37,8 @@ pub struct PortError {
     pub operation: String,
     /// The kind of trouble.
     pub trouble: Trouble,
+    /// What it comes from, once somebody who knows has said so.
+    pub origin: Option<Origin>,
     /// What to do about it, when that is known.
     pub remedy: Option<String>,
     /// Further lines worth showing: a checker's output, an engine's words.
@@ -49,10 +60,18 @@ impl PortError {
         Self {
             operation: operation.into(),
             trouble,
+            origin: None,
             remedy: None,
             details: Vec::new(),
             source: None,
         }
+    }
+
+    /// Which comes from `origin`.
+    #[must_use]
+    pub fn of(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
     }
 
     /// With what lies beneath.

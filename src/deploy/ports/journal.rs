@@ -10,7 +10,8 @@ pub trait Journal: Send + Sync {
     /// Append `records`, all of them or none, durably: when this returns they survive a power cut.
     async fn append(&self, deployment: DeploymentId, records: &[Record]) -> PortResult<()>;
 
-    /// All records of a deployment, oldest first; empty when it is unknown.
+    /// All records of a deployment, oldest first; empty when it is unknown. One that is missing or cannot
+    /// be read is told in its place, as [`Record::Unreadable`].
     async fn read(&self, deployment: DeploymentId) -> PortResult<Vec<Journalled>>;
 
     /// Deployments whose last record is not an end.

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio_util::sync::CancellationToken;
 
 use crate::deploy::action::{self, Context};
 use crate::deploy::ports::{PortError, PortResult, Trouble};
@@ -15,9 +16,17 @@ fn persistently() -> ExponentialBuilder {
         .with_max_times(9)
 }
 
-/// Undo `step`, again and again where that may help.
+/// Undo `step`, again and again where that may help, and until the daemon shuts down.
 pub async fn undo(context: &Context, step: Step) -> PortResult<()> {
-    (|| action::undo(context, step)).retry(persistently()).when(passing).await
+    let mut delays = persistently().build();
+    loop {
+        let Err(error) = action::undo(context, step).await else { return Ok(()) };
+        let delay = delays.next().filter(|_| passing(&error));
+        let Some(delay) = delay else { return Err(error) };
+        if !rest(&context.shutdown, delay).await {
+            return Err(error);
+        }
+    }
 }
 
 /// Do `step`. After the commit there is only forward: it is tried again for a while before it is stuck.
@@ -38,10 +47,17 @@ async fn insist(context: &Context, step: Step) -> Result<StepResult, Failure> {
             Err(failure) => failure,
         };
         let Some(delay) = delays.next() else { return Err(failure) };
-        tokio::select! {
-            () = context.stop.cancelled() => return Err(failure),
-            () = tokio::time::sleep(delay) => {}
+        if !rest(&context.stop, delay).await {
+            return Err(failure);
         }
+    }
+}
+
+/// Rest for `delay`; false when `called` away from it.
+async fn rest(called: &CancellationToken, delay: Duration) -> bool {
+    tokio::select! {
+        () = called.cancelled() => false,
+        () = tokio::time::sleep(delay) => true,
     }
 }
 

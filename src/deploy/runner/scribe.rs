@@ -46,12 +46,12 @@ impl Scribe {
         &self.state
     }
 
-    /// Take `record` in.
-    pub fn note(&mut self, record: Record) {
-        if let Err(why) = self.state.apply(&record) {
-            tracing::error!(deployment = %self.id, why, "an illegal record was noted");
-        }
+    /// Take `record` in. One that cannot stand here is refused, and says why: saved, it would be a journal
+    /// that the next start cannot make sense of.
+    pub fn note(&mut self, record: Record) -> Result<(), String> {
+        self.state.apply(&record)?;
         self.unsaved.push(record);
+        Ok(())
     }
 
     /// Make durable what was noted, then tell it. Nothing goes on while the journal refuses.
@@ -73,5 +73,65 @@ impl Scribe {
             self.feed.say(step, what);
         }
         failpoint::passed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use tokio::sync::{broadcast, mpsc};
+
+    use super::*;
+    use crate::deploy::feed::Outlets;
+    use crate::deploy::fixture;
+    use crate::deploy::ports::PortResult;
+    use crate::deploy::record::Journalled;
+    use crate::model::{self, ServiceName, Step};
+
+    #[derive(Default)]
+    struct Paper(Mutex<Vec<Record>>);
+
+    #[async_trait]
+    impl Journal for Paper {
+        async fn append(&self, _: DeploymentId, records: &[Record]) -> PortResult<()> {
+            self.0.lock().unwrap().extend_from_slice(records);
+            Ok(())
+        }
+
+        async fn read(&self, _: DeploymentId) -> PortResult<Vec<Journalled>> {
+            Ok(Vec::new())
+        }
+
+        async fn unfinished(&self) -> PortResult<Vec<DeploymentId>> {
+            Ok(Vec::new())
+        }
+
+        async fn recent(&self, _: Option<&ServiceName>, _: usize) -> PortResult<Vec<DeploymentId>> {
+            Ok(Vec::new())
+        }
+
+        async fn sequence(&self, _: &ServiceName) -> PortResult<Option<u64>> {
+            Ok(None)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_makes_no_sense_is_not_written_down() {
+        let paper = Arc::new(Paper::default());
+        let id = DeploymentId::new();
+        let outlets =
+            Outlets { log: mpsc::unbounded_channel().0, everybody: broadcast::channel(8).0 };
+        let feed = Feed::new(id, Vec::new(), outlets);
+        let state = fixture::opened(model::fixture::draft());
+        let (standing, _) = watch::channel(Standing::of(&state));
+        let mut scribe = Scribe::new(id, state, Arc::clone(&paper) as _, feed, standing);
+        let began = Record::Began { step: Step::Prepare };
+        scribe.note(began.clone()).unwrap();
+        let why = scribe.note(Record::Began { step: Step::Switch }).unwrap_err();
+        assert!(why.contains("`switch` cannot begin"), "{why}");
+        scribe.save().await;
+        assert_eq!(*paper.0.lock().unwrap(), [began]);
     }
 }

@@ -9,7 +9,7 @@ use crate::model::{Happening, ServiceName};
 /// Between two looks whether another daemon has given the service back.
 const LEASE_RETRY: Duration = Duration::from_secs(1);
 
-/// How long giving the lease back may take: a registry that is away must not hold up what follows.
+/// How long giving the lease back is waited for: a registry that is away must not hold up what follows.
 const LEAVE: Duration = Duration::from_secs(2);
 
 impl Runner {
@@ -26,8 +26,10 @@ impl Runner {
         let end = if self.shutdown.is_cancelled() { End::Parked } else { self.run().await };
         // Before the turn passes on, so that the next one cannot lose what it has just taken.
         if turn.is_some() {
-            let left = leases.leave(&service, end == End::Parked);
-            let _ = tokio::time::timeout(LEAVE, left).await;
+            let unfinished = end == End::Parked;
+            // On its own, so that what takes longer is not broken off but given back later.
+            let leaving = tokio::spawn(async move { leases.leave(&service, unfinished).await });
+            let _ = tokio::time::timeout(LEAVE, leaving).await;
         }
         standing.send_modify(|standing| standing.left = true);
         end

@@ -10,6 +10,20 @@ pub enum IllegalRecord {
     /// The first record is not the opening.
     #[error("the journal does not start with the deployment's request")]
     NotOpened,
+    /// What stood there is not known.
+    #[error("record {seq} of the journal cannot be read: {problem}")]
+    Unreadable {
+        /// Which.
+        seq: u64,
+        /// Why.
+        problem: String,
+    },
+    /// There is a hole.
+    #[error("record {seq} of the journal is missing")]
+    Missing {
+        /// Which.
+        seq: u64,
+    },
     /// A record stands where it cannot.
     #[error("record {seq} of the journal cannot follow what stands before it: {why}")]
     OutOfPlace {
@@ -21,8 +35,10 @@ pub enum IllegalRecord {
 }
 
 impl State {
-    /// Fold a journal.
+    /// Fold a journal. One with a hole is refused as a whole: whatever stands around it, what is missing
+    /// may have been the intent to commit, or the order to stop.
     pub fn replay(journal: &[Journalled]) -> Result<Self, IllegalRecord> {
+        whole(journal)?;
         let (first, rest) = journal.split_first().ok_or(IllegalRecord::NotOpened)?;
         let mut state = Self::open(first).ok_or(IllegalRecord::NotOpened)?;
         for entry in rest {
@@ -81,6 +97,7 @@ impl State {
             Record::Retried { .. } => self.stuck = None,
             Record::Approved { by } => self.approved = Some(by.clone()),
             Record::Ended { outcome } => self.ended = Some(outcome.clone()),
+            Record::Unreadable { problem } => return Err(problem.clone()),
         }
         Ok(())
     }
@@ -149,4 +166,17 @@ impl State {
         self.steps.insert(step, progress);
         Ok(())
     }
+}
+
+/// Every record is there, in its place, and was read.
+fn whole(journal: &[Journalled]) -> Result<(), IllegalRecord> {
+    for (seq, entry) in (0..).zip(journal) {
+        if entry.seq != seq {
+            return Err(IllegalRecord::Missing { seq });
+        }
+        if let Record::Unreadable { problem } = &entry.record {
+            return Err(IllegalRecord::Unreadable { seq, problem: problem.clone() });
+        }
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::deploy::fixture;
-use crate::deploy::record::Record;
+use crate::deploy::record::{Journalled, Prepared, Record};
 use crate::model::{
     self, Approval, Bake, Check, CommandCheck, Draft, FailureKind, Gate, Gates, RouteRule,
 };
@@ -98,6 +98,82 @@ fn a_step_cannot_begin_before_what_it_waits_for() {
         state.apply(&Record::Done { step: Step::Prepare, result: result(Step::Prepare) }).is_err()
     );
     assert!(state.apply(&Record::Undoing { step: Step::Prepare }).is_err());
+}
+
+#[test]
+fn a_journal_with_a_hole_is_refused_whatever_stands_around_it() {
+    let request = Box::new(state().request);
+    let problem = "no words".to_owned();
+    let entry = |seq, record| Journalled { seq, at: Timestamp::UNIX_EPOCH, record };
+    let opened = || entry(0, Record::Opened { request: request.clone() });
+    let began = |seq| entry(seq, Record::Began { step: Step::Prepare });
+    assert!(State::replay(&[opened(), began(1), began(2)]).is_ok());
+    let said = |journal: &[Journalled]| State::replay(journal).unwrap_err().to_string();
+    assert_eq!(said(&[opened(), began(2)]), "record 1 of the journal is missing");
+    let last = entry(1, Record::Unreadable { problem });
+    assert_eq!(said(&[opened(), last.clone()]), "record 1 of the journal cannot be read: no words");
+    assert_eq!(
+        said(&[Journalled { seq: 0, ..last }, began(1)]),
+        "record 0 of the journal cannot be read: no words"
+    );
+}
+
+/// A rollback to what still runs, stands on record and in the proxies, and answers there.
+fn in_place() -> State {
+    let mut state = state();
+    let prepared = fixture::prepared(draft());
+    let instances = vec![Instance {
+        task: "t".to_owned(),
+        node: "n".to_owned(),
+        address: ([127, 0, 0, 1], 1).into(),
+    }];
+    let prepared = Prepared { running: true, in_place: true, instances, ..prepared };
+    let service = prepared.release.service.clone();
+    state.request.kind = Kind::Rollback { service, release: None };
+    let result = Box::new(StepResult::Prepared(prepared));
+    state.apply(&Record::Began { step: Step::Prepare }).unwrap();
+    state.apply(&Record::Done { step: Step::Prepare, result }).unwrap();
+    while let Decision::Act(steps) = state.decide(&BTreeSet::new()) {
+        let Some((step, why)) = steps.iter().find_map(|s| Some((*s, state.needless(*s)?))) else {
+            break;
+        };
+        let result = Box::new(StepResult::Skipped { why: why.to_owned() });
+        state.apply(&Record::Done { step, result }).unwrap();
+    }
+    state
+}
+
+#[test]
+fn what_is_in_place_goes_straight_to_the_switch() {
+    let state = in_place();
+    assert_eq!(state.decide(&BTreeSet::new()), Decision::Act(vec![Step::Switch]));
+    assert_eq!(state.needless(Step::Register), Some("in place already"));
+    assert_eq!(state.needless(Step::Stage), Some("in place already"));
+    assert!(!state.may_have_moved());
+    assert_eq!(state.instances().len(), 1);
+    // Running alone is not enough: then it is registered and staged.
+    let mut running = fixture::prepared(draft());
+    running.running = true;
+    let mut other = fixture::opened(draft());
+    let result = Box::new(StepResult::Prepared(running));
+    other.apply(&Record::Began { step: Step::Prepare }).unwrap();
+    other.apply(&Record::Done { step: Step::Prepare, result }).unwrap();
+    assert_eq!(other.needless(Step::Start), Some("the release still runs"));
+    assert_eq!((other.needless(Step::Register), other.needless(Step::Stage)), (None, None));
+}
+
+#[test]
+fn the_revert_of_what_was_in_place_leaves_it_there() {
+    let mut state = in_place();
+    state.apply(&Record::Began { step: Step::Switch }).unwrap();
+    state.apply(&Record::Failed { failure: failure(Step::Switch) }).unwrap();
+    assert_eq!(state.left(), [Step::Switch]);
+    assert_eq!(state.decide(&BTreeSet::new()), Decision::Undo(Step::Switch));
+    for record in [Record::Undoing { step: Step::Switch }, Record::Undone { step: Step::Switch }] {
+        state.apply(&record).unwrap();
+    }
+    let end = Outcome::Reverted { failure: failure(Step::Switch) };
+    assert_eq!(state.decide(&BTreeSet::new()), Decision::End(end));
 }
 
 #[test]

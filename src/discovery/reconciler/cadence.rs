@@ -36,10 +36,10 @@ impl Reconciler {
         }
         ready.send_replace(true);
         while !shutdown.is_cancelled() {
-            let hints = hints::subscribe(&self.world, SWEEP).await;
+            let follow = async { self.follow(hints::subscribe(&self.world, SWEEP).await).await };
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = self.follow(hints) => {}
+                () = follow => {}
             }
         }
     }

@@ -30,7 +30,7 @@ impl Reconciler {
         if let Some((_, last)) = known.filter(|(read_at, _)| *read_at == newest) {
             return Ok(last);
         }
-        let last = history::committed(journal, service, 1).await?.pop().map(Arc::new);
+        let last = history::last_committed(journal, service).await?.map(Arc::new);
         // One that waits for its turn may commit yet.
         if !self.engine.is_under_way(newest) {
             lock(&self.memory.known).insert(service.clone(), (newest, last.clone()));

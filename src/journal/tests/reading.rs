@@ -1,4 +1,4 @@
-//! What is appended is read, after a restart as well; what cannot be read is set aside.
+//! What is appended is read, after a restart as well; what cannot be read stays and is told.
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -93,7 +93,7 @@ async fn recent_is_newest_first_and_by_service() {
 
 #[rstest::rstest]
 #[tokio::test]
-async fn a_record_that_cannot_be_read_is_kept_aside(
+async fn a_record_that_cannot_be_read_stays_and_is_named(
     #[values(
         "body = substr(body, 1, length(body) / 2)",
         "body = '{\"record\":\"unheard-of\"}'",
@@ -110,23 +110,59 @@ async fn a_record_that_cannot_be_read_is_kept_aside(
     for step in [Step::Prepare, Step::Start] {
         store.append(id, &[Record::Began { step }]).await.unwrap();
     }
+    let whole = Journal::read(&store, id).await.unwrap();
     let hand = Connection::open(directory.path().join("verdigris.db")).unwrap();
+    hand.execute_batch("CREATE TABLE safe AS SELECT * FROM records").unwrap();
     hand.execute(&format!("UPDATE records SET {damage} WHERE seq = 1"), []).unwrap();
 
-    let seqs = async |store: &Store| {
-        let read = Journal::read(store, id).await.unwrap();
-        read.iter().map(|entry| entry.seq).collect::<Vec<_>>()
-    };
-    assert_eq!(seqs(&store).await, [0, 2]);
+    let read = Journal::read(&store, id).await.unwrap();
+    assert_eq!((&read[0], &read[2], read.len()), (&whole[0], &whole[2], 3));
+    assert_eq!(read[1].seq, 1);
+    assert!(matches!(read[1].record, Record::Unreadable { .. }), "{:?}", read[1]);
     let problems = store.problems().await;
     assert_eq!(problems.len(), 1);
     assert!(problems[0].starts_with(&format!("record 1 of deployment `{id}`")));
-    let step = Step::Await;
-    store.append(id, &[Record::Began { step }]).await.unwrap();
+
+    // Whoever can read it, or mends it, finds it where it was.
+    hand.execute_batch("DELETE FROM records; INSERT INTO records SELECT * FROM safe").unwrap();
     drop(store);
     let store = open(directory.path()).await;
-    assert_eq!(seqs(&store).await, [0, 2, 3], "its place stays empty");
-    assert_eq!(store.problems().await, problems, "until it is dealt with");
+    assert_eq!(Journal::read(&store, id).await.unwrap(), whole);
+    assert_eq!(store.problems().await, Vec::<String>::new());
+}
+
+/// Nothing that follows betrays the last one, and it may be the one that matters most.
+#[rstest::rstest]
+#[tokio::test]
+async fn a_record_that_is_missing_is_told_in_its_place(#[values(0, 1, 2)] lost: u64) {
+    let (directory, store) = fresh().await;
+    let id = DeploymentId::new();
+    store.append(id, &[opened("books-ms")]).await.unwrap();
+    for step in [Step::Prepare, Step::Start] {
+        store.append(id, &[Record::Began { step }]).await.unwrap();
+    }
+    let hand = Connection::open(directory.path().join("verdigris.db")).unwrap();
+    hand.execute("DELETE FROM records WHERE seq = ?1", [lost.cast_signed()]).unwrap();
+    let read = Journal::read(&store, id).await.unwrap();
+    let missing: Vec<u64> = read
+        .iter()
+        .filter(|entry| matches!(entry.record, Record::Unreadable { .. }))
+        .map(|entry| entry.seq)
+        .collect();
+    assert_eq!((missing, read.len()), (vec![lost], 3));
+    let problems = store.problems().await;
+    assert!(problems[0].contains(&format!("record {lost} of deployment `{id}`")), "{problems:?}");
+    assert!(problems[0].contains("it is missing"), "{problems:?}");
+}
+
+#[tokio::test]
+async fn what_an_earlier_version_took_out_of_its_journal_is_named_still() {
+    let (directory, store) = fresh().await;
+    let hand = Connection::open(directory.path().join("verdigris.db")).unwrap();
+    let row = "INSERT INTO quarantine VALUES ('d1', 7, 'yesterday', 9, x'00', 'no words')";
+    hand.execute(row, []).unwrap();
+    let problems = store.problems().await;
+    assert!(problems[0].starts_with("record 7 of deployment `d1`"), "{problems:?}");
 }
 
 #[tokio::test]

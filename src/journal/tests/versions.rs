@@ -4,7 +4,7 @@
 //! kinds. Before the first release, when the model changes, it is written anew:
 //! `cargo test --lib journal::tests::versions::write -- --ignored`. After it, never again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::*;
 use crate::deploy::ports::{SwarmSnapshot, Tenure};
 use crate::deploy::record::{Before, Prepared, StepResult};
+use crate::deploy::saga::{Decision, State};
 use crate::model::{
     Backend, Colour, Instance, Registration, Route, ServiceRecord, ServiceView, Standing,
 };
@@ -49,6 +50,36 @@ async fn version_1_is_read_whole() {
     assert_eq!(store.meta("made-by").await.unwrap().as_deref(), Some("version 1"));
     let highest = store.sequence(&name("books-ms")).await.unwrap();
     assert_eq!(highest, Some(41));
+}
+
+/// A deployment that the first version was killed in, right after the switch: in the order of a real
+/// one, with the fields that records had then.
+#[tokio::test]
+async fn what_version_1_left_unfinished_is_taken_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let hand = Connection::open(directory.path().join("verdigris.db")).unwrap();
+    hand.execute_batch(include_str!("v1-unfinished.sql")).unwrap();
+    drop(hand);
+
+    let store = open(directory.path()).await;
+    let id = store.unfinished().await.unwrap()[0];
+    let mut state = State::replay(&Journal::read(&store, id).await.unwrap()).unwrap();
+    assert_eq!(store.problems().await, Vec::<String>::new());
+    let none = BTreeSet::new();
+    assert_eq!(state.decide(&none), Decision::Act(vec![Step::PostIntegration]));
+    assert_eq!(state.instances().len(), 1);
+    let prepared = state.prepared().unwrap();
+    assert_eq!((prepared.live, prepared.tenure), (Some(Colour::Blue), Tenure::default()));
+
+    // It can be gone on with, and be undone.
+    let failure = Failure { step: Step::PostIntegration, ..failure() };
+    store.append(id, &[Record::Failed { failure: failure.clone() }]).await.unwrap();
+    state.apply(&Record::Failed { failure }).unwrap();
+    let replayed = State::replay(&Journal::read(&store, id).await.unwrap()).unwrap();
+    assert_eq!(replayed.decide(&none), Decision::Undo(Step::PostIntegration));
+    let undone = [Step::PostIntegration, Step::Switch, Step::PreIntegration, Step::Stage];
+    assert_eq!(replayed.left()[..4], undone);
+    assert_eq!(replayed.left(), state.left());
 }
 
 /// All that is in `was` is in `now`, which may have more.
@@ -89,6 +120,8 @@ fn known(record: &Record) {
         | Record::Stopped { .. }
         // Came after the fixture was made.
         | Record::TakenOver { .. }
+        // Is never written.
+        | Record::Unreadable { .. }
         | Record::Undoing { .. }
         | Record::Undone { .. }
         | Record::Stuck { .. }

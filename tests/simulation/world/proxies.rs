@@ -297,7 +297,14 @@ impl Proxies for Sim {
     }
 
     async fn drained(&self, _: &ServiceName, _: Colour) -> PortResult<()> {
-        self.act("drain", |_| Ok(())).await
+        let in_flight = self.act("drain", |truth| {
+            truth.drains += 1;
+            Ok(truth.in_flight)
+        });
+        if in_flight.await? {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
     }
 
     async fn answers(&self, _: &ServiceName, _: Colour) -> PortResult<Answers> {

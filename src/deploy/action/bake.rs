@@ -1,0 +1,125 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::patience::Patience;
+use super::{Context, failed, stopped};
+use crate::deploy::health::{describe, fallen, serving};
+use crate::deploy::ports::{Answers, Origin, PortResult, PortWanted};
+use crate::deploy::record::{Prepared, StepResult};
+use crate::model::{Bake, Failure, FailureKind, Step, Task};
+
+/// How often the new colour is looked at while it bakes.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Last lines of an instance's log that are shown.
+const TAIL: usize = 20;
+
+/// Watch the new colour under public traffic.
+pub async fn bake(context: &Context) -> Result<StepResult, Failure> {
+    let prepared = context.prepared(Step::Bake)?;
+    let Some(bake) = &prepared.release.policy.bake else { return Ok(StepResult::Nothing) };
+    let limit = humantime::format_duration(bake.duration);
+    context.note(Step::Bake, format!("watching `{}` for {limit}", prepared.colour));
+    let end = Instant::now() + bake.duration;
+    let mut watched = Watched::new(context, prepared);
+    loop {
+        let last = Instant::now() >= end;
+        let seen = watched.look(bake).await?;
+        if last && seen {
+            return Ok(StepResult::Nothing);
+        }
+        let pause = if last { LOOK } else { LOOK.min(end - Instant::now()) };
+        tokio::select! {
+            () = context.stop.cancelled() => return Err(stopped(Step::Bake)),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// The new colour, since it got the traffic.
+struct Watched<'a> {
+    context: &'a Context,
+    prepared: &'a Prepared,
+    /// Tasks that got the traffic. Those that ended before the switch were followed, and say nothing
+    /// about what serves since.
+    served: BTreeSet<String>,
+    /// The answers that had come when the watch began.
+    before: Option<Answers>,
+    swarm: Patience,
+    proxies: Patience,
+}
+
+impl<'a> Watched<'a> {
+    fn new(context: &'a Context, prepared: &'a Prepared) -> Self {
+        let served = context.state.instances().iter().map(|instance| instance.task.clone());
+        let (swarm, proxies) = (Patience::default(), Patience::default());
+        Self { context, prepared, served: served.collect(), before: None, swarm, proxies }
+    }
+
+    /// Look once; false when not all could be seen.
+    async fn look(&mut self, bake: &Bake) -> Result<bool, Failure> {
+        let bad = |error| failed(Step::Bake, &error);
+        let (tasks, answers) = tokio::join!(self.tasks(), self.answers());
+        let (tasks, answers) = (self.swarm.with(tasks), self.proxies.with(answers));
+        let (tasks, answers) = (tasks.map_err(bad)?, answers.map_err(bad)?);
+        let seen = tasks.is_some() && answers.is_some();
+        if let Some(tasks) = tasks {
+            self.check_tasks(&tasks).await?;
+        }
+        if let Some(answers) = answers {
+            check_answers(bake, *self.before.get_or_insert(answers), answers)?;
+        }
+        Ok(seen)
+    }
+
+    async fn tasks(&self) -> PortResult<Vec<Task>> {
+        let name = self.prepared.release.service.swarm_name(self.prepared.colour);
+        let port = PortWanted::of(&self.prepared.release.policy);
+        self.context.world.swarm.tasks(&name, port).await
+    }
+
+    async fn answers(&self) -> PortResult<Answers> {
+        let service = &self.prepared.release.service;
+        let answers = self.context.world.proxies.answers(service, self.prepared.colour).await;
+        answers.map_err(|error| error.of(Origin::Proxy))
+    }
+
+    async fn check_tasks(&mut self, tasks: &[Task]) -> Result<(), Failure> {
+        if let Some(task) = fallen(tasks, &self.served) {
+            let name = self.prepared.release.service.swarm_name(self.prepared.colour);
+            return Err(Failure {
+                step: Step::Bake,
+                kind: FailureKind::PostGate,
+                message: format!("an instance of `{name}` did not stay up: {}", describe(task)),
+                details: self.context.world.swarm.tail(task, TAIL).await,
+                remedy: None,
+            });
+        }
+        let serve = tasks.iter().filter(|task| task.current).filter_map(serving);
+        self.served.extend(serve.map(|instance| instance.task));
+        Ok(())
+    }
+}
+
+fn check_answers(bake: &Bake, before: Answers, now: Answers) -> Result<(), Failure> {
+    let total = now.total.saturating_sub(before.total);
+    let errors = now.errors.saturating_sub(before.errors);
+    #[allow(clippy::cast_precision_loss, reason = "counts of a few minutes' answers")]
+    let share = errors as f64 / total.max(1) as f64;
+    if total < bake.min_requests.max(1) || share <= bake.max_errors {
+        return Ok(());
+    }
+    Err(Failure {
+        step: Step::Bake,
+        kind: FailureKind::PostGate,
+        message: format!(
+            "{errors} of {total} answers were 5xx ({:.1} %), more than the {:.1} % allowed",
+            share * 100.0,
+            bake.max_errors * 100.0
+        ),
+        details: Vec::new(),
+        remedy: Some("see the new release's log for what it answered with 5xx".to_owned()),
+    })
+}

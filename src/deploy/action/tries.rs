@@ -1,0 +1,34 @@
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::model::Step;
+
+/// Notes that are remembered: one that is worded differently each time must not fill the memory.
+const MOST: usize = 100;
+
+/// What is remembered from one try of an act to the next, in one life of the daemon. An undo, and a step
+/// after the commit, are tried for as long as it takes.
+#[derive(Debug, Default)]
+pub struct Tries {
+    drained: AtomicBool,
+    said: Mutex<BTreeSet<(Step, String)>>,
+}
+
+impl Tries {
+    /// The requests on the new colour were waited for.
+    pub fn set_drained(&self) {
+        self.drained.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether they were: those that are left had their time.
+    pub fn have_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
+    }
+
+    /// Whether `text` was not said about `step` yet.
+    pub fn is_new(&self, step: Step, text: &str) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.len() < MOST && said.insert((step, text.to_owned()))
+    }
+}

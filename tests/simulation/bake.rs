@@ -1,0 +1,91 @@
+//! What a bake counts, and what it bears with.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use verdigris::model::{
+    Approval, Bake, DeploymentId, DeploymentView, Draft, FailureKind, Outcome, Phase, StepState,
+};
+
+use crate::daemon::{Daemon, in_virtual_time};
+use crate::draft::{draft, request};
+use crate::ends::check_violations;
+use crate::world::{Part, Sim};
+
+const GREEN: &str = "books-ms-green";
+
+fn baking() -> Draft {
+    let mut draft = draft("good/books:22");
+    let duration = Duration::from_secs(60);
+    draft.policy.bake = Some(Bake { duration, max_errors: 0.0, min_requests: 1 });
+    draft
+}
+
+/// A second release is under way.
+async fn deploying(sim: &Sim, second: Draft) -> (Daemon, DeploymentId) {
+    let daemon = Daemon::start(sim).await;
+    let first = daemon.engine.submit(request(draft("good/books:1"))).await.unwrap().deployment;
+    let (daemon, _) = daemon.see_through(first).await;
+    let id = daemon.engine.submit(request(second)).await.unwrap().deployment;
+    (daemon, id)
+}
+
+async fn when(daemon: &Daemon, id: DeploymentId, so: impl Fn(&DeploymentView) -> bool) {
+    while !so(&daemon.engine.deployment(id).await.unwrap()) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn is_baking(view: &DeploymentView) -> bool {
+    let running = |state| state == StepState::Running;
+    view.steps.iter().any(|step| step.step.as_str() == "bake" && running(step.state))
+}
+
+#[test]
+fn an_instance_that_ended_before_the_switch_and_was_followed_is_no_verdict() {
+    in_virtual_time(async {
+        let sim = Sim::new(1);
+        let mut second = baking();
+        second.policy.approve = Some(Approval { expires: Duration::from_secs(600) });
+        let (daemon, id) = deploying(&sim, second).await;
+        when(&daemon, id, |view| view.phase == Phase::Waiting).await;
+        sim.let_die(GREEN);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        daemon.engine.approve(id, "a person").await.unwrap();
+        let (_daemon, view) = daemon.see_through(id).await;
+        assert_eq!(view.outcome, Some(Outcome::Committed));
+        check_violations(&sim);
+    });
+}
+
+#[test]
+fn an_instance_that_ends_under_the_traffic_is_one() {
+    in_virtual_time(async {
+        let sim = Sim::new(2);
+        let (daemon, id) = deploying(&sim, baking()).await;
+        when(&daemon, id, is_baking).await;
+        sim.let_die(GREEN);
+        let (_daemon, view) = daemon.see_through(id).await;
+        let Some(Outcome::Reverted { failure }) = view.outcome else {
+            panic!("{:?}", view.outcome)
+        };
+        assert_eq!(failure.kind, FailureKind::PostGate, "{failure:?}");
+        check_violations(&sim);
+    });
+}
+
+#[test]
+fn whoever_does_not_answer_for_a_while_is_asked_again() {
+    for part in [Part::Swarm, Part::Other] {
+        in_virtual_time(async move {
+            let sim = Sim::new(3);
+            let (daemon, id) = deploying(&sim, baking()).await;
+            when(&daemon, id, is_baking).await;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let back = Instant::now() + Duration::from_secs(10);
+            sim.truth().faults.away.insert(part, back);
+            let (_daemon, view) = daemon.see_through(id).await;
+            assert_eq!(view.outcome, Some(Outcome::Committed), "{part:?} was away");
+        });
+    }
+}
