@@ -28,6 +28,7 @@ pub async fn bake(context: &Context) -> Result<StepResult, Failure> {
             return Ok(StepResult::Nothing);
         }
         tokio::select! {
+            biased;
             () = context.stop.cancelled() => return Err(stopped(Step::Bake)),
             () = tokio::time::sleep(LOOK.min(end - Instant::now())) => {}
         }
@@ -103,6 +104,7 @@ pub async fn drain(context: &Context) -> Result<StepResult, Failure> {
     let Some(old) = prepared.live else { return Ok(StepResult::Nothing) };
     switch::lead_all(context, prepared).await.map_err(|error| failed(Step::Drain, &error))?;
     tokio::select! {
+        biased;
         () = context.stop.cancelled() => Err(stopped(Step::Drain)),
         drained = await_drained(context, prepared, old) => {
             if let Some(left) = drained.map_err(|error| failed(Step::Drain, &error))? {

@@ -39,6 +39,7 @@ async fn insist(context: &Context, step: Step) -> Result<StepResult, Failure> {
         };
         let Some(delay) = delays.next() else { return Err(failure) };
         tokio::select! {
+            biased;
             () = context.stop.cancelled() => return Err(failure),
             () = tokio::time::sleep(delay) => {}
         }
