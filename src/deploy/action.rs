@@ -181,7 +181,9 @@ async fn approve(context: &Context) -> Result<StepResult, Failure> {
     let since = context.state.asked.unwrap_or(now);
     let waited = Stopwatch::going(since, now, Duration::ZERO, approval.expires);
     let mut approved = context.approved.clone();
+    // An answer that is there counts, also at the instant at which its time is over.
     tokio::select! {
+        biased;
         heard = approved.wait_for(|approved| *approved) => match heard {
             Ok(_) => Ok(StepResult::Nothing),
             Err(_) => Err(stopped(Step::Approve)),

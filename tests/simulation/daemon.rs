@@ -70,8 +70,9 @@ impl Daemon {
         while !over() {
             let pause = tokio::time::sleep(Duration::from_millis(50));
             tokio::select! {
-                () = pause => {}
+                biased;
                 () = self.sim.killed() => self = self.again().await,
+                () = pause => {}
             }
         }
         self

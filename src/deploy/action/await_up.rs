@@ -87,6 +87,7 @@ impl Watched {
                 return Ok(instances);
             }
             tokio::select! {
+                biased;
                 () = context.stop.cancelled() => return Err(stopped(self.step)),
                 () = tokio::time::sleep(POLL) => {}
             }

@@ -32,6 +32,7 @@ pub async fn bake(context: &Context) -> Result<StepResult, Failure> {
         }
         let pause = if last { LOOK } else { LOOK.min(end - Instant::now()) };
         tokio::select! {
+            biased;
             () = context.stop.cancelled() => return Err(stopped(Step::Bake)),
             () = tokio::time::sleep(pause) => {}
         }

@@ -9,6 +9,7 @@ pub async fn prepare(context: &Context) -> Result<StepResult, Failure> {
     let request = &context.state.request;
     let tenure = super::hold(context).await.map_err(|error| failure(&error))?;
     let mut found = tokio::select! {
+        biased;
         () = context.stop.cancelled() => return Err(stopped(Step::Prepare)),
         found = look(&context.world, request) => {
             found.map_err(|error| failure(&error))?

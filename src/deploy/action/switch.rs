@@ -140,6 +140,7 @@ async fn drain_new(context: &Context, prepared: &Prepared) -> PortResult<()> {
         return Ok(());
     }
     let drained = tokio::select! {
+        biased;
         () = context.shutdown.cancelled() => {
             let operation = format!("wait for the requests on `{}`", prepared.colour);
             return Err(PortError::new(Trouble::Other, operation).because("the daemon stops"));

@@ -56,6 +56,7 @@ async fn insist(context: &Context, step: Step) -> Result<StepResult, Failure> {
 /// Rest for `delay`; false when `called` away from it.
 async fn rest(called: &CancellationToken, delay: Duration) -> bool {
     tokio::select! {
+        biased;
         () = called.cancelled() => false,
         () = tokio::time::sleep(delay) => true,
     }

@@ -81,11 +81,10 @@ mod tests {
     use std::sync::Mutex;
 
     use async_trait::async_trait;
-    use tokio::sync::{broadcast, mpsc};
 
     use super::*;
-    use crate::deploy::feed::Outlets;
     use crate::deploy::fixture;
+    use crate::deploy::outlets::Outlets;
     use crate::deploy::ports::PortResult;
     use crate::deploy::record::Journalled;
     use crate::model::{self, ServiceName, Step};
@@ -115,15 +114,17 @@ mod tests {
         async fn sequence(&self, _: &ServiceName) -> PortResult<Option<u64>> {
             Ok(None)
         }
+
+        async fn accept(&self, _: &ServiceName, _: u64) -> PortResult<()> {
+            Ok(())
+        }
     }
 
     #[tokio::test]
     async fn what_makes_no_sense_is_not_written_down() {
         let paper = Arc::new(Paper::default());
         let id = DeploymentId::new();
-        let outlets =
-            Outlets { log: mpsc::unbounded_channel().0, everybody: broadcast::channel(8).0 };
-        let feed = Feed::new(id, Vec::new(), outlets);
+        let feed = Feed::new(id, Vec::new(), Outlets::new().0);
         let state = fixture::opened(model::fixture::draft());
         let (standing, _) = watch::channel(Standing::of(&state));
         let mut scribe = Scribe::new(id, state, Arc::clone(&paper) as _, feed, standing);

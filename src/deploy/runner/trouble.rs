@@ -58,14 +58,16 @@ impl Runner {
         let again = tokio::time::sleep(STUCK_RETRY);
         tokio::pin!(again);
         loop {
+            // What a person says is noted, also where it would have been tried again at that instant.
             tokio::select! {
+                biased;
                 () = self.shutdown.cancelled() => return,
-                () = &mut again => return,
                 Some(command) = self.commands.recv() => {
                     if let Command::Retry(by) = command {
                         return self.note(Record::Retried { by });
                     }
                 }
+                () = &mut again => return,
             }
         }
     }

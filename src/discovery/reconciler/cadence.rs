@@ -31,6 +31,7 @@ impl Reconciler {
     /// Reconcile until `shutdown`; `ready` turns true after the first sweep.
     pub async fn run(&self, ready: watch::Sender<bool>, shutdown: CancellationToken) {
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
             _ = self.sweep() => {}
         }
@@ -38,6 +39,7 @@ impl Reconciler {
         while !shutdown.is_cancelled() {
             let follow = async { self.follow(hints::subscribe(&self.world, SWEEP).await).await };
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return,
                 () = follow => {}
             }
@@ -52,6 +54,7 @@ impl Reconciler {
             let last = Instant::now();
             let pause = if whole && soon > LAG { SWEEP } else { soon };
             tokio::select! {
+                biased;
                 hint = hints.next() => if hint.is_none() {
                     // The engine went away; it is asked again after a while.
                     tokio::time::sleep(PUT_OFF).await;
