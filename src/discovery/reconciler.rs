@@ -28,7 +28,7 @@ use self::sight::{Colours, by_owner};
 use super::compare::{Findings, compare};
 use crate::deploy::engine::Engine;
 use crate::deploy::ledger::Ledger;
-use crate::deploy::ports::{PortResult, World};
+use crate::deploy::ports::{PortResult, Trouble, World};
 use crate::deploy::saga::State;
 use crate::model::{Colour, ServiceName};
 
@@ -102,26 +102,36 @@ impl Reconciler {
         results.into_iter().try_fold(true, |all, whole| Ok(all & whole?))
     }
 
-    /// Look at one service and mend it. False: instances that are wanted do not run yet.
+    /// Look at one service and mend it. False: it has to be looked at again soon, since instances that are
+    /// wanted do not run yet, or somebody else changed it between this look and the mending.
     async fn mend(&self, service: &ServiceName, colours: &Colours) -> PortResult<bool> {
+        match self.try_mend(service, colours).await {
+            Err(error) if error.trouble == Trouble::Conflict => {
+                tracing::info!(%service, error = error.chain(), "it is looked at again");
+                Ok(false)
+            }
+            mended => mended,
+        }
+    }
+
+    async fn try_mend(&self, service: &ServiceName, colours: &Colours) -> PortResult<bool> {
         let turn = self.ledger.turn(service);
         let _turn = turn.lock().await;
-        let mut record = self.read(service).await?;
+        let mut known = self.read(service).await?;
         let seen = sight::see(&*self.world.swarm, colours).await?;
         // No deployment begins meanwhile; one that is under way has the last word.
         let idle = self.engine.idle_turn(service);
         if idle.is_some() {
-            self.remember(service, &mut record, colours, &seen).await?;
+            self.remember(service, &mut known, colours, &seen).await?;
         }
-        let findings = compare(&record, &seen, &self.owned(service).await?);
+        let findings = compare(&known.record, &seen, &self.owned(service).await?);
         if findings != Findings::default() && self.is_anothers(service).await? {
             return Ok(true);
         }
-        self.follow_instances(service, &mut record, findings).await?;
+        self.follow_instances(service, &mut known, findings).await?;
         if idle.is_some() {
-            self.lead(service, &record, &seen).await?;
-            self.expire(service, &record, colours).await?;
-            self.tidy(service, &record, colours).await?;
+            self.lead(service, &known.record, &seen).await?;
+            self.tidy(service, &mut known, colours).await?;
         }
         Ok(sight::is_whole(colours, &seen))
     }
