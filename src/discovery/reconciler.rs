@@ -3,9 +3,10 @@
 //!
 //! Here is the order of one look; each part of it is a file: `cadence` (when to look), `sight` (what is
 //! there), `memory` (what was committed last), `record` (mends the registry), `public` (mends the
-//! proxies), `idle` (removes colours that are kept no longer, or that nobody owns), `cleaning` (test
+//! proxies), `alone` (the proxies while the registry is away), `idle` (removes colours that are kept no longer, or that nobody owns), `cleaning` (test
 //! containers and leases), `diary` (what is told).
 
+mod alone;
 mod cadence;
 mod cleaning;
 mod diary;
@@ -17,6 +18,7 @@ mod sight;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 
@@ -34,6 +36,9 @@ use crate::model::{Colour, ServiceName};
 
 /// Services looked at side by side.
 const ABREAST: usize = 8;
+
+/// The proxies do not wait longer for a registry that is silent; the rest of the look does.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Keeps registry and proxies true to the Swarm.
 pub struct Reconciler {
@@ -85,12 +90,17 @@ impl Reconciler {
     }
 
     async fn try_sweep(&self) -> PortResult<bool> {
-        let (services, records) = futures_util::future::try_join(
-            self.world.swarm.services(),
-            self.world.registry.read_all(),
-        )
-        .await?;
-        let by_owner = by_owner(services);
+        let mut reading = self.world.registry.read_all();
+        let soon = tokio::time::timeout(PATIENCE, &mut reading);
+        let (services, soon) = tokio::join!(self.world.swarm.services(), soon);
+        let by_owner = by_owner(services?);
+        if !matches!(soon, Ok(Ok(_))) {
+            self.follow_alone(&by_owner).await;
+        }
+        let records = match soon {
+            Ok(records) => records?,
+            Err(_) => reading.await?,
+        };
         let names: BTreeSet<ServiceName> = by_owner.keys().chain(records.keys()).cloned().collect();
         // What goes wrong with one service must not keep the others from being mended.
         let mended = stream::iter(names).map(|service| {
