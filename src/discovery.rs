@@ -10,6 +10,6 @@ mod past;
 mod reconciler;
 
 pub use compare::{Findings, Seen, compare};
-pub use leftovers::{Allowance, Owner, leftover, owner};
+pub use leftovers::{Allowance, Owner, Spare, owner, spare};
 pub use past::{Contradiction, contradiction};
 pub use reconciler::Reconciler;

@@ -6,12 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::ports::{Origin, PortError, PortResult, Registry};
+use super::ports::{Origin, PortError, PortResult, Registry, Trouble};
 use super::record::Prepared;
 use crate::model::{
     Backend, Colour, Instance, Registration, Route, ServiceName, ServiceRecord, ServiceView,
     Standing,
 };
+
+/// How often a change starts over because somebody else wrote between its reading and its writing. The
+/// lease keeps other daemons' deployments out; what is left is their reconcilers.
+const ATTEMPTS: usize = 5;
 
 /// Changes the registry, one change at a time per service: the engine and the reconciler both do.
 pub struct Ledger {
@@ -26,20 +30,37 @@ impl Ledger {
         Self { registry, turns: Mutex::default() }
     }
 
-    /// Read what is held of `service`, change it, write it. Answers what it is now.
+    /// Read what is held of `service`, change it, write it: all over again when somebody else wrote
+    /// meanwhile. Answers what it is now.
     pub async fn change(
         &self,
         service: &ServiceName,
-        change: impl FnOnce(&mut ServiceRecord) + Send,
+        change: impl Fn(&mut ServiceRecord) + Send + Sync,
     ) -> PortResult<ServiceRecord> {
         let turn = self.turn(service);
         let _turn = turn.lock().await;
+        let mut attempt = 1;
+        loop {
+            match self.try_change(service, &change).await {
+                Err(error) if error.trouble == Trouble::Conflict && attempt < ATTEMPTS => {
+                    attempt += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_change(
+        &self,
+        service: &ServiceName,
+        change: &(impl Fn(&mut ServiceRecord) + Send + Sync),
+    ) -> PortResult<ServiceRecord> {
         let ours = |error: PortError| error.of(Origin::Registry);
         let old = self.registry.read(service).await.map_err(ours)?;
         let mut new = old.clone();
         change(&mut new);
         if new != old {
-            self.registry.write(service, &new).await.map_err(ours)?;
+            self.registry.replace(service, &old, &new).await.map_err(ours)?;
         }
         Ok(new)
     }

@@ -9,54 +9,52 @@ use crate::deploy::ports::SwarmSnapshot;
 use crate::deploy::record::{Journalled, Prepared, Record};
 use crate::model::{Colour, Route, ServiceRecord, labels};
 
-/// At most so many colours are removed …
+/// At most so many colours that nobody owns are removed …
+///
+/// Only these are counted, because only these are inferred to be of no use. What a stack file keeps for a
+/// time is known to be what its deployment retired, and is asked to go then; a test container is known to
+/// be of a deployment that has ended, and nobody is led to it; entries in the registry only follow what
+/// runs, and those of a live colour are never taken out without others in their place.
 const MOST: usize = 5;
 
 /// … within this time: whoever finds more is rather mistaken than right.
 const WITHIN: Duration = Duration::from_secs(3600);
 
-/// The live colour of a service that no deployment is under way for, if everything agrees on it: record,
-/// route, the colours that proxies lead the public to (`led`), and what was committed last, if that is
-/// known. Without its Swarm service there, the other may be all that the service has.
+/// What a colour beside the live one is, while no deployment is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spare {
+    /// What the last commit has retired and keeps for a rollback.
+    Kept(Colour),
+    /// Neither live nor kept.
+    Unowned(Colour),
+    /// It is not clear which of the two is live.
+    Unclear,
+}
+
+/// What the colour that is not live is; none where there are not two, or another daemon committed last.
+/// `led` are the colours that proxies lead the public to, `last` is what was committed last, if that is
+/// known. Where these do not agree on what is live, nothing may go.
 #[must_use]
-pub fn agreed(
+pub fn spare(
     record: &ServiceRecord,
     led: &BTreeSet<Colour>,
     last: Option<&Prepared>,
     colours: &BTreeMap<Colour, SwarmSnapshot>,
-) -> Option<Colour> {
+) -> Option<Spare> {
     let live = record.colour?;
-    let all = led.iter().all(|colour| *colour == live)
-        && record.route.as_ref().and_then(Route::live).is_none_or(|colour| colour == live)
-        && last.is_none_or(|last| last.colour == live);
-    (all && colours.contains_key(&live)).then_some(live)
-}
-
-/// The colour beside `live` that nobody owns: `last`, which was committed last, does not keep it.
-#[must_use]
-pub fn leftover(
-    live: Colour,
-    last: Option<&Prepared>,
-    colours: &BTreeMap<Colour, SwarmSnapshot>,
-) -> Option<Colour> {
     let idle = live.other();
-    let owned = last.is_some_and(|last| keeps(last, idle));
-    (colours.contains_key(&idle) && !owned).then_some(idle)
-}
-
-/// The colour beside `live` that `last` keeps, if what is there is what it found there, and not what
-/// somebody else has made of it since.
-#[must_use]
-pub fn kept(
-    live: Colour,
-    last: &Prepared,
-    colours: &BTreeMap<Colour, SwarmSnapshot>,
-) -> Option<Colour> {
-    let idle = live.other();
-    let maker = |snapshot: &SwarmSnapshot| snapshot.label(labels::DEPLOYMENT).map(str::to_owned);
-    let there = colours.get(&idle).and_then(maker)?;
-    let then = last.before.swarm.get(&idle).and_then(Option::as_ref).and_then(maker)?;
-    (keeps(last, idle) && there == then).then_some(idle)
+    // Without the live colour there, the other may be all that the service has.
+    let (snapshot, _) = (colours.get(&idle)?, colours.get(&live)?);
+    let agreed = led.iter().all(|colour| *colour == live)
+        && record.route.as_ref().and_then(Route::live).is_none_or(|colour| colour == live);
+    if !agreed {
+        return Some(Spare::Unclear);
+    }
+    if last.is_some_and(|last| last.colour != live) {
+        return None;
+    }
+    let kept = last.is_some_and(|last| keeps(last, idle, snapshot));
+    Some(if kept { Spare::Kept(idle) } else { Spare::Unowned(idle) })
 }
 
 /// Whose a colour is, by the journal of the deployment that its label names.
@@ -80,9 +78,15 @@ pub fn owner(journal: &[Journalled]) -> Owner {
     }
 }
 
-/// `last` keeps `colour` for a rollback.
-fn keeps(last: &Prepared, colour: Colour) -> bool {
-    last.live == Some(colour) && last.release.policy.retain.releases > 0
+/// `last` keeps `colour` for a rollback, and what is there is what it has retired: the same release,
+/// made by the same deployment. Anything else there came later.
+fn keeps(last: &Prepared, colour: Colour, now: &SwarmSnapshot) -> bool {
+    let retired = last.before.swarm.get(&colour).and_then(Option::as_ref);
+    let same = retired.is_some_and(|retired| {
+        let made = |by: &SwarmSnapshot| by.label(labels::DEPLOYMENT).map(str::to_owned);
+        retired.release() == now.release() && made(retired) == made(now)
+    });
+    same && last.live == Some(colour) && last.release.policy.retain.releases > 0
 }
 
 /// How much may be removed still.
@@ -108,7 +112,7 @@ impl Allowance {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::deploy::fixture;
@@ -133,33 +137,22 @@ mod tests {
         ServiceRecord { colour: Some(colour), ..ServiceRecord::default() }
     }
 
-    /// Green over blue, which is kept.
-    fn keeping() -> Prepared {
-        let mut last = fixture::prepared(model::fixture::draft());
-        last.release.policy.retain.releases = 1;
-        last
-    }
-
     #[test]
-    fn the_colour_that_is_not_live_is_left_over() {
-        let found = |there: &[Colour]| leftover(Colour::Blue, None, &colours(there));
-        assert_eq!(found(&Colour::BOTH), Some(Colour::Green));
-        assert_eq!(found(&[Colour::Blue]), None);
-        let both = colours(&Colour::BOTH);
-        assert_eq!(leftover(Colour::Green, Some(&keeping()), &both), None, "it is kept");
-    }
-
-    #[test]
-    fn what_is_live_is_agreed_on_by_all() {
-        let both = colours(&Colour::BOTH);
+    fn the_colour_that_is_not_live_is_unowned() {
         let led = BTreeSet::from([Colour::Blue]);
-        let blue = live(Colour::Blue);
-        assert_eq!(agreed(&blue, &led, None, &both), Some(Colour::Blue));
-        let other = colours(&[Colour::Green]);
-        assert_eq!(agreed(&blue, &led, None, &other), None, "it is all that there is");
-        let elsewhere = BTreeSet::from([Colour::Green]);
-        assert_eq!(agreed(&blue, &elsewhere, None, &both), None);
-        assert_eq!(agreed(&ServiceRecord::default(), &BTreeSet::new(), None, &both), None);
+        let found = |there: &[Colour]| spare(&live(Colour::Blue), &led, None, &colours(there));
+        assert_eq!(found(&Colour::BOTH), Some(Spare::Unowned(Colour::Green)));
+        assert_eq!(found(&[Colour::Blue]), None);
+        assert_eq!(found(&[Colour::Green]), None, "it is all that there is");
+    }
+
+    #[test]
+    fn nothing_may_go_where_it_is_not_clear_what_is_live() {
+        let both = colours(&Colour::BOTH);
+        let led = BTreeSet::from([Colour::Green]);
+        assert_eq!(spare(&live(Colour::Blue), &led, None, &both), Some(Spare::Unclear));
+        let led = BTreeSet::new();
+        assert_eq!(spare(&ServiceRecord::default(), &led, None, &both), None);
         let route = Route {
             generation: 1,
             rule: None,
@@ -167,24 +160,26 @@ mod tests {
             releases: BTreeMap::new(),
         };
         let record = ServiceRecord { route: Some(route), ..live(Colour::Blue) };
-        assert_eq!(agreed(&record, &led, None, &both), None);
-        let last = fixture::prepared(model::fixture::draft());
-        assert_eq!(agreed(&blue, &led, Some(&last), &both), None, "green was committed last");
+        assert_eq!(spare(&record, &led, None, &both), Some(Spare::Unclear));
     }
 
     #[test]
-    fn only_what_was_kept_is_what_is_kept() {
+    fn only_what_the_last_commit_retired_is_kept() {
         let made_by = |deployment: &str| SwarmSnapshot {
-            name: "books".to_owned(),
-            spec: serde_json::json!({ "Labels": { labels::DEPLOYMENT: deployment } }),
+            name: "books-blue".to_owned(),
+            spec: json!({ "Labels": { labels::RELEASE: "1", labels::DEPLOYMENT: deployment } }),
         };
-        let mut last = keeping();
+        let mut last = fixture::prepared(model::fixture::draft());
+        (last.colour, last.live) = (Colour::Green, Some(Colour::Blue));
+        last.release.policy.retain.releases = 1;
         last.before.swarm.insert(Colour::Blue, Some(made_by("first")));
-        let found = |there: SwarmSnapshot| {
-            kept(Colour::Green, &last, &BTreeMap::from([(Colour::Blue, there)]))
+        let found = |blue| {
+            let mut there = colours(&Colour::BOTH);
+            there.insert(Colour::Blue, blue);
+            spare(&live(Colour::Green), &BTreeSet::new(), Some(&last), &there)
         };
-        assert_eq!(found(made_by("first")), Some(Colour::Blue));
-        assert_eq!(found(made_by("another")), None);
+        assert_eq!(found(made_by("first")), Some(Spare::Kept(Colour::Blue)));
+        assert_eq!(found(made_by("later")), Some(Spare::Unowned(Colour::Blue)));
     }
 
     #[tokio::test(start_paused = true)]

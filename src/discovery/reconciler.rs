@@ -3,9 +3,10 @@
 //!
 //! Here is the order of one look; each part of it is a file: `cadence` (when to look), `sight` (what is
 //! there), `memory` (what was committed last), `record` (mends the registry), `public` (mends the
-//! proxies), `idle` (removes colours that are kept no longer, or that nobody owns), `cleaning` (test
+//! proxies), `alone` (the proxies while the registry is away), `idle` (removes colours that are kept no longer, or that nobody owns), `cleaning` (test
 //! containers and leases), `diary` (what is told).
 
+mod alone;
 mod cadence;
 mod cleaning;
 mod diary;
@@ -17,6 +18,7 @@ mod sight;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 
@@ -28,12 +30,15 @@ use self::sight::{Colours, by_owner};
 use super::compare::{Findings, compare};
 use crate::deploy::engine::Engine;
 use crate::deploy::ledger::Ledger;
-use crate::deploy::ports::{PortResult, World};
+use crate::deploy::ports::{PortResult, Trouble, World};
 use crate::deploy::saga::State;
 use crate::model::{Colour, ServiceName};
 
 /// Services looked at side by side.
 const ABREAST: usize = 8;
+
+/// The proxies do not wait longer for a registry that is silent; the rest of the look does.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Keeps registry and proxies true to the Swarm.
 pub struct Reconciler {
@@ -85,12 +90,17 @@ impl Reconciler {
     }
 
     async fn try_sweep(&self) -> PortResult<bool> {
-        let (services, records) = futures_util::future::try_join(
-            self.world.swarm.services(),
-            self.world.registry.read_all(),
-        )
-        .await?;
-        let by_owner = by_owner(services);
+        let mut reading = self.world.registry.read_all();
+        let soon = tokio::time::timeout(PATIENCE, &mut reading);
+        let (services, soon) = tokio::join!(self.world.swarm.services(), soon);
+        let by_owner = by_owner(services?);
+        if !matches!(soon, Ok(Ok(_))) {
+            self.follow_alone(&by_owner).await;
+        }
+        let records = match soon {
+            Ok(records) => records?,
+            Err(_) => reading.await?,
+        };
         let names: BTreeSet<ServiceName> = by_owner.keys().chain(records.keys()).cloned().collect();
         // What goes wrong with one service must not keep the others from being mended.
         let mended = stream::iter(names).map(|service| {
@@ -102,26 +112,36 @@ impl Reconciler {
         results.into_iter().try_fold(true, |all, whole| Ok(all & whole?))
     }
 
-    /// Look at one service and mend it. False: instances that are wanted do not run yet.
+    /// Look at one service and mend it. False: it has to be looked at again soon, since instances that are
+    /// wanted do not run yet, or somebody else changed it between this look and the mending.
     async fn mend(&self, service: &ServiceName, colours: &Colours) -> PortResult<bool> {
+        match self.try_mend(service, colours).await {
+            Err(error) if error.trouble == Trouble::Conflict => {
+                tracing::info!(%service, error = error.chain(), "it is looked at again");
+                Ok(false)
+            }
+            mended => mended,
+        }
+    }
+
+    async fn try_mend(&self, service: &ServiceName, colours: &Colours) -> PortResult<bool> {
         let turn = self.ledger.turn(service);
         let _turn = turn.lock().await;
-        let mut record = self.read(service).await?;
+        let mut known = self.read(service).await?;
         let seen = sight::see(&*self.world.swarm, colours).await?;
         // No deployment begins meanwhile; one that is under way has the last word.
         let idle = self.engine.idle_turn(service);
         if idle.is_some() {
-            self.remember(service, &mut record, colours, &seen).await?;
+            self.remember(service, &mut known, colours, &seen).await?;
         }
-        let findings = compare(&record, &seen, &self.owned(service).await?);
+        let findings = compare(&known.record, &seen, &self.owned(service).await?);
         if findings != Findings::default() && self.is_anothers(service).await? {
             return Ok(true);
         }
-        self.follow_instances(service, &mut record, findings).await?;
+        self.follow_instances(service, &mut known, findings).await?;
         if idle.is_some() {
-            self.lead(service, &record, &seen).await?;
-            self.expire(service, &record, colours).await?;
-            self.tidy(service, &record, colours).await?;
+            self.lead(service, &known.record, &seen).await?;
+            self.tidy(service, &mut known, colours).await?;
         }
         Ok(sight::is_whole(colours, &seen))
     }

@@ -116,14 +116,40 @@ impl Consul {
         Ok(image::by_service(&self.layout, entries, keys.value.unwrap_or_default()))
     }
 
-    /// Write what differs. Somebody else's change of a key meanwhile makes it start over.
-    async fn make_equal(&self, service: &ServiceName, wanted: &Image) -> Result<(), CallError> {
+    async fn put(
+        &self,
+        service: &ServiceName,
+        read: Option<&ServiceRecord>,
+        record: &ServiceRecord,
+    ) -> PortResult<()> {
+        let operation = format!("write service `{service}` to Consul");
+        let wanted = Image::encode(&self.layout, service, record)
+            .map_err(|error| PortError::new(Trouble::Invalid, &operation).because(error))?;
+        let written = self.make_equal(service, read, &wanted).await;
+        written.map_err(|error| self.failed(error, operation))
+    }
+
+    /// Write what differs, if `read` is held still. Somebody else's change of a key meanwhile makes it
+    /// start over.
+    async fn make_equal(
+        &self,
+        service: &ServiceName,
+        read: Option<&ServiceRecord>,
+        wanted: &Image,
+    ) -> Result<(), CallError> {
         let fence = self.fences.of(&self.layout, service);
         let mut attempt = 1;
         loop {
             let held = self.held(service).await?;
+            let mut guards: Vec<Operation> = fence.iter().cloned().collect();
             let diff = Diff::between(&held.image, wanted);
-            let done = self.commit(&diff, &held, fence.as_ref()).await;
+            if let Some(read) = read {
+                if !self.holds(service, &held, read) {
+                    return Err(CallError::Changed);
+                }
+                guards.extend(self.unchanged(service, &held, &diff));
+            }
+            let done = self.commit(&diff, &held, &guards).await;
             match done {
                 Err(error) if error.is_stale() && attempt < ATTEMPTS => attempt += 1,
                 done => return done,
@@ -131,13 +157,32 @@ impl Consul {
         }
     }
 
+    fn holds(&self, service: &ServiceName, held: &Held, read: &ServiceRecord) -> bool {
+        held.image.decode(&self.layout, service).is_ok_and(|record| record == *read)
+    }
+
+    /// That the keys which `diff` leaves alone are as they are `held`: every commit changes both.
+    fn unchanged(&self, service: &ServiceName, held: &Held, diff: &Diff) -> Vec<Operation> {
+        let keys = [self.layout.colour(service), self.layout.route(service)].into_iter();
+        let rest = keys.filter(|key| !diff.set.contains_key(key) && !diff.unset.contains(key));
+        rest.map(|key| match held.indices.get(&key) {
+            Some(index) => Operation::check(&key, *index),
+            None => Operation::check_none(&key),
+        })
+        .collect()
+    }
+
     async fn commit(
         &self,
         diff: &Diff,
         held: &Held,
-        fence: Option<&Operation>,
+        guards: &[Operation],
     ) -> Result<(), CallError> {
-        for transaction in txn::transactions(&self.layout, diff, &held.indices, fence) {
+        let mut transactions = txn::transactions(&self.layout, diff, &held.indices, guards);
+        if transactions.is_empty() && !guards.is_empty() {
+            transactions.push(guards.to_vec());
+        }
+        for transaction in transactions {
             txn::run(&self.client, &transaction).await?;
         }
         Ok(())
@@ -177,11 +222,16 @@ impl Registry for Consul {
     }
 
     async fn write(&self, service: &ServiceName, record: &ServiceRecord) -> PortResult<()> {
-        let operation = format!("write service `{service}` to Consul");
-        let wanted = Image::encode(&self.layout, service, record)
-            .map_err(|error| PortError::new(Trouble::Invalid, &operation).because(error))?;
-        let written = self.make_equal(service, &wanted).await;
-        written.map_err(|error| self.failed(error, operation))
+        self.put(service, None, record).await
+    }
+
+    async fn replace(
+        &self,
+        service: &ServiceName,
+        read: &ServiceRecord,
+        record: &ServiceRecord,
+    ) -> PortResult<()> {
+        self.put(service, Some(read), record).await
     }
 
     async fn changes(&self) -> PortResult<BoxStream<'static, ()>> {

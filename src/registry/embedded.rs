@@ -51,9 +51,53 @@ impl Embedded {
         damaged.map(line).collect()
     }
 
+    /// Write `record`, in the place of `read` only if that is given.
+    async fn put(
+        &self,
+        service: &ServiceName,
+        read: Option<ServiceRecord>,
+        record: &ServiceRecord,
+    ) -> PortResult<()> {
+        let operation = format!("write service `{service}` to the registry");
+        let (name, wanted) = (service.to_string(), record.clone());
+        let written = self
+            .database
+            .write(Durability::Synced, move |connection| {
+                let held = table::load(connection, &name)?;
+                if read.is_some_and(|read| held.as_ref() != Ok(&read)) {
+                    return Ok(Written::Refused);
+                }
+                if held.as_ref() == Ok(&wanted) {
+                    return Ok(Written::Same);
+                }
+                table::replace(connection, &name, &wanted)?;
+                Ok(Written::Anew)
+            })
+            .await
+            .map_err(|error| self.failed(error, operation.clone()))?;
+        match written {
+            Written::Refused => Err(PortError::new(Trouble::Conflict, operation)
+                .because("it was written by somebody else since it was read")),
+            Written::Anew => {
+                self.changed.send_replace(());
+                Ok(())
+            }
+            Written::Same => Ok(()),
+        }
+    }
+
     fn failed(&self, error: crate::sqlite::DatabaseError, operation: String) -> PortError {
         error.port(operation, self.database.path())
     }
+}
+
+/// What became of a write.
+enum Written {
+    Anew,
+    /// It was so already.
+    Same,
+    /// Something else is held than what was read.
+    Refused,
 }
 
 #[async_trait]
@@ -83,23 +127,16 @@ impl Registry for Embedded {
     }
 
     async fn write(&self, service: &ServiceName, record: &ServiceRecord) -> PortResult<()> {
-        let operation = format!("write service `{service}` to the registry");
-        let (name, wanted) = (service.to_string(), record.clone());
-        let written = self
-            .database
-            .write(Durability::Synced, move |connection| {
-                if table::load(connection, &name)?.as_ref() == Ok(&wanted) {
-                    return Ok(false);
-                }
-                table::replace(connection, &name, &wanted)?;
-                Ok(true)
-            })
-            .await
-            .map_err(|error| self.failed(error, operation))?;
-        if written {
-            self.changed.send_replace(());
-        }
-        Ok(())
+        self.put(service, None, record).await
+    }
+
+    async fn replace(
+        &self,
+        service: &ServiceName,
+        read: &ServiceRecord,
+        record: &ServiceRecord,
+    ) -> PortResult<()> {
+        self.put(service, Some(read.clone()), record).await
     }
 
     async fn changes(&self) -> PortResult<BoxStream<'static, ()>> {

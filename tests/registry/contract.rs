@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::future::try_join_all;
 use tokio::time::timeout;
-use verdigris::deploy::ports::Registry;
+use verdigris::deploy::ports::{Registry, Trouble};
 use verdigris::model::{Colour, ServiceRecord};
 
 use crate::records::{self, service, settled, story};
@@ -45,6 +45,40 @@ pub async fn a_smaller_record_takes_the_place_of_a_larger(registry: &dyn Registr
         registry.write(&service, &record).await.unwrap();
         assert_eq!(registry.read(&service).await.unwrap(), record);
     }
+}
+
+pub async fn a_record_is_replaced_only_where_it_was_read(registry: &dyn Registry) {
+    let (service, nothing) = (service(), ServiceRecord::default());
+    let (one, other) = (settled(Colour::Blue, 1, 2), settled(Colour::Green, 2, 2));
+    registry.replace(&service, &nothing, &one).await.unwrap();
+    registry.replace(&service, &one, &other).await.unwrap();
+    for (read, wanted) in [(&nothing, &one), (&one, &nothing), (&one, &one), (&one, &other)] {
+        let error = registry.replace(&service, read, wanted).await.unwrap_err();
+        assert_eq!(error.trouble, Trouble::Conflict, "{}", error.chain());
+        assert_eq!(registry.read(&service).await.unwrap(), other);
+    }
+    registry.replace(&service, &other, &other).await.unwrap();
+    registry.replace(&service, &other, &nothing).await.unwrap();
+    assert!(registry.read(&service).await.unwrap().is_empty());
+}
+
+pub async fn of_all_that_read_the_same_one_replaces_it(registry: &dyn Registry) {
+    let (service, read) = (service(), settled(Colour::Blue, 1, 2));
+    registry.write(&service, &read).await.unwrap();
+    // Half of them change keys only, half instances as well.
+    let wanted: Vec<ServiceRecord> = (0..10)
+        .map(|n| match n % 2 {
+            0 => settled(Colour::Green, 2 + n, 2),
+            _ => ServiceRecord { colour: None, ..read.clone() },
+        })
+        .collect();
+    let tries = wanted.iter().map(|record| registry.replace(&service, &read, record));
+    let done = futures_util::future::join_all(tries).await;
+    let won: Vec<_> = done.iter().zip(&wanted).filter(|(done, _)| done.is_ok()).collect();
+    assert_eq!(won.len(), 1, "{done:?}");
+    assert_eq!(registry.read(&service).await.unwrap(), *won[0].1);
+    let lost = done.iter().filter_map(|done| done.as_ref().err());
+    assert!(lost.into_iter().all(|error| error.trouble == Trouble::Conflict));
 }
 
 pub async fn before_is_restored_after_any_change(registry: &dyn Registry) {

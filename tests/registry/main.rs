@@ -28,6 +28,8 @@ macro_rules! over {
                 all_services_are_listed,
                 services_are_apart_from_each_other,
                 a_change_wakes_whoever_watches,
+                a_record_is_replaced_only_where_it_was_read,
+                of_all_that_read_the_same_one_replaces_it,
                 writers_side_by_side_do_not_disturb_each_other,
                 a_large_service_is_written_whole,
             );

@@ -1,9 +1,10 @@
 //! What dead deployments left goes; what anybody owns stays.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use verdigris::model::{Colour, DeploymentId, labels};
+use verdigris::model::{Colour, DeploymentId, Retain, labels};
 
 use crate::daemon::{Daemon, in_virtual_time};
 use crate::draft::{draft, request, service};
@@ -79,6 +80,57 @@ fn check_left_alone(sim: &Sim, daemon: &Daemon, orphan: &String) {
     let remedy = format!("docker service rm {orphan}");
     let told: Vec<&String> = drift.iter().filter(|line| line.contains(&remedy)).collect();
     assert_eq!(told.len(), 1, "{drift:?}");
+}
+
+/// Two releases, of which the first was kept for a moment and is gone.
+async fn deployed_over(sim: &Sim) -> Daemon {
+    let (daemon, _) = deployed(sim).await;
+    let mut second = draft("good/books:22");
+    second.policy.retain =
+        Retain { releases: 1, scale: Some(0), duration: Some(Duration::from_secs(5)) };
+    let second = daemon.engine.submit(request(second)).await.unwrap().deployment;
+    let (daemon, _) = daemon.see_through(second).await;
+    assert_eq!(there(sim).len(), 2, "it is kept");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(there(sim), [service().swarm_name(Colour::Green)], "its time is over");
+    daemon
+}
+
+/// The public is led to the other colour, as by a switch that nobody has committed.
+fn switch(sim: &Sim) {
+    let mut truth = sim.truth();
+    let record = truth.registry.get_mut(&service()).unwrap();
+    let live = record.colour.unwrap();
+    let route = record.route.as_mut().unwrap();
+    route.generation += 1;
+    route.weights = BTreeMap::from([(live, 0), (live.other(), 100)]);
+}
+
+#[test]
+fn a_colour_with_the_traffic_stays_though_one_was_kept_long_enough() {
+    in_virtual_time(async {
+        let sim = Sim::new(1);
+        let daemon = deployed_over(&sim).await;
+        // Another daemon has deployed blue and switched to it, and was ended before it could commit.
+        let theirs = orphan(&sim, DeploymentId::new());
+        switch(&sim);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(there(&sim).contains(&theirs));
+        let drift = daemon.reconciler.drift(&service());
+        assert!(drift.iter().any(|line| line.contains("do not agree")), "{drift:?}");
+    });
+}
+
+#[test]
+fn only_what_was_retired_goes_when_it_was_kept_long_enough() {
+    in_virtual_time(async {
+        let sim = Sim::new(1);
+        let daemon = deployed_over(&sim).await;
+        // Another daemon has started blue, and was ended before it could switch.
+        let theirs = orphan(&sim, DeploymentId::new());
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        check_left_alone(&sim, &daemon, &theirs);
+    });
 }
 
 #[test]

@@ -180,6 +180,23 @@ fn instances_are_followed_under_a_deployment_also_when_the_registry_forgot_the_s
 }
 
 #[test]
+fn proxies_follow_the_instances_while_the_registry_is_away() {
+    in_virtual_time(async {
+        let sim = Sim::new(1);
+        let (daemon, _) = deployed_twice(&sim).await;
+        let away = tokio::time::Instant::now() + Duration::from_secs(60);
+        sim.truth().faults.away.insert(Part::Registry, away);
+        sim.let_die(&service().swarm_name(Colour::Green));
+        tokio::time::sleep(SEEN).await;
+        check_led(&sim, Colour::Green);
+        assert!(daemon.reconciler.problem().is_some(), "and it is told");
+        tokio::time::sleep_until(away + SEEN).await;
+        check_last(&sim);
+        assert_eq!(daemon.reconciler.problem(), None);
+    });
+}
+
+#[test]
 fn a_proxy_that_was_put_back_is_led_away_before_the_new_colour_goes() {
     for seed in 0..40 {
         in_virtual_time(async move {

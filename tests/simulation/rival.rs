@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use verdigris::deploy::control::RefusalKind;
-use verdigris::model::{DeploymentView, Draft, FailureKind, OnBusy, Outcome, Request};
+use verdigris::model::{Colour, DeploymentView, Draft, FailureKind, OnBusy, Outcome, Request};
 
 use crate::daemon::{Daemon, in_virtual_time};
 use crate::draft::{draft, gate, request, service};
@@ -65,6 +65,42 @@ fn what_was_committed_last_is_live_when_the_daemon_that_took_over_reverts() {
         });
     }
     assert!(taken_over > 30, "the service passes on in many of them: {taken_over}");
+}
+
+#[test]
+fn a_daemon_that_is_stopped_in_the_middle_of_a_look_undoes_no_commit_when_it_wakes() {
+    for seed in 0..20 {
+        in_virtual_time(async move {
+            let sim = Sim::new(seed);
+            let ours = Daemon::start(&sim).await;
+            let first = ours.engine.submit(request(draft("good/books:1"))).await.unwrap();
+            let (_ours, _) = ours.see_through(first.deployment).await;
+            // What it has read leads to a write, and that waits for as long as it is stopped.
+            let stopped = Duration::from_secs(90);
+            sim.truth().losses.stopped = Some(stopped);
+            sim.let_die(&service().swarm_name(Colour::Blue));
+            let wakes = loop {
+                if let Some((_, until)) = sim.truth().faults.pause {
+                    break until;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            };
+            let other = Daemon::start(&sim.rival()).await;
+            let second = other.engine.submit(request(draft("good/books:22"))).await.unwrap();
+            let (_other, theirs) = other.see_through(second.deployment).await;
+            assert_eq!(theirs.outcome, Some(Outcome::Committed), "seed {seed}");
+            let late = Duration::from_secs(1);
+            assert!(Instant::now() < wakes - late, "it has not woken yet");
+            tokio::time::sleep_until(wakes - late).await;
+            let committed = sim.truth().registry[&service()].clone();
+            while Instant::now() < wakes + late {
+                assert_eq!(sim.truth().registry[&service()], committed, "seed {seed}");
+                tokio::time::sleep(Duration::from_micros(500)).await;
+            }
+            check_live(&sim, theirs.colour.unwrap(), theirs.release.as_ref().unwrap().as_str());
+            check_violations(&sim);
+        });
+    }
 }
 
 /// One daemon is stopped in the middle of its second deployment, the other deploys `theirs`; when the

@@ -113,8 +113,8 @@ fn disturb(truth: &mut Truth, draft: &mut Draft) -> bool {
             draft.policy.gates.post_integration.push(gate("late"));
             draft.policy.gates.post_integration.push(gate("fail"));
         }
-        14 | 15 => truth.losses = Losses { forgotten: truth.rng.u32(1..4), denied: 0 },
-        16 => truth.losses = Losses { forgotten: 0, denied: truth.rng.u32(1..4) },
+        14 | 15 => truth.losses = Losses { forgotten: truth.rng.u32(1..4), ..Losses::default() },
+        16 => truth.losses = Losses { denied: truth.rng.u32(1..4), ..Losses::default() },
         _ => return true,
     }
     truth.rng.u32(0..4) == 0

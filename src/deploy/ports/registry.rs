@@ -20,6 +20,17 @@ pub trait Registry: Send + Sync {
     /// and removed after.
     async fn write(&self, service: &ServiceName, record: &ServiceRecord) -> PortResult<()>;
 
+    /// As [`write`](Self::write), but only in the place of `read`, what an earlier look has found.
+    /// [`Trouble::Conflict`](super::Trouble::Conflict), and nothing is written, when something else is
+    /// held by now: whoever was held up between reading and writing undoes nobody's commit. Also to make
+    /// sure that it is still so, with a `record` that equals `read`.
+    async fn replace(
+        &self,
+        service: &ServiceName,
+        read: &ServiceRecord,
+        record: &ServiceRecord,
+    ) -> PortResult<()>;
+
     /// Hints that something changed. Ends when the connection does.
     async fn changes(&self) -> PortResult<BoxStream<'static, ()>>;
 }

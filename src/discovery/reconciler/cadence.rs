@@ -37,13 +37,17 @@ impl Reconciler {
         }
         ready.send_replace(true);
         while !shutdown.is_cancelled() {
-            let follow = async { self.follow(hints::subscribe(&self.world, SWEEP).await).await };
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                () = follow => {}
+                () = self.listen() => {}
             }
         }
+    }
+
+    /// Follow the hints that can be had. An engine or a registry that is silent takes its time to say so.
+    async fn listen(&self) {
+        self.follow(hints::subscribe(&self.world, SWEEP).await).await;
     }
 
     /// Sweep now, on hints, and every now and then, until the hints end.
@@ -77,4 +81,43 @@ async fn gather(hints: &mut BoxStream<'static, ()>) {
         while let Ok(Some(())) = tokio::time::timeout(QUIET, hints.next()).await {}
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    /// A hint after each of so many milliseconds, then none any more.
+    fn hints_after(
+        pauses: impl IntoIterator<Item = u64, IntoIter: Send + 'static>,
+    ) -> BoxStream<'static, ()> {
+        let hints =
+            stream::iter(pauses).then(|pause| tokio::time::sleep(Duration::from_millis(pause)));
+        hints.chain(stream::pending()).boxed()
+    }
+
+    async fn gathered(mut hints: BoxStream<'static, ()>) -> Duration {
+        let began = Instant::now();
+        gather(&mut hints).await;
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_one_look_after_a_short_quiet() {
+        assert_eq!(gathered(hints_after([])).await, QUIET);
+        assert_eq!(gathered(hints_after([0; 1000])).await, QUIET);
+        assert_eq!(gathered(hints_after([15, 15, 500])).await, QUIET + Duration::from_millis(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hints_without_end_do_not_put_the_look_off_for_long() {
+        assert_eq!(gathered(hints_after(std::iter::repeat(10))).await, PUT_OFF);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn there_is_nothing_to_wait_for_when_the_hints_have_ended() {
+        assert_eq!(gathered(stream::empty().boxed()).await, Duration::ZERO);
+    }
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::record::Known;
 use super::sight::Colours;
 use super::{Reconciler, lock};
 use crate::deploy::history::Committed;
 use crate::deploy::ledger;
 use crate::deploy::ports::{PortResult, SwarmSnapshot};
-use crate::deploy::record::Prepared;
 use crate::deploy::stopwatch::Stopwatch;
-use crate::discovery::leftovers::{Allowance, Owner, agreed, kept, leftover};
+use crate::discovery::leftovers::{Allowance, Owner, Spare, spare};
 use crate::model::{Colour, DeploymentId, ServiceName, ServiceRecord};
 
 /// What has to be remembered of idle colours from one look to the next.
@@ -39,25 +39,65 @@ impl Idle {
 }
 
 impl Reconciler {
-    /// What is kept of the old colour goes when its time is over.
-    pub(super) async fn expire(
+    /// Of two colours the one that is not live goes, when it was kept long enough, or when it is of an
+    /// ended deployment that left it. Where it is not clear that it is the idle one, it is only named.
+    pub(super) async fn tidy(
+        &self,
+        service: &ServiceName,
+        known: &mut Known,
+        colours: &Colours,
+    ) -> PortResult<()> {
+        // Most services have one colour only.
+        if colours.len() < 2 {
+            self.idle.clear(service);
+            return Ok(());
+        }
+        let last = self.last(service).await?;
+        let spare = self.spare(service, &known.record, last.as_deref(), colours).await?;
+        if let Some(Spare::Unowned(colour)) = spare
+            && let Some(found) = colours.get(&colour)
+        {
+            return self.remove_unowned(service, known, colour, found).await;
+        }
+        self.idle.clear(service);
+        let over = last.is_some_and(|last| self.is_over(&last));
+        if let Some(spare) = spare.filter(|_| over) {
+            self.expire(service, known, colours, spare).await?;
+        }
+        Ok(())
+    }
+
+    async fn spare(
         &self,
         service: &ServiceName,
         record: &ServiceRecord,
+        last: Option<&Committed>,
         colours: &Colours,
+    ) -> PortResult<Option<Spare>> {
+        let views = self.world.proxies.snapshot(service).await?;
+        let led = views.values().flatten().filter_map(|view| view.live).collect();
+        Ok(spare(record, &led, last.map(|last| &last.prepared), colours))
+    }
+
+    /// What is kept of the old colour goes when its time is over.
+    async fn expire(
+        &self,
+        service: &ServiceName,
+        known: &mut Known,
+        colours: &Colours,
+        spare: Spare,
     ) -> PortResult<()> {
-        let Some(last) = self.last(service).await?.filter(|last| self.is_over(last)) else {
-            return Ok(());
-        };
-        let live = self.agreed(service, record, Some(&last.prepared), colours).await?;
-        let Some(idle) = live.and_then(|live| kept(live, &last.prepared, colours)) else {
-            return Ok(());
-        };
         if self.is_anothers(service).await? {
             return Ok(());
         }
-        self.remove(service, record, idle, &service.swarm_name(idle)).await?;
-        self.diary.note(service, &format!("{idle} was kept long enough and is removed"));
+        let Spare::Kept(idle) = spare else {
+            self.diary.note_standing(service, UNCLEAR);
+            return Ok(());
+        };
+        let Some(found) = colours.get(&idle) else { return Ok(()) };
+        if self.remove(service, known, idle, found).await? {
+            self.diary.note(service, &format!("{idle} was kept long enough and is removed"));
+        }
         Ok(())
     }
 
@@ -75,19 +115,14 @@ impl Reconciler {
 
     /// A colour that an ended deployment left goes, when it is so in two looks in a row. What this daemon
     /// knows nothing of is only named.
-    pub(super) async fn tidy(
+    async fn remove_unowned(
         &self,
         service: &ServiceName,
-        record: &ServiceRecord,
-        colours: &Colours,
+        known: &mut Known,
+        colour: Colour,
+        found: &SwarmSnapshot,
     ) -> PortResult<()> {
-        let Some((colour, found)) = self.find_leftover(service, record, colours).await? else {
-            self.idle.clear(service);
-            return Ok(());
-        };
-        let again = self.idle.suspect(service, found);
-        let now = self.world.swarm.snapshot(&found.name).await?;
-        if !again || now.as_ref() != Some(found) || self.is_anothers(service).await? {
+        if !self.idle.suspect(service, found) || self.is_anothers(service).await? {
             return Ok(());
         }
         let name = &found.name;
@@ -104,57 +139,51 @@ impl Reconciler {
             self.diary.note(service, &line);
             return Ok(());
         }
-        self.remove(service, record, colour, name).await?;
-        self.idle.clear(service);
-        self.diary.note(service, &format!("`{name}` belonged to no deployment and is removed"));
+        if self.remove(service, known, colour, found).await? {
+            self.idle.clear(service);
+            self.diary.note(service, &format!("`{name}` belonged to no deployment and is removed"));
+        }
         Ok(())
     }
 
-    async fn find_leftover<'a>(
-        &self,
-        service: &ServiceName,
-        record: &ServiceRecord,
-        colours: &'a Colours,
-    ) -> PortResult<Option<(Colour, &'a SwarmSnapshot)>> {
-        // Most services have one colour only.
-        if colours.len() < 2 {
-            return Ok(None);
-        }
-        let last = self.last(service).await?;
-        let last = last.as_deref().map(|last| &last.prepared);
-        let live = self.agreed(service, record, last, colours).await?;
-        let found = live.and_then(|live| leftover(live, last, colours));
-        Ok(found.and_then(|colour| Some((colour, colours.get(&colour)?))))
-    }
-
-    /// The live colour, if all that is known agrees on it.
-    async fn agreed(
-        &self,
-        service: &ServiceName,
-        record: &ServiceRecord,
-        last: Option<&Prepared>,
-        colours: &Colours,
-    ) -> PortResult<Option<Colour>> {
-        let views = self.world.proxies.snapshot(service).await?;
-        let led = views.values().flatten().filter_map(|view| view.live).collect();
-        Ok(agreed(record, &led, last, colours))
-    }
-
-    /// Out of the registry and the proxies first: nobody is sent to an instance that is being stopped.
+    /// Remove the idle colour, if it is as `found` still and the record as `known`. Nobody else begins a
+    /// deployment meanwhile, and one that another daemon has parked notices that this one was here.
     async fn remove(
         &self,
         service: &ServiceName,
-        record: &ServiceRecord,
+        known: &mut Known,
         idle: Colour,
-        name: &str,
-    ) -> PortResult<()> {
-        let mut without = record.clone();
+        found: &SwarmSnapshot,
+    ) -> PortResult<bool> {
+        self.world.leases.take(service).await?;
+        let removed = self.remove_held(service, known, idle, found).await;
+        self.world.leases.leave(service, false).await;
+        removed
+    }
+
+    /// Out of the registry and the proxies first: nobody is sent to an instance that is being stopped.
+    async fn remove_held(
+        &self,
+        service: &ServiceName,
+        known: &mut Known,
+        idle: Colour,
+        found: &SwarmSnapshot,
+    ) -> PortResult<bool> {
+        let mut without = known.record.clone();
         ledger::retire(&mut without, idle);
-        self.world.registry.write(service, &without).await?;
+        self.put(service, known, without).await?;
+        if self.world.swarm.snapshot(&found.name).await?.as_ref() != Some(found) {
+            return Ok(false);
+        }
         self.world.proxies.retire(service, idle).await?;
-        self.world.swarm.restore(name, None).await
+        self.world.swarm.restore(&found.name, None).await?;
+        Ok(true)
     }
 }
+
+/// What is said when the traffic may be on the colour that should go.
+const UNCLEAR: &str = "the old colour was kept long enough, and stays: registry, route and proxies do not \
+                       agree on which colour is live; deploy again, or roll back";
 
 /// What is said of a colour that may be another daemon's, or of before the journal was lost.
 fn left_alone(name: &str) -> String {

@@ -7,20 +7,45 @@ use crate::deploy::ports::{PortResult, SwarmSnapshot, Trouble};
 use crate::deploy::record::Prepared;
 use crate::discovery::compare::{Findings, Seen};
 use crate::discovery::leftovers::Owner;
-use crate::discovery::past::contradiction;
+use crate::discovery::past::{Contradiction, contradiction};
 use crate::model::{ServiceName, ServiceRecord};
+
+/// What is known to be on record.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) record: ServiceRecord,
+    /// That was read. Else what is there cannot be read, and is written over whatever it is.
+    readable: bool,
+}
 
 impl Reconciler {
     /// What is on record. What cannot be read, because somebody else wrote it, is made anew from what is
     /// known and observed.
-    pub(super) async fn read(&self, service: &ServiceName) -> PortResult<ServiceRecord> {
+    pub(super) async fn read(&self, service: &ServiceName) -> PortResult<Known> {
         match self.world.registry.read(service).await {
             Err(error) if error.trouble == Trouble::Invalid => {
                 self.diary.note(service, &error.chain());
-                Ok(ServiceRecord::default())
+                Ok(Known { record: ServiceRecord::default(), readable: false })
             }
-            read => read,
+            read => Ok(Known { record: read?, readable: true }),
         }
+    }
+
+    /// Put `record` in the place of what is `known`, if that is there still: a daemon that was stopped
+    /// since it read must not undo what another one committed meanwhile.
+    pub(super) async fn put(
+        &self,
+        service: &ServiceName,
+        known: &mut Known,
+        record: ServiceRecord,
+    ) -> PortResult<()> {
+        let registry = &self.world.registry;
+        match known.readable {
+            true => registry.replace(service, &known.record, &record).await?,
+            false => registry.write(service, &record).await?,
+        }
+        *known = Known { record, readable: true };
+        Ok(())
     }
 
     /// What contradicts the journal is put on record again as it was committed last. Only while no
@@ -28,27 +53,48 @@ impl Reconciler {
     pub(super) async fn remember(
         &self,
         service: &ServiceName,
-        record: &mut ServiceRecord,
+        known: &mut Known,
         colours: &Colours,
         seen: &Seen,
     ) -> PortResult<()> {
         let Some(last) = self.last(service).await? else { return Ok(()) };
         let last = &last.prepared;
         let exists = |colour| colours.contains_key(&colour);
-        let Some(found) = contradiction(record, last, exists) else { return Ok(()) };
+        let Some(found) = contradiction(&known.record, last, exists) else { return Ok(()) };
         let sure =
             found.is_plain() || (runs(last, colours, seen) && self.owns_all(colours).await?);
         if !sure || self.is_anothers(service).await? {
             return Ok(());
         }
         // From here on a deployment that another daemon has parked finds that this one was here.
-        self.world.leases.take(service).await?;
-        ledger::switch(record, last);
-        ledger::commit(record, last);
-        self.diary.note(service, &found.to_string());
-        let written = self.world.registry.write(service, record).await;
+        let tenure = self.world.leases.take(service).await?;
+        // Another one that had it since then knows better what was committed last.
+        let passed = tenure > last.tenure && !found.is_plain();
+        let written = match passed {
+            true => {
+                let line = format!("{found}, and another daemon deployed it since: it is left so");
+                self.diary.note_standing(service, &line);
+                Ok(())
+            }
+            false => self.recall(service, known, last, found).await,
+        };
         self.world.leases.leave(service, false).await;
         written
+    }
+
+    async fn recall(
+        &self,
+        service: &ServiceName,
+        known: &mut Known,
+        last: &Prepared,
+        found: Contradiction,
+    ) -> PortResult<()> {
+        let mut record = known.record.clone();
+        ledger::switch(&mut record, last);
+        ledger::commit(&mut record, last);
+        self.put(service, known, record).await?;
+        self.diary.note(service, &found.to_string());
+        Ok(())
     }
 
     /// Each of `colours` was made by a deployment of this daemon that has ended: no other daemon is at
@@ -66,18 +112,17 @@ impl Reconciler {
     pub(super) async fn follow_instances(
         &self,
         service: &ServiceName,
-        record: &mut ServiceRecord,
+        known: &mut Known,
         findings: Findings,
     ) -> PortResult<()> {
+        if let Some(mended) = findings.record {
+            self.put(service, known, mended).await?;
+        }
         for line in &findings.drift {
             self.diary.note(service, line);
         }
-        if let Some(mended) = findings.record {
-            self.world.registry.write(service, &mended).await?;
-            *record = mended;
-        }
         for colour in findings.refresh {
-            let backends = ledger::backends(record.of(colour).map(|entry| &entry.instance));
+            let backends = ledger::backends(known.record.of(colour).map(|entry| &entry.instance));
             self.world.proxies.refresh(service, colour, &backends).await?;
         }
         Ok(())

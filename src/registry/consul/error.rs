@@ -22,6 +22,9 @@ pub(super) enum CallError {
     /// It did none of a transaction's operations.
     #[error("Consul refused the transaction: {}", words(.0))]
     RolledBack(Vec<Objection>),
+    /// What is held is not what the caller has read.
+    #[error("it was written by somebody else since it was read")]
+    Changed,
     /// The answer is not what Consul answers.
     #[error("the answer of `{address}` is not Consul's")]
     Nonsense { address: String, source: serde_json::Error },
@@ -79,6 +82,7 @@ impl CallError {
             | Self::Request(_) => Trouble::Invalid,
             Self::RolledBack(_) if self.is_fenced() => Trouble::Superseded,
             Self::RolledBack(_) if self.is_stale() || self.is_held() => Trouble::Conflict,
+            Self::Changed => Trouble::Conflict,
             Self::RolledBack(_) => Trouble::Other,
         }
     }
@@ -109,7 +113,7 @@ impl CallError {
                 "see that `{}` is the address of Consul's HTTP API (`[registry] address`)",
                 client.address()
             ),
-            Self::Request(_) | Self::RolledBack(_) => return None,
+            Self::Request(_) | Self::RolledBack(_) | Self::Changed => return None,
         })
     }
 

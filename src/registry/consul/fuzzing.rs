@@ -61,5 +61,5 @@ fn rewritten(layout: &Layout, service: &ServiceName, held: &Held) {
     let none = Diff::between(&wanted, &wanted);
     assert_eq!(none, Diff::default(), "a difference from itself");
     let fence = txn::Operation::check_lock(&layout.lock(service), "session");
-    txn::transactions(layout, &diff, &held.indices, Some(&fence));
+    txn::transactions(layout, &diff, &held.indices, &[fence]);
 }

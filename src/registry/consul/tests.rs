@@ -156,7 +156,7 @@ proptest! {
     fn a_diff_of_equals_is_empty_and_touches_nothing(image in image(8)) {
         let diff = Diff::between(&image, &image);
         prop_assert_eq!(&diff, &Diff::default());
-        prop_assert!(txn::transactions(&layout(), &diff, &BTreeMap::new(), None).is_empty());
+        prop_assert!(txn::transactions(&layout(), &diff, &BTreeMap::new(), &[]).is_empty());
     }
 
 }
@@ -172,7 +172,7 @@ proptest! {
         let indices = from.keys.keys().cloned().zip(1..).collect();
         let diff = Diff::between(&from, &to);
         let fence = fenced.then(|| txn::Operation::check_lock("lock", "session"));
-        let transactions = txn::transactions(&layout(), &diff, &indices, fence.as_ref());
+        let transactions = txn::transactions(&layout(), &diff, &indices, fence.as_slice());
         let mut flat = Vec::new();
         for transaction in &transactions {
             prop_assert!(!transaction.is_empty() && transaction.len() <= 64);
@@ -206,7 +206,7 @@ fn a_key_is_changed_only_where_it_was_read() {
     );
     let indices = BTreeMap::from([("verdigris/services/books-ms/colour".to_owned(), 7)]);
     let index = |from: &Image, to: &Image, indices: &BTreeMap<String, u64>| {
-        let all = txn::transactions(&layout(), &Diff::between(from, to), indices, None);
+        let all = txn::transactions(&layout(), &Diff::between(from, to), indices, &[]);
         let json = serde_json::to_value(&all[0][0]).unwrap();
         json["KV"]["Index"].as_u64().unwrap()
     };

@@ -103,6 +103,11 @@ impl Operation {
         Self::key("check-index", key, &[], index)
     }
 
+    /// Fails, and the transaction with it, if there is such a key.
+    pub(super) fn check_none(key: &str) -> Self {
+        Self::key("check-not-exists", key, &[], 0)
+    }
+
     /// Fails, and the transaction with it, unless `session` has locked the key.
     pub(super) fn check_lock(key: &str, session: &str) -> Self {
         Self::locking("check-session", key, &[], session)
@@ -140,15 +145,14 @@ impl Operation {
 }
 
 /// The transactions that do `diff`: one, unless the service is larger than a transaction may be. Then
-/// instances are put before the route is published, and removed after. Each begins with `fence`, if
-/// there is one.
+/// instances are put before the route is published, and removed after. Each begins with `guards`.
 pub(super) fn transactions(
     layout: &Layout,
     diff: &Diff,
     indices: &BTreeMap<String, u64>,
-    fence: Option<&Operation>,
+    guards: &[Operation],
 ) -> Vec<Vec<Operation>> {
-    let largest = LARGEST - usize::from(fence.is_some());
+    let largest = LARGEST - guards.len();
     let index = |key: &String| indices.get(key).copied().unwrap_or(0);
     let put = |entry: &Entry| Operation::put(layout, entry.clone());
     let set = |(key, value): (&String, &Vec<u8>)| Operation::set(key, value, index(key));
@@ -164,12 +168,7 @@ pub(super) fn transactions(
         Some(last) if last.len() + rest.len() <= largest => last.append(&mut rest),
         _ => transactions.extend(rest.chunks(largest).map(<[_]>::to_vec)),
     }
-    if let Some(fence) = fence {
-        for transaction in &mut transactions {
-            transaction.insert(0, fence.clone());
-        }
-    }
-    transactions
+    transactions.into_iter().map(|rest| [guards, rest.as_slice()].concat()).collect()
 }
 
 /// Do all of `operations`, or none. Answers the keys that were written.
@@ -203,7 +202,9 @@ pub(super) struct Objection {
 
 impl Objection {
     pub(super) fn is_stale(&self) -> bool {
-        self.what.contains("index is stale")
+        let exists = self.what.starts_with("key ") && self.what.ends_with(" exists");
+        let words = ["index is stale", "failed index check", "failed to check index"];
+        exists || words.iter().any(|words| self.what.contains(words))
     }
 
     /// The fence did not hold: a session has lost its lock.

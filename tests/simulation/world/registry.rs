@@ -1,14 +1,16 @@
 //! The registry, which may lose writes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio::time::Instant;
 use verdigris::deploy::ports::{PortError, PortResult, Registry, Trouble};
 use verdigris::model::{ServiceName, ServiceRecord};
 
 use super::act::Part;
-use super::{Sim, Truth};
+use super::{Daemon, Sim, Truth};
 
 /// Writes that do not end as their answer says.
 #[derive(Debug, Default, Clone, Copy)]
@@ -17,6 +19,8 @@ pub struct Losses {
     pub forgotten: u32,
     /// Writes that took place, and are answered with an error.
     pub denied: u32,
+    /// For how long the daemon under test is stopped right before its next write, as by SIGSTOP.
+    pub stopped: Option<Duration>,
 }
 
 impl Truth {
@@ -36,6 +40,40 @@ impl Truth {
             return Err(PortError::new(Trouble::Unreachable, "write the registry"));
         }
         Ok(())
+    }
+}
+
+impl Sim {
+    fn stop_before_writing(&self) {
+        let mut truth = self.truth();
+        if self.daemon == Daemon::Ours
+            && let Some(stopped) = truth.losses.stopped.take()
+        {
+            let now = Instant::now();
+            truth.faults.pause = Some((now, now + stopped));
+        }
+    }
+
+    /// Write `record`, in the place of `read` only if that is given.
+    async fn put(
+        &self,
+        service: &ServiceName,
+        read: Option<&ServiceRecord>,
+        record: &ServiceRecord,
+    ) -> PortResult<()> {
+        let daemon = self.daemon;
+        self.stop_before_writing();
+        self.act("write the registry", |truth| {
+            if !truth.passes(daemon, service) {
+                return Err(PortError::new(Trouble::Superseded, "write the registry"));
+            }
+            let held = truth.registry.get(service).cloned().unwrap_or_default();
+            if read.is_some_and(|read| *read != held) {
+                return Err(PortError::new(Trouble::Conflict, "write the registry"));
+            }
+            truth.write(service, record)
+        })
+        .await
     }
 }
 
@@ -59,14 +97,16 @@ impl Registry for Sim {
     }
 
     async fn write(&self, service: &ServiceName, record: &ServiceRecord) -> PortResult<()> {
-        let daemon = self.daemon;
-        self.act("write the registry", |truth| {
-            if !truth.passes(daemon, service) {
-                return Err(PortError::new(Trouble::Superseded, "write the registry"));
-            }
-            truth.write(service, record)
-        })
-        .await
+        self.put(service, None, record).await
+    }
+
+    async fn replace(
+        &self,
+        service: &ServiceName,
+        read: &ServiceRecord,
+        record: &ServiceRecord,
+    ) -> PortResult<()> {
+        self.put(service, Some(read), record).await
     }
 
     async fn changes(&self) -> PortResult<BoxStream<'static, ()>> {

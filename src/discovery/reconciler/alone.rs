@@ -1,0 +1,99 @@
+//! While the registry is away: proxies follow the instances that run all the same.
+//!
+//! Which colour is live nobody can say then, and nothing here asks it: each proxy goes on leading where
+//! it leads. But an address that it knows may be of a task that Swarm has replaced, and a colour that has
+//! nothing but such addresses is down for no need. The registry is mended when it is back.
+
+use std::collections::BTreeMap;
+
+use futures_util::stream::{self, StreamExt};
+
+use super::sight::{self, Colours};
+use super::{ABREAST, Reconciler};
+use crate::deploy::ledger;
+use crate::deploy::ports::{PortResult, ProxyViews};
+use crate::model::{Backend, Colour, ServiceName};
+
+impl Reconciler {
+    /// Tell the proxies of the instances that run of `services`. What goes wrong is told by whoever found
+    /// that the registry is away.
+    pub(super) async fn follow_alone(&self, services: &BTreeMap<ServiceName, Colours>) {
+        let names: Vec<ServiceName> = services.keys().cloned().collect();
+        let followed = stream::iter(names).map(|service| async move {
+            let Some(colours) = services.get(&service) else { return };
+            if let Err(error) = self.follow_one(&service, colours).await {
+                tracing::warn!(%service, error = error.chain(), "cannot follow its instances");
+            }
+        });
+        followed.buffer_unordered(ABREAST).collect::<()>().await;
+    }
+
+    async fn follow_one(&self, service: &ServiceName, colours: &Colours) -> PortResult<()> {
+        let turn = self.ledger.turn(service);
+        let _turn = turn.lock().await;
+        // No deployment begins meanwhile; one that is under way has the last word on its colour.
+        let _idle = self.engine.idle_turn(service);
+        let owned = self.owned(service).await?;
+        let seen = sight::see(&*self.world.swarm, colours).await?;
+        let views = self.world.proxies.snapshot(service).await?;
+        for (colour, entries) in seen.colours.iter().filter(|(colour, _)| !owned.contains(colour)) {
+            let running = ledger::backends(entries.iter().map(|entry| &entry.instance));
+            if !is_astray(&views, *colour, &running) {
+                continue;
+            }
+            self.world.proxies.refresh(service, *colour, &running).await?;
+            let line = format!("the registry is away: proxies follow what runs of {colour}");
+            self.diary.note(service, &line);
+        }
+        Ok(())
+    }
+}
+
+/// A proxy knows instances of `colour`, and others than those that are `running`. Nothing that runs is no
+/// reason to empty it, and what it was never told, or told to forget, is not for now.
+fn is_astray(views: &ProxyViews, colour: Colour, running: &[Backend]) -> bool {
+    let differs = |known: &[Backend]| {
+        let mut known = known.to_vec();
+        known.sort();
+        !known.is_empty() && known != running
+    };
+    !running.is_empty() && views.values().flatten().any(|view| differs(view.of(colour)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{self, ServiceView};
+
+    fn backends(tasks: &[&str]) -> Vec<Backend> {
+        let backend = |task: &&str| Backend {
+            task: (*task).to_owned(),
+            address: ([10, 0, 0, 1], 8080).into(),
+        };
+        tasks.iter().map(backend).collect()
+    }
+
+    fn knows(tasks: &[&str]) -> ProxyViews {
+        let view = ServiceView {
+            service: "books-ms".parse().unwrap(),
+            rule: model::fixture::draft().policy.route.unwrap(),
+            live: Some(Colour::Blue),
+            generation: 1,
+            backends: BTreeMap::from([(Colour::Blue, backends(tasks))]),
+        };
+        BTreeMap::from([("nginx".to_owned(), Some(view)), ("haproxy".to_owned(), None)])
+    }
+
+    #[test]
+    fn only_what_runs_takes_the_place_of_what_is_known() {
+        let astray = |known: &[&str], running: &[&str]| {
+            is_astray(&knows(known), Colour::Blue, &backends(running))
+        };
+        assert!(astray(&["old"], &["new"]));
+        assert!(astray(&["one", "gone"], &["one"]));
+        assert!(!astray(&["two", "one"], &["one", "two"]), "in whatever order");
+        assert!(!astray(&["old"], &[]), "it is never emptied");
+        assert!(!astray(&[], &["new"]), "it was never told, or told to forget");
+        assert!(!is_astray(&knows(&["one"]), Colour::Green, &backends(&["one"])));
+    }
+}
