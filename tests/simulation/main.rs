@@ -33,7 +33,7 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn nothing_is_lost_whatever_dies() {
     if let Some(seed) = number("SEED") {
-        return scenario::run(seed);
+        return drop(scenario::run(seed));
     }
     let first = number("FIRST_SEED").unwrap_or(0);
     let seeds = number("SEEDS").unwrap_or(SEEDS);
@@ -61,6 +61,21 @@ fn nothing_is_lost_whatever_dies() {
     assert!(failed.is_empty(), "seeds that fail: {failed:?}");
     println!("{seeds} seeds, from {first}");
 }
+
+#[test]
+fn a_seed_replays_act_by_act() {
+    for seed in 0..REPLAYED {
+        let (first, again) = (scenario::run(seed), scenario::run(seed));
+        let differs = first.iter().zip(&again).position(|(first, again)| first != again);
+        let told = differs.map(|at| (&first[at - 3..at + 4], &again[at - 3..at + 4]));
+        assert_eq!(differs, None, "seed {seed}: {told:#?}");
+        assert_eq!(first.len(), again.len(), "seed {seed}");
+        assert!(first.len() > 50, "seed {seed} acts");
+    }
+}
+
+/// Seeds that are run twice.
+const REPLAYED: u64 = 100;
 
 /// Real time that one seed may take: a hundred times what the slowest does. One that takes longer
 /// spins without the virtual clock moving.

@@ -13,13 +13,19 @@ use crate::draft::{draft, gate, request, service};
 use crate::ends::{check_committed, check_reverted, check_violations};
 use crate::world::{Answer, Daemon as By, Losses, Part, Sim, Stubborn, Truth};
 
-pub fn run(seed: u64) {
-    in_virtual_time(play(seed));
+/// Play `seed`; answers all acts, in their order.
+pub fn run(seed: u64) -> Vec<(Duration, String)> {
+    let mut trace = Vec::new();
+    in_virtual_time(async {
+        let sim = Sim::new(seed);
+        play(&sim).await;
+        trace = std::mem::take(&mut sim.truth().trace);
+    });
+    trace
 }
 
-async fn play(seed: u64) {
-    let sim = Sim::new(seed);
-    let daemon = Daemon::start(&sim).await;
+async fn play(sim: &Sim) {
+    let daemon = Daemon::start(sim).await;
     let first = daemon.engine.submit(request(draft("good/books:1"))).await.expect("taken");
     let (daemon, view) = daemon.see_through(first.deployment).await;
     assert_eq!(view.outcome, Some(Outcome::Committed), "the first release goes live");
@@ -29,13 +35,14 @@ async fn play(seed: u64) {
     let aborts = disturb(&mut sim.truth(), &mut second);
     let sequence = Some(10).filter(|_| sim.truth().rng.bool());
     let submitted = tokio::select! {
+        biased;
         submitted = daemon.engine.submit(Request { sequence, ..request(second) }) => submitted.ok(),
         () = daemon.sim.killed() => None,
     };
     let taken = submitted.map(|submitted| submitted.deployment);
     // Killed before it could answer, it may have taken it all the same.
     let Some(id) = taken.or_else(|| sim.truth().deployments(By::Ours).pop_last()) else {
-        return check_violations(&sim);
+        return check_violations(sim);
     };
     let beside = [
         tokio::spawn(meddle(sim.clone(), daemon.engine.clone(), id, aborts)),
@@ -48,11 +55,11 @@ async fn play(seed: u64) {
     }
     let daemon = daemon.settle().await.see_all_through().await;
     let after = sim.truth().picture();
-    match last_committed(&sim, first.deployment) {
-        None => check_reverted(&sim, &before, &after),
-        Some(draft) => check_committed(&sim, &after, &draft),
+    match last_committed(sim, first.deployment) {
+        None => check_reverted(sim, &before, &after),
+        Some(draft) => check_committed(sim, &after, &draft),
     }
-    check_violations(&sim);
+    check_violations(sim);
     drop(daemon);
 }
 
@@ -188,6 +195,7 @@ async fn compete(sim: Sim, engine: Engine) {
         let rival = rivalling(&mut sim.truth());
         // It is taken or refused; or the daemon is killed over it.
         tokio::select! {
+            biased;
             _ = engine.submit(rival) => {}
             () = sim.killed() => return,
         }

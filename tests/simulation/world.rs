@@ -6,6 +6,7 @@
 mod act;
 mod checks;
 mod client;
+mod flights;
 mod gates;
 mod journal;
 mod leases;
@@ -15,6 +16,7 @@ mod swarm;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -27,6 +29,7 @@ use act::Faults;
 pub use act::Part;
 use checks::Open;
 use client::Client;
+use flights::Flights;
 pub use journal::Commit;
 use journal::Journals;
 use leases::Leasehold;
@@ -82,7 +85,10 @@ pub struct Truth {
     /// The daemon's life; acts of an earlier one have no effect.
     life: u64,
     client: Client,
+    flights: Flights,
     pub violations: Vec<String>,
+    /// When what was done: a seed replays act by act.
+    pub trace: Vec<(Duration, String)>,
     /// Every act is told, for whoever replays a seed with `TELL=1`.
     told: bool,
 }
@@ -123,7 +129,9 @@ impl Sim {
             faults: Faults::default(),
             life: 0,
             client: Client::default(),
+            flights: Flights::default(),
             violations: Vec::new(),
+            trace: Vec::new(),
             told: std::env::var_os("TELL").is_some(),
         };
         Self {

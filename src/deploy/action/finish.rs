@@ -146,9 +146,12 @@ async fn retire_colour(context: &Context, prepared: &Prepared, old: Colour) -> P
         context.note(Step::Retire, format!("`{old}` is kept running"));
         return Ok(());
     }
-    if switch::lead_all(context, prepared).await? {
+    let led = switch::lead_all(context, prepared).await;
+    // Whatever may have led the public away from it just now, be it an earlier life.
+    if context.state.taken_up || !matches!(led, Ok(false)) {
         await_drained(context, prepared, old).await?;
     }
+    led?;
     // Out of the registry and the proxies first: nobody is sent to an instance that is being stopped.
     let deregister = context.ledger.change(service, |record| ledger::retire(record, old));
     let (deregistered, retired) =

@@ -57,7 +57,9 @@ impl Truth {
         if self.told {
             println!("{:>10.3?} {what}", self.start.0.elapsed());
         }
+        self.trace.push((self.start.0.elapsed(), what.to_owned()));
         self.request_everything(what);
+        self.look_at_flights(what);
         self.look_at_the_stuck();
         if ["flip", "restore a proxy"].contains(&what) {
             self.look_at_the_committed(what);

@@ -18,7 +18,7 @@ pub const NOTICE: Duration = Duration::from_secs(12);
 
 /// How a request ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Reply {
+pub enum Reply {
     Served,
     /// The proxy leads the service nowhere.
     Nowhere,
@@ -64,7 +64,8 @@ impl Truth {
             self.judge(what, &met);
         }
         if self.client.failing.is_empty() {
-            self.proxies.values_mut().for_each(SimProxy::is_back);
+            let committed = &self.committed;
+            self.proxies.values_mut().for_each(|proxy| proxy.is_back(committed));
         }
     }
 
@@ -90,7 +91,8 @@ impl Truth {
         backends.iter().all(|backend| self.instance(&backend.task) == Reply::Served)
     }
 
-    fn instance(&self, task: &str) -> Reply {
+    /// How a request to `task` ends.
+    pub fn instance(&self, task: &str) -> Reply {
         let mut tasks = self.swarm.values().flat_map(|service| &service.tasks);
         match tasks.find(|known| known.id == task) {
             Some(known) if known.up() => Reply::Served,

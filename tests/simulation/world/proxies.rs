@@ -10,7 +10,7 @@ use verdigris::deploy::ports::{
 };
 use verdigris::model::{Backend, Colour, RouteRule, ServiceName, ServiceView};
 
-use super::{Sim, Truth};
+use super::{Commit, Sim, Truth};
 
 /// What a proxy has of each service.
 pub type Views = BTreeMap<ServiceName, ServiceView>;
@@ -52,9 +52,11 @@ impl SimProxy {
         self.held == self.running
     }
 
-    /// It is where it should be again.
-    pub fn is_back(&mut self) {
-        self.misled = false;
+    /// It is where it should be again, if it leads to what was committed.
+    pub fn is_back(&mut self, committed: &BTreeMap<ServiceName, Commit>) {
+        let leads = |service| self.running.get(service).and_then(|view| view.live);
+        let right = |(service, commit): (_, &Commit)| leads(service) == Some(commit.colour);
+        self.misled &= !committed.iter().all(right);
     }
 
     /// A keeper makes the whole proxy agree with each change.
@@ -179,6 +181,7 @@ impl Truth {
             proxy.held = proxy.running.clone();
             proxy.misled = true;
         }
+        self.flights.drop_those_through(&name);
         self.faults.trouble();
         self.look("a proxy's restart");
         Some(name)
@@ -296,8 +299,12 @@ impl Proxies for Sim {
         .await
     }
 
-    async fn drained(&self, _: &ServiceName, _: Colour) -> PortResult<()> {
-        self.act("drain", |_| Ok(())).await
+    async fn drained(&self, service: &ServiceName, colour: Colour) -> PortResult<()> {
+        loop {
+            let over = self.act("drain", |truth| Ok(truth.flights.over(service, colour))).await?;
+            let Some(over) = over else { return Ok(()) };
+            tokio::time::sleep_until(over).await;
+        }
     }
 
     async fn answers(&self, _: &ServiceName, _: Colour) -> PortResult<Answers> {
