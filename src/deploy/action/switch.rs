@@ -62,8 +62,17 @@ async fn lead(
     Ok(())
 }
 
-/// Undo of [`stage`].
+/// Undo of [`stage`]: nobody may be led to the new instances any more, by a proxy that was put back
+/// meanwhile.
 pub async fn unstage(context: &Context, prepared: &Prepared) -> PortResult<()> {
+    if is_led(context, prepared).await? {
+        lead_back(context, prepared).await?;
+        leave(context, prepared).await;
+    }
+    take_out(context, prepared).await
+}
+
+async fn take_out(context: &Context, prepared: &Prepared) -> PortResult<()> {
     let service = &prepared.release.service;
     let turn = context.ledger.turn(service);
     // The reconciler must not tell the proxies about instances that are just being taken out.
@@ -146,13 +155,18 @@ pub async fn unswitch(context: &Context, prepared: &Prepared) -> PortResult<()> 
     let (published, back) = tokio::join!(publish, lead_back(context, prepared));
     back?;
     published?;
+    leave(context, prepared).await;
+    unstage(context, prepared).await
+}
+
+/// Give the requests that the public left on the new colour their time.
+async fn leave(context: &Context, prepared: &Prepared) {
     match finish::await_drained(context, prepared, prepared.colour).await {
         Ok(None) => {}
         Ok(Some(left)) => context.note(Step::Switch, left),
         // Nothing is known of them; what matters now is that the rest is undone.
         Err(error) => context.note(Step::Switch, error.chain()),
     }
-    unstage(context, prepared).await
 }
 
 /// The public is led to where it was before, while the new instances stay staged.
@@ -204,13 +218,22 @@ pub async fn lead_all(context: &Context, prepared: &Prepared) -> PortResult<bool
     Ok(true)
 }
 
-/// Before the new colour goes in a revert: no proxy leads to it, nor to its instances.
+/// Before the new colour goes in a revert: no proxy leads to it, nor to its instances, and nobody was led
+/// away from it just now, be it by an earlier life.
 pub async fn lead_none(context: &Context, prepared: &Prepared) -> PortResult<()> {
-    let views = context.world.proxies.snapshot(&prepared.release.service).await?;
-    if views.values().any(|view| leads_to(view.as_ref(), prepared.colour)) {
+    if is_led(context, prepared).await? {
         return unstage(context, prepared).await;
     }
+    if context.state.taken_up {
+        leave(context, prepared).await;
+    }
     Ok(())
+}
+
+/// Whether a proxy leads to the new colour.
+async fn is_led(context: &Context, prepared: &Prepared) -> PortResult<bool> {
+    let views = context.world.proxies.snapshot(&prepared.release.service).await?;
+    Ok(views.values().any(|view| leads_to(view.as_ref(), prepared.colour)))
 }
 
 fn leads_to(view: Option<&ServiceView>, colour: Colour) -> bool {
