@@ -15,6 +15,9 @@ use crate::world::Sim;
 /// Longer than any deployment may take in virtual time, its faults and kills included.
 const FOREVER: Duration = Duration::from_secs(4 * 3600);
 
+/// How long a daemon may take to end before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// Run `story` to its end; only what it waits for takes time.
 pub fn in_virtual_time(story: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -72,16 +75,21 @@ impl Daemon {
             tokio::select! {
                 biased;
                 () = self.sim.killed() => self = self.again().await,
+                () = self.sim.asked_to_end.notified() => self = self.restart().await,
                 () = pause => {}
             }
         }
         self
     }
 
-    /// End it in good order, and start it anew.
+    /// End it in good order, or by force when that takes too long, and start it anew.
     pub async fn restart(self) -> Self {
         self.shutdown.cancel();
-        self.engine.parked().await;
+        tokio::select! {
+            biased;
+            () = self.sim.killed() => {}
+            _ = tokio::time::timeout(GRACE, self.engine.parked()) => self.sim.end(),
+        }
         Self::start(&self.sim).await
     }
 

@@ -11,6 +11,15 @@ pub fn service() -> ServiceName {
     "books-ms".parse().expect("a name")
 }
 
+/// Another service beside it.
+pub fn neighbour(image: &str) -> Draft {
+    let mut draft = draft(image);
+    draft.service = "other-ms".parse().expect("a name");
+    let route = draft.policy.route.as_mut().expect("a route");
+    route.hosts = vec!["other.example.com".to_owned()];
+    draft
+}
+
 pub fn gate(name: &str) -> Gate {
     let check = Check::Command(CommandCheck { argv: vec![name.to_owned()], env: [].into() });
     Gate { name: name.to_owned(), check, timeout: Duration::from_secs(30) }

@@ -1,17 +1,21 @@
-//! One seed: a first release goes live undisturbed, then a second deployment meets whatever the seed
-//! holds, others beside it included; at its end the world is exactly as before, or exactly as committed.
+//! One seed: as many releases as its scene has go live undisturbed, then the next deployment or a rollback
+//! meets whatever the seed holds, others beside it included; at its end the world is exactly as before,
+//! or exactly as committed.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use verdigris::deploy::engine::Engine;
-use verdigris::deploy::record::Record;
-use verdigris::model::{Approval, DeploymentId, Draft, Kind, OnBusy, Outcome, Request, Retain};
+use verdigris::deploy::record::Prepared;
+use verdigris::deploy::saga::State;
+use verdigris::model::{
+    Approval, DeploymentId, Draft, Kind, OnBusy, Outcome, Request, Retain, ServiceName,
+};
 
 use crate::daemon::{Daemon, in_virtual_time};
-use crate::draft::{draft, gate, request, service};
+use crate::draft::{draft, gate, neighbour, request, service};
 use crate::ends::{check_committed, check_reverted, check_violations};
-use crate::world::{Answer, Daemon as By, Losses, Part, Sim, Stubborn, Truth};
+use crate::world::{Answer, Daemon as By, Losses, Part, Picture, Sim, Stubborn, Truth};
 
 /// Play `seed`; answers all acts, in their order.
 pub fn run(seed: u64) -> Vec<(Duration, String)> {
@@ -25,18 +29,19 @@ pub fn run(seed: u64) -> Vec<(Duration, String)> {
 }
 
 async fn play(sim: &Sim) {
-    let daemon = Daemon::start(sim).await;
-    let first = daemon.engine.submit(request(draft("good/books:1"))).await.expect("taken");
-    let (daemon, view) = daemon.see_through(first.deployment).await;
-    assert_eq!(view.outcome, Some(Outcome::Committed), "the first release goes live");
+    let scene = Scene::draw(&mut sim.truth());
+    let daemon = scene.set(Daemon::start(sim).await).await;
     let before = sim.truth().picture();
+    let [ours, theirs] = [service(), neighbour("good/other:1").service]
+        .map(|service| sim.truth().committed.get(&service).map(|committed| committed.deployment));
 
     let mut second = draft("good/books:22");
     let aborts = disturb(&mut sim.truth(), &mut second);
     let sequence = Some(10).filter(|_| sim.truth().rng.bool());
+    let asked = Request { sequence, kind: scene.asks(second), ..request(draft("good/books:22")) };
     let submitted = tokio::select! {
         biased;
-        submitted = daemon.engine.submit(Request { sequence, ..request(second) }) => submitted.ok(),
+        submitted = daemon.engine.submit(asked) => submitted.ok(),
         () = daemon.sim.killed() => None,
     };
     let taken = submitted.map(|submitted| submitted.deployment);
@@ -48,30 +53,105 @@ async fn play(sim: &Sim) {
         tokio::spawn(meddle(sim.clone(), daemon.engine.clone(), id, aborts)),
         tokio::spawn(compete(daemon.sim.clone(), daemon.engine.clone())),
         tokio::spawn(sicken(sim.clone())),
+        tokio::spawn(end_in_good_order(sim.clone())),
+        tokio::spawn(beside(scene.neighbour, daemon.sim.clone(), daemon.engine.clone())),
     ];
     let daemon = daemon.see_all_through().await;
     for task in beside {
         task.abort();
     }
     let daemon = daemon.settle().await.see_all_through().await;
-    let after = sim.truth().picture();
-    match last_committed(sim, first.deployment) {
-        None => check_reverted(sim, &before, &after),
-        Some(draft) => check_committed(sim, &after, &draft),
+    for (service, since) in [(service(), ours), (neighbour("good/other:1").service, theirs)] {
+        check_end(sim, &service, since, &before);
     }
     check_violations(sim);
     drop(daemon);
 }
 
-/// What was committed last, if that was not by `first`.
-fn last_committed(sim: &Sim, first: DeploymentId) -> Option<Draft> {
+/// What was committed since is live, or all is as `before`.
+fn check_end(sim: &Sim, service: &ServiceName, since: Option<DeploymentId>, before: &Picture) {
+    match last_committed(sim, service) {
+        Some((by, prepared)) if Some(by) != since => check_committed(sim, &prepared),
+        _ => check_reverted(sim, service, before),
+    }
+}
+
+/// What was committed last of a service, and by which deployment.
+fn last_committed(sim: &Sim, service: &ServiceName) -> Option<(DeploymentId, Prepared)> {
     let truth = sim.truth();
-    let last = truth.committed[&service()].deployment;
-    let opening = &truth.journals[&By::Ours][&last].first()?.record;
-    let Record::Opened { request } = opening else { return None };
-    match &request.kind {
-        Kind::Deploy { draft } if last != first => Some(draft.clone()),
-        Kind::Deploy { .. } | Kind::Rollback { .. } => None,
+    let last = truth.committed.get(service)?.deployment;
+    let state = State::replay(&truth.journals[&By::Ours][&last]).expect("it makes sense");
+    Some((last, state.prepared()?.clone()))
+}
+
+/// What there is before anything goes wrong, and what is asked for then.
+struct Scene {
+    /// Releases that went live undisturbed, one after the other.
+    releases: usize,
+    /// How the first colour is kept when the second goes live.
+    retain: Retain,
+    rolls_back: bool,
+    /// Another service beside it is deployed at the same time.
+    neighbour: bool,
+}
+
+impl Scene {
+    fn draw(truth: &mut Truth) -> Self {
+        let (releases, rolls_back) = match truth.rng.u32(0..10) {
+            0 => (0, false),
+            1 => (2, false),
+            2..=4 => (2, true),
+            _ => (1, false),
+        };
+        let kept = |releases, scale| Retain { releases, scale, duration: None };
+        let ways = [kept(0, None), kept(1, None), kept(1, Some(0))];
+        let retain = truth.rng.choice(ways).expect("three");
+        Self { releases, retain, rolls_back, neighbour: truth.rng.u32(0..6) == 0 }
+    }
+
+    async fn set(&self, daemon: Daemon) -> Daemon {
+        let mut drafts = vec![draft("good/books:1"), draft("good/books:55555")];
+        drafts.truncate(self.releases);
+        drafts.iter_mut().for_each(|draft| draft.policy.retain = self.retain.clone());
+        drafts.extend(self.neighbour.then(|| neighbour("good/other:1")));
+        let mut daemon = daemon;
+        for draft in drafts {
+            let id = daemon.engine.submit(request(draft)).await.expect("taken").deployment;
+            let (through, view) = daemon.see_through(id).await;
+            assert_eq!(view.outcome, Some(Outcome::Committed), "it goes live undisturbed");
+            daemon = through;
+        }
+        daemon
+    }
+
+    fn asks(&self, draft: Draft) -> Kind {
+        match self.rolls_back {
+            true => Kind::Rollback { service: draft.service, release: None },
+            false => Kind::Deploy { draft },
+        }
+    }
+}
+
+/// The neighbour, if there is one, gets its next release, or fails to.
+async fn beside(neighbours: bool, sim: Sim, engine: Engine) {
+    if !neighbours {
+        return;
+    }
+    pause(&sim, 4000).await;
+    let image = sim.truth().rng.choice(["good/other:22", "good/exits:4444"]).expect("two");
+    tokio::select! {
+        biased;
+        _ = engine.submit(request(neighbour(image))) => {}
+        () = sim.killed() => {}
+    }
+}
+
+/// The daemon is ended in good order, and started anew, now and then.
+async fn end_in_good_order(sim: Sim) {
+    let ends = sim.truth().rng.u32(0..6).saturating_sub(3);
+    for _ in 0..ends {
+        pause(&sim, 5000).await;
+        sim.asked_to_end.notify_one();
     }
 }
 

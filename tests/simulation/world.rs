@@ -20,10 +20,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use verdigris::deploy::ports::{Clock, World};
-use verdigris::model::{DeploymentId, Event, ServiceName, ServiceRecord};
+use verdigris::model::{Colour, DeploymentId, Event, ServiceName, ServiceRecord};
 
 use act::Faults;
 pub use act::Part;
@@ -108,6 +108,8 @@ pub struct Sim {
     pub daemon: Daemon,
     life: u64,
     killed: watch::Sender<u64>,
+    /// The daemon is asked to end in good order.
+    pub asked_to_end: Arc<Notify>,
     events: watch::Sender<u64>,
 }
 
@@ -151,6 +153,7 @@ impl Sim {
             daemon: Daemon::Ours,
             life: 0,
             killed: watch::channel(0).0,
+            asked_to_end: Arc::default(),
             events: watch::channel(0).0,
         }
     }
@@ -192,6 +195,17 @@ impl Sim {
     pub async fn killed(&self) {
         let mut killed = self.killed.subscribe();
         killed.wait_for(|life| *life > self.life).await.expect("the sender is held");
+    }
+}
+
+impl Picture {
+    /// What there is of one service.
+    pub fn of(mut self, service: &ServiceName) -> Self {
+        let names = Colour::BOTH.map(|colour| service.swarm_name(colour));
+        self.swarm.retain(|name, _| names.contains(name));
+        self.registry.retain(|name, _| name == service);
+        self.proxies.values_mut().for_each(|views| views.retain(|name, _| name == service));
+        self
     }
 }
 

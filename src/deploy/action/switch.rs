@@ -49,8 +49,19 @@ async fn lead(context: &Context, prepared: &Prepared, instances: &[Instance]) ->
     staged.map_err(|error| error.of(Origin::Proxy))
 }
 
-/// Undo of [`stage`].
+/// Undo of [`stage`]: nobody may be led to the new instances any more, by a proxy that was put back
+/// meanwhile.
 pub async fn unstage(context: &Context, prepared: &Prepared) -> PortResult<()> {
+    if is_led(context, prepared).await? {
+        lead_back(context, prepared).await?;
+        // Others may have come by that proxy.
+        context.tries.set_drained(false);
+        drain_new(context, prepared).await?;
+    }
+    take_out(context, prepared).await
+}
+
+async fn take_out(context: &Context, prepared: &Prepared) -> PortResult<()> {
     let service = &prepared.release.service;
     let turn = context.ledger.turn(service);
     // The reconciler must not tell the proxies about instances that are just being taken out.
@@ -153,7 +164,7 @@ async fn drain_new(context: &Context, prepared: &Prepared) -> PortResult<()> {
         // Nothing is known of them; what matters now is that the rest is undone.
         Err(error) => context.note(Step::Switch, error.chain()),
     }
-    context.tries.set_drained();
+    context.tries.set_drained(true);
     Ok(())
 }
 
@@ -206,13 +217,22 @@ pub async fn lead_all(context: &Context, prepared: &Prepared) -> PortResult<bool
     Ok(true)
 }
 
-/// Before the new colour goes in a revert: no proxy leads to it, nor to its instances.
+/// Before the new colour goes in a revert: no proxy leads to it, nor to its instances, and nobody was led
+/// away from it just now, be it by an earlier life.
 pub async fn lead_none(context: &Context, prepared: &Prepared) -> PortResult<()> {
-    let views = context.world.proxies.snapshot(&prepared.release.service).await?;
-    if views.values().any(|view| leads_to(view.as_ref(), prepared.colour)) {
+    if is_led(context, prepared).await? {
         return unstage(context, prepared).await;
     }
+    if context.state.taken_up {
+        drain_new(context, prepared).await?;
+    }
     Ok(())
+}
+
+/// Whether a proxy leads to the new colour.
+async fn is_led(context: &Context, prepared: &Prepared) -> PortResult<bool> {
+    let views = context.world.proxies.snapshot(&prepared.release.service).await?;
+    Ok(views.values().any(|view| leads_to(view.as_ref(), prepared.colour)))
 }
 
 fn leads_to(view: Option<&ServiceView>, colour: Colour) -> bool {

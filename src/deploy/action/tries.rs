@@ -16,9 +16,9 @@ pub struct Tries {
 }
 
 impl Tries {
-    /// The requests on the new colour were waited for.
-    pub fn set_drained(&self) {
-        self.drained.store(true, Ordering::Relaxed);
+    /// Whether the requests on the new colour were waited for.
+    pub fn set_drained(&self, drained: bool) {
+        self.drained.store(drained, Ordering::Relaxed);
     }
 
     /// Whether they were: those that are left had their time.

@@ -43,6 +43,8 @@ pub struct Faults {
     pub empty: BTreeMap<Part, Instant>,
     /// The daemon under test is stopped for a while, as by SIGSTOP.
     pub pause: Option<(Instant, Instant)>,
+    /// The registry hid what it holds, or lost what it was told.
+    pub registry_lied: bool,
     /// When something last went wrong: only since then can all be expected to be noticed.
     troubled: Option<Instant>,
     /// When an act last answered an error.
@@ -94,6 +96,7 @@ impl Truth {
     pub fn says_nothing(&mut self, part: Part) -> bool {
         let says = self.faults.empty.get(&part).is_some_and(|until| Instant::now() < *until);
         if says {
+            self.faults.registry_lied |= part == Part::Registry;
             self.faults.trouble();
         }
         says
@@ -200,6 +203,14 @@ impl Sim {
             truth.faults.refuse();
         }
         Some(result)
+    }
+
+    /// The daemon's process is gone, if it was not before.
+    pub fn end(&self) {
+        let mut truth = self.truth();
+        if truth.life == self.life {
+            self.kill(&mut truth);
+        }
     }
 
     fn kill(&self, truth: &mut Truth) {

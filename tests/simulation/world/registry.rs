@@ -27,6 +27,7 @@ impl Truth {
     fn write(&mut self, service: &ServiceName, record: &ServiceRecord) -> PortResult<()> {
         if self.losses.forgotten > 0 && self.rng.bool() {
             self.losses.forgotten -= 1;
+            self.faults.registry_lied = true;
             self.faults.trouble();
             return Ok(());
         }
