@@ -66,18 +66,10 @@ impl Reconciler {
         if !sure || self.is_anothers(service).await? {
             return Ok(());
         }
-        // From here on a deployment that another daemon has parked finds that this one was here.
-        let tenure = self.world.leases.take(service).await?;
-        // Another one that had it since then knows better what was committed last.
-        let passed = tenure > last.tenure && !found.is_plain();
-        let written = match passed {
-            true => {
-                let line = format!("{found}, and another daemon deployed it since: it is left so");
-                self.diary.note_standing(service, &line);
-                Ok(())
-            }
-            false => self.recall(service, known, last, found).await,
-        };
+        // From here on a deployment that another daemon has parked finds that this one was here. What
+        // one has committed since the look stands in the record: then that is not what was read.
+        self.world.leases.take(service).await?;
+        let written = self.recall(service, known, last, found).await;
         self.world.leases.leave(service, false).await;
         written
     }
