@@ -93,7 +93,7 @@ async fn overdue_at(world: &World, step: Step, deadline: Duration) -> Ended {
 async fn passes_at(world: &World, step: Step) {
     let before = world.settled().await;
     let mut seen = Vec::new();
-    for seconds in [5, 7, 9, 12, 16] {
+    for seconds in [5, 7, 9, 12, 16, 20, 24] {
         let ended = overdue_at(world, step, Duration::from_secs(seconds)).await;
         let difference = world.settles_as(&before).await;
         difference.unwrap_or_else(|difference| panic!("too late at {step}: {difference}"));

@@ -67,7 +67,7 @@ pub fn host() -> BTreeMap<&'static str, String> {
         ("interfaces", without(said("ip", &["-br", "link"]), &["vgd"])),
         ("addresses", without(said("ip", &["-br", "address"]), &["vgd"])),
         ("routes", without(said("ip", &["route"]), &["vgd"])),
-        ("mounts", without(read("/proc/self/mounts"), &["verdigris"])),
+        ("mounts", without(read("/proc/self/mounts"), &["verdigris", " /run/netns "])),
         ("packet filter", rules.collect::<Vec<_>>().join("\n")),
         ("host name", read("/proc/sys/kernel/hostname")),
         ("forwarding", read("/proc/sys/net/ipv4/ip_forward")),
