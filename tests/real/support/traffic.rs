@@ -150,3 +150,65 @@ fn is_by_reload(report: &Report, loss: &LostRequest, at: SystemTime) -> bool {
         && matches!(loss.loss.reason, Reason::EofBeforeAnswer | Reason::Reset)
         && apart < AROUND
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// One second after the beginning a strict client of nginx lost a request for `reason`.
+    fn report(reason: &str) -> Report {
+        let none: Value = json!({ "p50": 0, "p90": 0, "p99": 0, "p999": 0, "max": 0 });
+        let counts = json!({ "sent": 9, "lost": 1, "retried": 0 });
+        let kind = json!({
+            "sent": 9, "lost": 1, "retried": 0, "connections": 1,
+            "reasons": { reason: 1 }, "latency_us": none,
+        });
+        let lost = json!({
+            "begun_us": 900_000, "lost_us": 1_000_000, "target": "nginx:80", "kind": "strict",
+            "reason": reason, "detail": "",
+        });
+        serde_json::from_value(json!({
+            "started_unix_us": 0, "lasted_us": 9_000_000, "total": counts,
+            "kinds": { "strict": kind }, "targets": {}, "seen": [], "losses": [lost],
+            "answers": [],
+        }))
+        .unwrap()
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_strict_client_may_lose_a_request_beside_a_reload() {
+        judge(&report("eof-before-answer"), "beside", &[at(1)], &[]);
+    }
+
+    #[test]
+    #[should_panic(expected = "requests were lost")]
+    fn it_may_not_where_nothing_reloads() {
+        judge(&report("eof-before-answer"), "nothing reloads", &[], &[]);
+    }
+
+    #[test]
+    #[should_panic(expected = "requests were lost")]
+    fn nor_at_another_time() {
+        judge(&report("eof-before-answer"), "another time", &[at(7)], &[]);
+    }
+
+    #[test]
+    #[should_panic(expected = "requests were lost")]
+    fn a_broken_release_excuses_no_proxy_without_an_answer() {
+        judge(&report("status5xx"), "the release's own", &[], &[Reason::Status5xx]);
+        judge(&report("unserved"), "the proxy's", &[], &[Reason::Status5xx]);
+    }
+
+    #[test]
+    #[should_panic(expected = "more were lost than are told")]
+    fn what_is_lost_and_not_told_counts() {
+        let report = Report { losses: Vec::new(), ..report("reset") };
+        judge(&report, "not told", &[at(1)], &[]);
+    }
+}
