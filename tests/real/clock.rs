@@ -8,7 +8,7 @@ use serde_json::json;
 use verdigris::model::{Happening, Step};
 
 use crate::support::world::request;
-use crate::support::{Proxy, Registry, Traffic, World};
+use crate::support::{Proxy, Registry, Traffic, World, run};
 
 /// What the clock says at first: late enough that the testbed's certificates are valid a day earlier.
 const NOW: &str = "+3d";
@@ -21,7 +21,7 @@ struct Clock {
 
 impl Clock {
     fn new(home: &Path) -> Self {
-        let clock = Self { file: home.join("clock"), library: library() };
+        let clock = Self { file: home.join("clock"), library: run::faketime().unwrap() };
         clock.set(NOW);
         clock
     }
@@ -42,14 +42,6 @@ impl Clock {
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
         ]
     }
-}
-
-/// Where the package `libfaketime` puts its library on this architecture.
-fn library() -> PathBuf {
-    let architectures = std::fs::read_dir("/usr/lib").unwrap();
-    let mut libraries =
-        architectures.map(|entry| entry.unwrap().path().join("faketime/libfaketimeMT.so.1"));
-    libraries.find(|path| path.exists()).expect("libfaketime: run `scripts/setup`")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use verdigris::deploy::control::RefusalKind;
+use verdigris::model::Step;
 
 use crate::support::daemon::Daemon;
 use crate::support::world::request;
@@ -72,9 +73,12 @@ async fn proxies_that_end_come_back_with_the_right_colour() {
     let Some(mut world) = World::with_first(Registry::Embedded, Proxy::Both).await else { return };
     world.deploy(&world.books("2.0")).await.committed();
     for proxy in ["nginx", "haproxy"] {
+        let other = if proxy == "nginx" { "haproxy" } else { "nginx" };
+        let traffic = Traffic::through(&world, other);
         world.bed.testbed(&["proxy", proxy, "kill"]);
         world.bed.testbed(&["proxy", proxy, "start"]);
         world.until_answered(proxy, "green").await;
+        traffic.end(&format!("{proxy} killed, by {other}")).await;
     }
     // Without the daemon there is nobody to mend anything: the files alone must do.
     world.daemon.kill();
@@ -94,6 +98,8 @@ async fn a_proxy_that_does_not_run_fails_the_deployment_and_nothing_moves() {
     let Some(world) = World::with_first(Registry::Embedded, Proxy::Both).await else { return };
     for proxy in ["nginx", "haproxy"] {
         let before = world.settled().await;
+        let other = if proxy == "nginx" { "haproxy" } else { "nginx" };
+        let traffic = Traffic::through(&world, other);
         world.bed.testbed(&["proxy", proxy, "stop"]);
         let ended = world.deploy(&world.books("2.0")).await;
         assert_eq!(ended.exit(), 13, "{proxy}: {}", ended.story());
@@ -101,13 +107,15 @@ async fn a_proxy_that_does_not_run_fails_the_deployment_and_nothing_moves() {
         world.bed.testbed(&["proxy", proxy, "start"]);
         world.settles_within(&before, SWEEP).await;
         world.until_answered(proxy, "blue").await;
+        traffic.end(&format!("{proxy} stopped, by {other}")).await;
     }
     world.deploy(&world.books("3.0")).await.committed();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_that_ends_and_starts_again() {
-    let Some(world) = World::with_first(Registry::Embedded, Proxy::Both).await else { return };
+    let Some(world) = World::with_first(Registry::Consul, Proxy::Both).await else { return };
+    let before = world.settled().await;
     world.bed.testbed(&["engine", "1", "kill"]);
     let refused = world.submit(request(&world.books("2.0"))).await;
     if let Ok(submitted) = refused {
@@ -119,7 +127,12 @@ async fn the_engine_that_ends_and_starts_again() {
     for proxy in ["nginx", "haproxy"] {
         world.until_answered(proxy, "blue").await;
     }
+    world.becomes_whole().await.unwrap();
+    world.settles_as_but_for_containers(&before).await.unwrap();
+    // From then on nothing may be lost.
+    let traffic = Traffic::start(&world, "books-ms");
     world.deploy(&world.books("3.0")).await.committed();
+    traffic.end("after the engine's end").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,7 +179,18 @@ async fn a_full_state_directory_refuses_deployments_and_nothing_else() {
     assert!(refusal.remedy.as_ref().is_some_and(|way| way.contains("make room")), "{refusal:?}");
     world.settles_as(&before).await.unwrap();
     small.free();
-    world.deploy(&world.books("3.0")).await.committed();
+
+    // One that is under way waits: nothing is done that the journal does not know.
+    let stack = world.books("3.0").asking("approve", true);
+    let id = world.submit(request(&stack)).await.unwrap().deployment;
+    world.until_begun(id, Step::Approve).await;
+    let staged = world.settled().await;
+    small.fill();
+    world.approve(id).await;
+    traffic.flow(Duration::from_secs(3)).await;
+    world.settles_as(&staged).await.unwrap();
+    small.free();
+    world.end_of(id).await.committed();
     traffic.end("a full disk").await;
     world.daemon.kill();
 }
@@ -211,6 +235,8 @@ async fn a_proxy_that_comes_back_with_the_wrong_files_is_put_right() {
         let old = files_of(&world, proxy);
         world.deploy(&world.books(edition)).await.committed();
         let before = world.settled().await;
+        let other = if proxy == "nginx" { "haproxy" } else { "nginx" };
+        let traffic = Traffic::through(&world, other);
         world.bed.testbed(&["proxy", proxy, "kill"]);
         for (file, text) in old {
             std::fs::write(file, text).unwrap();
@@ -218,6 +244,7 @@ async fn a_proxy_that_comes_back_with_the_wrong_files_is_put_right() {
         world.bed.testbed(&["proxy", proxy, "start"]);
         world.settles_within(&before, SWEEP).await;
         world.until_answered(proxy, colour).await;
+        traffic.end(&format!("{proxy} with the wrong files, by {other}")).await;
     }
 }
 

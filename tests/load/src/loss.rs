@@ -25,8 +25,10 @@ pub enum Reason {
     Timeout,
     /// A 4xx answer.
     Status4xx,
-    /// A 5xx answer.
+    /// A 5xx answer that whoever serves made itself.
     Status5xx,
+    /// A 502, 503 or 504: a proxy's answer when it got none.
+    Unserved,
     /// An answer that is not what was asked for.
     Wrong,
 }
@@ -42,6 +44,7 @@ impl fmt::Display for Reason {
             Self::Timeout => "timeout",
             Self::Status4xx => "status4xx",
             Self::Status5xx => "status5xx",
+            Self::Unserved => "unserved",
             Self::Wrong => "wrong",
         })
     }
@@ -85,6 +88,7 @@ impl Loss {
     pub(crate) fn status(status: StatusCode) -> Option<Self> {
         let reason = match status.as_u16() {
             400..500 => Reason::Status4xx,
+            502..=504 => Reason::Unserved,
             500.. => Reason::Status5xx,
             _ => return None,
         };

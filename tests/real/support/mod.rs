@@ -4,13 +4,16 @@ pub mod bed;
 pub mod curl;
 pub mod daemon;
 pub mod disk;
+pub mod expected;
 pub mod machine;
 pub mod picture;
+pub mod reloads;
 pub mod run;
 pub mod stack;
 pub mod traffic;
 pub mod world;
 
+pub use expected::Expected;
 pub use picture::Picture;
 pub use stack::Stack;
 pub use traffic::Traffic;

@@ -43,9 +43,11 @@ fn obstacle() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("they make network namespaces, and this is not root".to_owned());
     }
-    let missing: Vec<&str> = TOOLS.into_iter().filter(|tool| !is_installed(tool)).collect();
-    (!missing.is_empty())
-        .then(|| format!("missing commands: {}: run `scripts/setup`", missing.join(", ")))
+    let mut missing: Vec<&str> = TOOLS.into_iter().filter(|tool| !is_installed(tool)).collect();
+    if faketime().is_none() {
+        missing.push("libfaketime");
+    }
+    (!missing.is_empty()).then(|| format!("missing: {}: run `scripts/setup`", missing.join(", ")))
 }
 
 fn is_installed(tool: &str) -> bool {
@@ -55,6 +57,13 @@ fn is_installed(tool: &str) -> bool {
 /// Where to look for commands.
 pub fn path() -> String {
     format!("{}:{MORE_PATH}", std::env::var("PATH").unwrap_or_default())
+}
+
+/// Where the package `libfaketime` puts its library on this architecture.
+pub fn faketime() -> Option<PathBuf> {
+    let architectures = std::fs::read_dir("/usr/lib").ok()?.flatten();
+    let mut libraries = architectures.map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"));
+    libraries.find(|path| path.exists())
 }
 
 /// The project's directory.

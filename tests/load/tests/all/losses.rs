@@ -114,11 +114,11 @@ async fn refused_connections_are_lost() {
 
 #[tokio::test]
 async fn errors_of_the_server_are_lost() {
-    assert_lost(Act::Status(503), Kind::New, Reason::Status5xx).await;
+    assert_lost(Act::Status(503), Kind::New, Reason::Unserved).await;
     assert_lost(Act::Status(500), Kind::Standard, Reason::Status5xx).await;
     assert_lost(Act::Status(421), Kind::Strict, Reason::Status4xx).await;
-    assert_lost(Act::Status(502), Kind::Stream, Reason::Status5xx).await;
-    assert_lost(Act::Status(502), Kind::Ws, Reason::Status5xx).await;
+    assert_lost(Act::Status(502), Kind::Stream, Reason::Unserved).await;
+    assert_lost(Act::Status(502), Kind::Ws, Reason::Unserved).await;
 }
 
 #[tokio::test]

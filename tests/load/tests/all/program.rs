@@ -45,7 +45,7 @@ async fn exits_1_when_something_was_lost() {
     let target = format!("http://{}", server.address);
     let output = output(program().args(["--target", &target, "--new", "1", "--for", "0.3"])).await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("status5xx"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("unserved"), "{output:?}");
 }
 
 #[tokio::test]
