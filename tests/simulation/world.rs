@@ -94,6 +94,8 @@ pub struct Truth {
     life: u64,
     client: Client,
     flights: Flights,
+    /// Where the keepers of the proxies led the public when that was looked at last.
+    led: BTreeMap<(String, ServiceName), Colour>,
     pub violations: Vec<String>,
     /// When what was done: a seed replays act by act.
     pub trace: Vec<(Duration, String)>,
@@ -144,6 +146,7 @@ impl Sim {
             life: 0,
             client: Client::default(),
             flights: Flights::default(),
+            led: BTreeMap::new(),
             violations: Vec::new(),
             trace: Vec::new(),
             told: std::env::var_os("TELL").is_some(),

@@ -1,10 +1,11 @@
 //! What must hold at every instant, whatever happens.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use verdigris::deploy::record::Record;
-use verdigris::model::{DeploymentId, OnBusy, Request, ServiceName, Step};
+use verdigris::model::{Colour, DeploymentId, OnBusy, Request, ServiceName, Step};
 
 use super::{Daemon, Truth};
 
@@ -69,18 +70,29 @@ impl Truth {
     /// A commit is never undone: while no deployment acts, nobody moves the public away from it.
     fn look_at_the_committed(&mut self, what: &str) {
         let mut undone = Vec::new();
+        let before = std::mem::replace(&mut self.led, self.led_now());
         for (service, committed) in &self.committed {
             if self.open.values().any(|open| open.acts && open.service == *service) {
                 continue;
             }
             for (name, proxy) in &self.proxies {
                 let led = proxy.held().get(service).and_then(|view| view.live);
-                if led != Some(committed.colour) && !proxy.is_astray() {
+                let was = before.get(&(name.clone(), service.clone()));
+                let moved = was == Some(&committed.colour) && led != Some(committed.colour);
+                if moved && !proxy.is_astray() {
                     undone.push(format!("after `{what}`: {name} leads {service} to {led:?}"));
                 }
             }
         }
         undone.into_iter().for_each(|wrong| self.violate(wrong));
+    }
+
+    fn led_now(&self) -> BTreeMap<(String, ServiceName), Colour> {
+        let held = self.proxies.iter().flat_map(|(name, proxy)| {
+            proxy.held().iter().map(move |(service, view)| (name, service, view.live))
+        });
+        held.filter_map(|(name, service, live)| Some(((name.clone(), service.clone()), live?)))
+            .collect()
     }
 
     /// Look at a record that `daemon` is about to journal.
