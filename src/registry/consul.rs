@@ -152,8 +152,22 @@ impl Consul {
             let done = self.commit(&diff, &held, &guards).await;
             match done {
                 Err(error) if error.is_stale() && attempt < ATTEMPTS => attempt += 1,
+                Err(error) if error.is_fenced() => {
+                    return Err(self.why_fenced(service, error).await);
+                }
                 done => return done,
             }
+        }
+    }
+
+    /// A fence did not hold: another daemon has the service or had it, unless Consul has lost the session
+    /// by itself. Then nothing has happened that a lease taken anew does not put right.
+    async fn why_fenced(&self, service: &ServiceName, error: CallError) -> CallError {
+        match self.client.key(&self.layout.lock(service)).await {
+            Ok(found) if self.fences.give_up(service, found.as_ref()) => CallError::SessionLost,
+            Ok(_) => error,
+            // It is not known: to be found out when the lease is taken again.
+            Err(error) => error,
         }
     }
 
