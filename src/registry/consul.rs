@@ -175,10 +175,11 @@ impl Consul {
         held.image.decode(&self.layout, service).is_ok_and(|record| record == *read)
     }
 
-    /// That the keys which `diff` leaves alone are as they are `held`: every commit changes both.
+    /// That the keys which `diff` does not set are as they are `held`: every commit changes both. Also those
+    /// that it unsets, since Consul takes unsetting what is gone already for done.
     fn unchanged(&self, service: &ServiceName, held: &Held, diff: &Diff) -> Vec<Operation> {
         let keys = [self.layout.colour(service), self.layout.route(service)].into_iter();
-        let rest = keys.filter(|key| !diff.set.contains_key(key) && !diff.unset.contains(key));
+        let rest = keys.filter(|key| !diff.set.contains_key(key));
         rest.map(|key| match held.indices.get(&key) {
             Some(index) => Operation::check(&key, *index),
             None => Operation::check_none(&key),
