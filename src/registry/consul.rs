@@ -152,8 +152,22 @@ impl Consul {
             let done = self.commit(&diff, &held, &guards).await;
             match done {
                 Err(error) if error.is_stale() && attempt < ATTEMPTS => attempt += 1,
+                Err(error) if error.is_fenced() => {
+                    return Err(self.why_fenced(service, error).await);
+                }
                 done => return done,
             }
+        }
+    }
+
+    /// A fence did not hold: another daemon has the service or had it, unless Consul has lost the session
+    /// by itself. Then nothing has happened that a lease taken anew does not put right.
+    async fn why_fenced(&self, service: &ServiceName, error: CallError) -> CallError {
+        match self.client.key(&self.layout.lock(service)).await {
+            Ok(found) if self.fences.give_up(service, found.as_ref()) => CallError::SessionLost,
+            Ok(_) => error,
+            // It is not known: to be found out when the lease is taken again.
+            Err(error) => error,
         }
     }
 
@@ -161,10 +175,11 @@ impl Consul {
         held.image.decode(&self.layout, service).is_ok_and(|record| record == *read)
     }
 
-    /// That the keys which `diff` leaves alone are as they are `held`: every commit changes both.
+    /// That the keys which `diff` does not set are as they are `held`: every commit changes both. Also those
+    /// that it unsets, since Consul takes unsetting what is gone already for done.
     fn unchanged(&self, service: &ServiceName, held: &Held, diff: &Diff) -> Vec<Operation> {
         let keys = [self.layout.colour(service), self.layout.route(service)].into_iter();
-        let rest = keys.filter(|key| !diff.set.contains_key(key) && !diff.unset.contains(key));
+        let rest = keys.filter(|key| !diff.set.contains_key(key));
         rest.map(|key| match held.indices.get(&key) {
             Some(index) => Operation::check(&key, *index),
             None => Operation::check_none(&key),

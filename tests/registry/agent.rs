@@ -204,6 +204,12 @@ impl Agent {
         response.json().await.unwrap_or_default()
     }
 
+    /// Delete past the code under test.
+    pub async fn delete(&self, path: &str) {
+        let request = self.http.delete(self.url(path)).header("X-Consul-Token", MASTER);
+        request.send().await.unwrap().error_for_status().unwrap();
+    }
+
     /// The raw bytes of a key; none if there is none.
     pub async fn key(&self, key: &str) -> Option<Vec<u8>> {
         let url = self.url(&format!("kv/{key}?raw"));

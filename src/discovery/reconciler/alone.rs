@@ -63,7 +63,7 @@ fn is_astray(views: &ProxyViews, colour: Colour, running: &[Backend]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{self, ServiceView};
+    use crate::model::{RouteRule, ServiceView};
 
     fn backends(tasks: &[&str]) -> Vec<Backend> {
         let backend = |task: &&str| Backend {
@@ -76,7 +76,11 @@ mod tests {
     fn knows(tasks: &[&str]) -> ProxyViews {
         let view = ServiceView {
             service: "books-ms".parse().unwrap(),
-            rule: model::fixture::draft().policy.route.unwrap(),
+            rule: RouteRule {
+                hosts: vec!["books.example.com".to_owned()],
+                path: "/".to_owned(),
+                tls: false,
+            },
             live: Some(Colour::Blue),
             generation: 1,
             backends: BTreeMap::from([(Colour::Blue, backends(tasks))]),

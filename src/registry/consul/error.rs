@@ -25,6 +25,9 @@ pub(super) enum CallError {
     /// What is held is not what the caller has read.
     #[error("it was written by somebody else since it was read")]
     Changed,
+    /// The session that had the lease is gone, and nobody else has had it.
+    #[error("Consul has lost the session of the lease on the service")]
+    SessionLost,
     /// The answer is not what Consul answers.
     #[error("the answer of `{address}` is not Consul's")]
     Nonsense { address: String, source: serde_json::Error },
@@ -71,7 +74,7 @@ impl CallError {
     pub(super) fn trouble(&self) -> Trouble {
         match self {
             _ if self.is_denied() => Trouble::Denied,
-            Self::Reach { .. } | Self::Silent { .. } => Trouble::Unreachable,
+            Self::Reach { .. } | Self::Silent { .. } | Self::SessionLost => Trouble::Unreachable,
             // The servers have no leader, or the agent does not get through to them.
             Self::Refused { status, .. } if *status >= 500 || *status == 429 => {
                 Trouble::Unreachable
@@ -95,6 +98,9 @@ impl CallError {
                 .to_owned(),
             _ if self.is_fenced() => "the lease on the service is lost: another daemon has it, or \
                                       Consul was away for too long"
+                .to_owned(),
+            Self::SessionLost => "the lease is taken anew: see whether Consul was wiped, restored or \
+                                  restarted"
                 .to_owned(),
             Self::Reach { source, .. } if is_tls(source) => {
                 "check the files in `[registry]`: `ca` is the authority of Consul's certificate, `cert` \

@@ -114,22 +114,32 @@ impl Session {
     /// Take the lease on `service`. [`Trouble::Superseded`] when another daemon has it; its name is in
     /// the error.
     pub async fn lease(&self, service: &ServiceName) -> PortResult<Lease> {
+        self.lease_again(service, Tenure::default()).await
+    }
+
+    /// Take the lease on `service` that an earlier session had in tenure `had`. A Consul that was wiped
+    /// has forgotten that: it goes on from there, so that a tenure of another daemon is higher still.
+    pub(super) async fn lease_again(
+        &self,
+        service: &ServiceName,
+        had: Tenure,
+    ) -> PortResult<Lease> {
         let operation = || format!("take the lease on service `{service}`");
         let key = self.layout.lock(service);
-        let taken = match self.lock(&key).await {
+        let taken = match self.lock(&key, had).await {
             Err(error) if error.is_held() => match self.predecessor(&key).await {
                 Ok(Some(other)) => {
                     let held = format!("daemon `{other}` deploys it");
                     return Err(PortError::new(Trouble::Superseded, operation()).because(held));
                 }
-                Ok(None) => self.lock(&key).await,
+                Ok(None) => self.lock(&key, had).await,
                 Err(error) => Err(error),
             },
             taken => taken,
         };
         let failed = |error: CallError| error.port(operation(), &self.client, &self.layout);
         let (index, tenure) = taken.map_err(failed)?;
-        self.fences.put(service, &self.id);
+        self.fences.put(service, self.fence());
         Ok(Lease {
             client: self.client.clone(),
             key,
@@ -161,17 +171,21 @@ impl Session {
         ended.map_err(|error| error.port("close the session in Consul", &self.client, &self.layout))
     }
 
-    /// Lock the key, and count on when another daemon had it before. Answers the index at which it was
-    /// locked, and the tenure.
-    async fn lock(&self, key: &str) -> Result<(u64, Tenure), CallError> {
-        let mut tenure = self.tenure(self.client.key(key).await?.as_ref());
+    fn fence(&self) -> Fence {
+        Fence { session: self.id.clone(), holder: self.holder.clone(), lost: self.lost.clone() }
+    }
+
+    /// Lock the key, and count on from `had` when another daemon had it before. Answers the index at
+    /// which it was locked, and the tenure.
+    async fn lock(&self, key: &str, had: Tenure) -> Result<(u64, Tenure), CallError> {
+        let mut tenure = self.tenure(self.client.key(key).await?.as_ref(), had);
         loop {
             let note = Note { holder: self.holder.clone(), tenure };
             let lock = Operation::lock(key, &note.encode()?, &self.id);
             let done = txn::run(&self.client, &[Operation::read(key), lock]).await?;
             let of_key: Vec<&Pair> = done.iter().filter(|pair| pair.key == key).collect();
             let [before @ .., locked] = of_key.as_slice() else { return Ok((0, tenure)) };
-            let found = self.tenure(before.first().copied());
+            let found = self.tenure(before.first().copied(), had);
             // Another daemon had it, for a moment, after it was looked at.
             if found > tenure {
                 tenure = found;
@@ -181,12 +195,13 @@ impl Session {
         }
     }
 
-    /// The tenure that follows on what the key held before.
-    fn tenure(&self, before: Option<&Pair>) -> Tenure {
-        before.and_then(Note::of).map_or(Tenure::default(), |note| {
+    /// The tenure that follows on what the key held before, and on what this daemon `had`.
+    fn tenure(&self, before: Option<&Pair>, had: Tenure) -> Tenure {
+        before.and_then(Note::of).map_or(had, |note| {
+            let last = note.tenure.max(had);
             match note.holder == self.holder {
-                true => note.tenure,
-                false => Tenure(note.tenure.0 + 1),
+                true => last,
+                false => Tenure(last.0 + 1),
             }
         })
     }
@@ -342,32 +357,56 @@ pub(super) struct Created {
     id: String,
 }
 
-/// Which session has to have the lock for a service to be written.
+/// The session that has to have the lock for a service to be written.
+#[derive(Clone)]
+struct Fence {
+    session: String,
+    holder: String,
+    lost: CancellationToken,
+}
+
+/// The fence of each service.
 #[derive(Clone, Default)]
 pub(super) struct Fences {
-    sessions: Arc<Mutex<BTreeMap<ServiceName, String>>>,
+    fences: Arc<Mutex<BTreeMap<ServiceName, Fence>>>,
 }
 
 impl Fences {
     /// What every write of `service` has to begin with.
     pub(super) fn of(&self, layout: &Layout, service: &ServiceName) -> Option<Operation> {
-        let sessions = self.lock();
-        let session = sessions.get(service)?;
-        Some(Operation::check_lock(&layout.lock(service), session))
+        let fences = self.lock();
+        let fence = fences.get(service)?;
+        Some(Operation::check_lock(&layout.lock(service), &fence.session))
     }
 
-    fn put(&self, service: &ServiceName, session: &str) {
-        self.lock().insert(service.clone(), session.to_owned());
+    /// The fence of `service` did not hold, and its key is as `found`. True: no other daemon has had it,
+    /// so that its session is what was lost; it is given up, for the lease to be taken anew.
+    pub(super) fn give_up(&self, service: &ServiceName, found: Option<&Pair>) -> bool {
+        let fences = self.lock();
+        let Some(fence) = fences.get(service) else { return false };
+        let note = found.and_then(Note::of);
+        let untouched = match found {
+            None => true,
+            Some(_) => note.is_some_and(|note| note.holder == fence.holder),
+        };
+        if untouched {
+            fence.lost.cancel();
+        }
+        untouched
+    }
+
+    fn put(&self, service: &ServiceName, fence: Fence) {
+        self.lock().insert(service.clone(), fence);
     }
 
     fn remove(&self, service: &ServiceName, session: &str) {
-        let mut sessions = self.lock();
-        if sessions.get(service).is_some_and(|current| current == session) {
-            sessions.remove(service);
+        let mut fences = self.lock();
+        if fences.get(service).is_some_and(|current| current.session == session) {
+            fences.remove(service);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ServiceName, String>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ServiceName, Fence>> {
+        self.fences.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -19,8 +19,12 @@ pub struct ConsulLeases {
     consul: Arc<Consul>,
     holder: String,
     session: AsyncMutex<Option<Arc<Session>>>,
-    held: Mutex<BTreeMap<ServiceName, Arc<Lease>>>,
+    held: Mutex<BTreeMap<ServiceName, Place>>,
 }
+
+/// Where the lease on one service is kept. It is locked while the lease is taken or given back: steps
+/// that run side by side would each take one, and the first to be dropped takes the fence away.
+type Place = Arc<AsyncMutex<Option<Arc<Lease>>>>;
 
 impl ConsulLeases {
     /// Those of the daemon `holder`: a name that no other daemon has, and that this one keeps over
@@ -42,7 +46,11 @@ impl ConsulLeases {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ServiceName, Arc<Lease>>> {
+    fn place(&self, service: &ServiceName) -> Place {
+        Arc::clone(self.lock().entry(service.clone()).or_default())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ServiceName, Place>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -50,20 +58,22 @@ impl ConsulLeases {
 #[async_trait]
 impl Leases for ConsulLeases {
     async fn take(&self, service: &ServiceName) -> PortResult<Tenure> {
+        let place = self.place(service);
+        let mut held = place.lock().await;
         let session = self.session().await?;
-        let held = self.lock().get(service).filter(|lease| lease.is_of(&session)).cloned();
-        if let Some(lease) = held {
+        if let Some(lease) = held.as_ref().filter(|lease| lease.is_of(&session)) {
             return Ok(lease.tenure());
         }
         // The fence of a lease that was lost stands until the new one does.
-        let lease = Arc::new(session.lease(service).await?);
+        let had = held.as_ref().map(|lease| lease.tenure()).unwrap_or_default();
+        let lease = session.lease_again(service, had).await?;
         let tenure = lease.tenure();
-        self.lock().insert(service.clone(), lease);
+        *held = Some(Arc::new(lease));
         Ok(tenure)
     }
 
     async fn leave(&self, service: &ServiceName, unfinished: bool) {
-        let Some(lease) = self.lock().remove(service) else { return };
+        let Some(lease) = self.place(service).lock().await.take() else { return };
         let Err(error) = lease.release(unfinished).await else { return };
         tracing::warn!(error = error.chain(), "the lease is given back later");
         let session = self.session.lock().await.clone();
@@ -83,7 +93,9 @@ impl Leases for ConsulLeases {
     async fn left(&self) -> PortResult<Vec<ServiceName>> {
         let mut ours = self.consul.left_by(&self.holder).await?;
         let held = self.lock();
-        ours.retain(|service| !held.contains_key(service));
+        // A place that is busy is one whose lease is being taken.
+        let is_held = |place: &Place| place.try_lock().map_or(true, |lease| lease.is_some());
+        ours.retain(|service| !held.get(service).is_some_and(is_held));
         Ok(ours)
     }
 

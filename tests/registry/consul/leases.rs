@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use verdigris::deploy::ports::{Leases as _, Registry as _, Trouble};
+use verdigris::deploy::ports::{Leases as _, Registry as _, Tenure, Trouble};
 use verdigris::model::{Colour, ServiceName};
 use verdigris::registry::consul::{Consul, ConsulLeases};
 
@@ -70,19 +70,20 @@ async fn a_daemon_that_lost_its_lease_cannot_write() {
 
     rob(&agent, &service).await;
     let wanted = settled(Colour::Green, 2, 2);
-    let refused = async |when: &str| {
+    let refused = async |when: &str, trouble: Trouble| {
         let error = late.write(&service, &wanted).await.expect_err(when);
-        assert_eq!(error.trouble, Trouble::Superseded, "{}", error.chain());
+        assert_eq!(error.trouble, trouble, "{}", error.chain());
         assert!(error.remedy.unwrap().contains("lease"));
         assert_eq!(late.read(&service).await.unwrap(), held, "{when}");
     };
-    refused("nobody has the lease").await;
+    refused("nobody has the lease", Trouble::Unreachable).await;
     let other = agent.registry();
     let others = other.session(&holder()).await.unwrap();
     let taken = others.lease(&service).await.unwrap();
-    refused("another daemon has it").await;
+    refused("another daemon has it", Trouble::Superseded).await;
     other.write(&service, &held).await.unwrap();
     taken.release(false).await.unwrap();
+    refused("another daemon had it", Trouble::Superseded).await;
     drop(lease);
     late.write(&service, &wanted).await.unwrap();
 }
@@ -153,6 +154,61 @@ async fn a_lost_lease_is_taken_again_and_a_taken_one_keeps_the_late_out() {
     others.leave(&service, false).await;
     assert!(mine.take(&service).await.unwrap() > first);
     late.write(&service, &settled(Colour::Green, 2, 2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_consul_lost_is_no_rival() {
+    let Some(agent) = shared(Kind::Plain).await else { return };
+    let (service, name) = (service(), holder());
+    let (consul, mine) = leases(&agent, &name);
+    let first = mine.take(&service).await.unwrap();
+    rob(&agent, &service).await;
+    let wanted = settled(Colour::Blue, 1, 2);
+    let error = consul.write(&service, &wanted).await.unwrap_err();
+    assert_eq!(error.trouble, Trouble::Unreachable, "{}", error.chain());
+    // It is known at once, without waiting for the next renewal.
+    assert_eq!(mine.take(&service).await.unwrap(), first);
+    consul.write(&service, &wanted).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wiped_consul_does_not_make_tenures_start_over() {
+    let Some(agent) = shared(Kind::Plain).await else { return };
+    let (service, name, other) = (service(), holder(), holder());
+    let ((consul, mine), (_, others)) = (leases(&agent, &name), leases(&agent, &other));
+    others.take(&service).await.unwrap();
+    others.leave(&service, true).await;
+    let first = mine.take(&service).await.unwrap();
+    assert!(first > Tenure::default());
+    let forget = async || {
+        rob(&agent, &service).await;
+        agent.delete(&format!("kv/verdigris/locks/{service}")).await;
+        consul.write(&service, &settled(Colour::Blue, 1, 2)).await.unwrap_err();
+    };
+    forget().await;
+    assert_eq!(mine.take(&service).await.unwrap(), first, "nobody else had it");
+    forget().await;
+    others.take(&service).await.unwrap();
+    others.leave(&service, true).await;
+    assert!(mine.take(&service).await.unwrap() > first, "another daemon had it");
+}
+
+#[tokio::test]
+async fn a_lease_that_is_taken_twice_at_once_keeps_its_fence() {
+    let Some(agent) = shared(Kind::Plain).await else { return };
+    let (service, name) = (service(), holder());
+    let (late, mine) = leases(&agent, &name);
+    let (_, others) = leases(&agent, &holder());
+    for round in 0..5 {
+        let takes = (0..4).map(|_| mine.take(&service));
+        futures_util::future::try_join_all(takes).await.unwrap();
+        rob(&agent, &service).await;
+        let error = late.write(&service, &settled(Colour::Blue, 1, 2)).await;
+        assert!(error.is_err(), "round {round}");
+    }
+    others.take(&service).await.unwrap();
+    let error = late.write(&service, &settled(Colour::Blue, 1, 2)).await.unwrap_err();
+    assert_eq!(error.trouble, Trouble::Superseded, "{}", error.chain());
 }
 
 #[tokio::test]
