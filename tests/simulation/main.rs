@@ -8,6 +8,7 @@ mod clocks;
 mod daemon;
 mod draft;
 mod ends;
+mod kept;
 mod leftovers;
 mod mended;
 mod rival;
