@@ -163,11 +163,11 @@ async fn hold(context: &Context) -> PortResult<Tenure> {
 
 async fn start(context: &Context) -> Result<StepResult, Failure> {
     let prepared = context.prepared(Step::Start)?;
-    let swarm = &context.world.swarm;
-    swarm
-        .start(&prepared.release, prepared.colour, context.id)
-        .await
-        .map_err(|error| failed(Step::Start, &error))?;
+    let started = async {
+        switch::lead_off(context, prepared).await?;
+        context.world.swarm.start(&prepared.release, prepared.colour, context.id).await
+    };
+    started.await.map_err(|error| failed(Step::Start, &error))?;
     Ok(StepResult::Nothing)
 }
 

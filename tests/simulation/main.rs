@@ -10,6 +10,7 @@ mod daemon;
 mod damage;
 mod draft;
 mod ends;
+mod kept;
 mod kinds;
 mod leftovers;
 mod mended;

@@ -229,6 +229,16 @@ pub async fn lead_none(context: &Context, prepared: &Prepared) -> PortResult<()>
     Ok(())
 }
 
+/// Before the instances of a colour that was kept are replaced: a proxy that was put back to an earlier
+/// state since the look at it may lead there.
+pub async fn lead_off(context: &Context, prepared: &Prepared) -> PortResult<()> {
+    if prepared.live.is_some() && is_led(context, prepared).await? {
+        lead_back(context, prepared).await?;
+        leave(context, prepared).await;
+    }
+    Ok(())
+}
+
 /// Whether a proxy leads to the new colour.
 async fn is_led(context: &Context, prepared: &Prepared) -> PortResult<bool> {
     let views = context.world.proxies.snapshot(&prepared.release.service).await?;

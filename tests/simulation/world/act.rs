@@ -1,6 +1,6 @@
 //! One act on the world, and what may go wrong with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -28,6 +28,9 @@ fn part_of(what: &str) -> Part {
 /// Acts in which a stopped daemon is held up.
 const STOPPABLE: [&str; 4] = ["append", "write the registry", "read the registry", "run a gate"];
 
+/// Refusals that are remembered: more than any deployment meets before it says that it is stuck.
+const REMEMBERED: usize = 400;
+
 /// What goes wrong with acts, whichever they are.
 #[derive(Debug, Default)]
 pub struct Faults {
@@ -47,8 +50,8 @@ pub struct Faults {
     pub registry_lied: bool,
     /// When something last went wrong: only since then can all be expected to be noticed.
     troubled: Option<Instant>,
-    /// When an act last answered an error.
-    refused: Option<Instant>,
+    /// When which acts answered an error, of late, and whether trying again might have helped.
+    refusals: VecDeque<(Instant, String, bool)>,
 }
 
 impl Faults {
@@ -69,13 +72,21 @@ impl Faults {
         self.troubled.map_or(Duration::MAX, |last| last.elapsed())
     }
 
-    /// For how long no act has answered an error.
-    pub fn obliging(&self) -> Duration {
-        self.refused.map_or(Duration::MAX, |last| last.elapsed())
+    /// The refusals of `acts` since `since`: when, and whether trying again might have helped.
+    pub fn refused(&self, acts: &[&str], since: Instant) -> Vec<(Instant, bool)> {
+        let of_late = self
+            .refusals
+            .iter()
+            .filter(|(at, what, _)| *at >= since && acts.contains(&what.as_str()));
+        of_late.map(|(at, _, passing)| (*at, *passing)).collect()
     }
 
-    fn refuse(&mut self) {
-        self.refused = Some(Instant::now());
+    fn refuse(&mut self, what: &str, trouble: Trouble) {
+        let passing = !matches!(trouble, Trouble::Denied | Trouble::Invalid);
+        self.refusals.push_back((Instant::now(), what.to_owned(), passing));
+        if self.refusals.len() > REMEMBERED {
+            self.refusals.pop_front();
+        }
         self.trouble();
     }
 
@@ -179,7 +190,7 @@ impl Sim {
         truth.faults.acts += 1;
         let unreachable = || PortError::new(Trouble::Unreachable, what);
         if truth.faults.is_away(what) {
-            truth.faults.refuse();
+            truth.faults.refuse(what, Trouble::Unreachable);
             return Some(Err(unreachable()));
         }
         let dies = truth.faults.kills.contains(&truth.faults.acts);
@@ -189,7 +200,7 @@ impl Sim {
         }
         let fails = truth.fails();
         if fails && (!may_half_fail || truth.rng.bool()) {
-            truth.faults.refuse();
+            truth.faults.refuse(what, Trouble::Unreachable);
             return Some(Err(unreachable()));
         }
         let result = effect(&mut truth);
@@ -199,8 +210,8 @@ impl Sim {
             return None;
         }
         let result = if fails { Err(unreachable()) } else { result };
-        if result.is_err() {
-            truth.faults.refuse();
+        if let Err(error) = &result {
+            truth.faults.refuse(what, error.trouble);
         }
         Some(result)
     }
@@ -216,6 +227,7 @@ impl Sim {
     fn kill(&self, truth: &mut Truth) {
         truth.life += 1;
         truth.faults.trouble();
+        truth.begin_tries(Daemon::Ours);
         truth.leases.forget(Daemon::Ours);
         truth.gates.clear();
         // Test containers die with nobody to remove them; they stay until they are cleaned.

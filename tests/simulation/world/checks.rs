@@ -17,8 +17,10 @@ pub struct Open {
     /// It has begun to act.
     pub acts: bool,
     committed: bool,
-    /// Since when it says that it is stuck.
-    stuck: Option<Instant>,
+    /// Since when it tries what it is at.
+    tries: Instant,
+    /// Since when it says that it is stuck, and with what.
+    stuck: Option<(Instant, Step)>,
 }
 
 impl Open {
@@ -28,6 +30,7 @@ impl Open {
             sequence: request.sequence,
             acts: false,
             committed: false,
+            tries: Instant::now(),
             stuck: None,
         }
     }
@@ -38,6 +41,42 @@ const TOLD: usize = 120;
 
 /// A deployment is stuck because an act was refused just now, not for a reason of long ago.
 const JUST_NOW: Duration = Duration::from_secs(2);
+
+/// What it could not do was tried ten times, over nine seconds.
+const TRIES: usize = 10;
+const TRIED_FOR: Duration = Duration::from_secs(9);
+
+/// The acts without which `step` is not undone, or done after the commit.
+fn needed(step: Step) -> &'static [&'static str] {
+    match step {
+        Step::Start => &["take the lease", "snapshot the proxies", "restore a proxy", "restore"],
+        Step::Stage => &["take the lease", "snapshot the proxies", "restore a proxy"],
+        Step::Register | Step::Commit => {
+            &["take the lease", "read the registry", "write the registry"]
+        }
+        Step::PreDeployment | Step::PreIntegration | Step::PostIntegration => &["clean gates"],
+        Step::Drain => &["snapshot the proxies", "read the registry", "restore a proxy", "drain"],
+        Step::Switch => &[
+            "take the lease",
+            "read the registry",
+            "write the registry",
+            "snapshot the proxies",
+            "restore a proxy",
+        ],
+        Step::Retire => &[
+            "take the lease",
+            "snapshot the proxies",
+            "read the registry",
+            "write the registry",
+            "restore a proxy",
+            "drain",
+            "retire",
+            "restore",
+            "scale",
+        ],
+        Step::Prepare | Step::Await | Step::Approve | Step::Bake => &[],
+    }
+}
 
 /// A stuck deployment tries again every ten seconds, and nine times within as many.
 const LEAVES_BY_ITSELF: Duration = Duration::from_secs(25);
@@ -70,7 +109,8 @@ impl Truth {
     /// A commit is never undone: while no deployment acts, nobody moves the public away from it.
     fn look_at_the_committed(&mut self, what: &str) {
         let mut undone = Vec::new();
-        let before = std::mem::replace(&mut self.led, self.led_now());
+        let now = self.led_now();
+        let before = std::mem::replace(&mut self.led, now);
         for (service, committed) in &self.committed {
             if self.open.values().any(|open| open.acts && open.service == *service) {
                 continue;
@@ -123,17 +163,38 @@ impl Truth {
             Record::Undoing { .. } | Record::Undone { .. } if open.committed => {
                 self.violate(format!("a commit is undone: {record:?}"));
             }
-            Record::Stuck { problem } if self.faults.obliging() > JUST_NOW => {
-                self.violate(format!("stuck though nothing is refused: {problem:?}"));
+            Record::Stuck { problem } if !self.may_be_stuck(&open, problem.step) => {
+                self.violate(format!("stuck though it was not tried for long: {problem:?}"));
             }
             _ => {}
         }
-        open.stuck = matches!(record, Record::Stuck { .. }).then(Instant::now);
+        let now = Instant::now();
+        open.tries = now;
+        open.stuck = match record {
+            Record::Stuck { problem } => Some((now, problem.step)),
+            _ => None,
+        };
         if matches!(record, Record::Ended { .. }) {
             self.open.remove(&(daemon, id));
         } else {
             self.open.insert((daemon, id), open);
         }
+    }
+
+    /// Whether what `step` needs was refused for as long as it is tried, or once and for all. After the
+    /// commit everything is tried again.
+    fn may_be_stuck(&self, open: &Open, step: Step) -> bool {
+        let refused = self.faults.refused(needed(step), open.tries);
+        let Some((last, passing)) = refused.last() else { return false };
+        let for_good = !passing && !open.committed;
+        let for_long = refused.len() >= TRIES && open.tries.elapsed() >= TRIED_FOR;
+        last.elapsed() <= JUST_NOW && (for_good || for_long)
+    }
+
+    /// A new life of `daemon` begins to try.
+    pub fn begin_tries(&mut self, daemon: Daemon) {
+        let ours = self.open.iter_mut().filter(|((by, _), _)| *by == daemon);
+        ours.for_each(|(_, open)| open.tries = Instant::now());
     }
 
     fn others<'a>(
@@ -170,15 +231,15 @@ impl Truth {
         acts.into_iter().for_each(|wrong| self.violate(wrong));
     }
 
-    /// Stuck is left by itself once the cause is gone.
+    /// Stuck is left by itself once what it needs is not refused any more.
     fn look_at_the_stuck(&mut self) {
-        if self.faults.obliging() < LEAVES_BY_ITSELF {
-            return;
-        }
-        let stuck = self
-            .open
-            .iter()
-            .filter(|(_, open)| open.stuck.is_some_and(|since| since.elapsed() > LEAVES_BY_ITSELF));
+        let Some(since) = Instant::now().checked_sub(LEAVES_BY_ITSELF) else { return };
+        let still = |open: &Open| {
+            open.stuck.is_some_and(|(stuck, step)| {
+                stuck < since && self.faults.refused(needed(step), since).is_empty()
+            })
+        };
+        let stuck = self.open.iter().filter(|(_, open)| still(open));
         let stuck: Vec<String> =
             stuck.map(|((_, id), _)| format!("{id} is stuck though nothing is refused")).collect();
         stuck.into_iter().for_each(|wrong| self.violate(wrong));

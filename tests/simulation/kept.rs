@@ -1,0 +1,39 @@
+//! A colour that is kept running, and a proxy that is put back to leading there.
+
+use std::time::Duration;
+
+use verdigris::deploy::record::{Journalled, Record};
+use verdigris::model::{Outcome, Retain, Step};
+
+use crate::daemon::{Daemon, in_virtual_time};
+use crate::draft::{draft, request};
+use crate::ends::check_violations;
+use crate::world::Sim;
+
+#[test]
+fn a_proxy_that_was_put_back_is_led_away_before_a_kept_colour_is_replaced() {
+    for seed in 0..40 {
+        in_virtual_time(async move {
+            let sim = Sim::new(seed);
+            let mut daemon = Daemon::start(&sim).await;
+            for image in ["good/books:1", "good/books:22"] {
+                let mut kept = draft(image);
+                kept.policy.retain = Retain { releases: 1, scale: None, duration: None };
+                let id = daemon.engine.submit(request(kept)).await.unwrap().deployment;
+                (daemon, _) = daemon.see_through(id).await;
+            }
+            let third = daemon.engine.submit(request(draft("good/books:333"))).await.unwrap();
+            let third = third.deployment;
+            let prepared = |entry: &Journalled| {
+                matches!(entry.record, Record::Began { step: Step::PreDeployment })
+            };
+            while !sim.with_journal(|journal| journal[&third].iter().any(prepared)) {
+                tokio::time::sleep(Duration::from_micros(100)).await;
+            }
+            sim.restore_from_backup();
+            let (_daemon, view) = daemon.see_through(third).await;
+            assert_eq!(view.outcome, Some(Outcome::Committed), "seed {seed}");
+            check_violations(&sim);
+        });
+    }
+}
