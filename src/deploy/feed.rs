@@ -47,10 +47,8 @@ impl Feed {
         let mut kept = self.lock();
         let (what, remark) = kept.admit(what);
         let whole = self.add(&mut kept, step, what);
-        for remark in [remark, whole] {
-            if let Some(text) = remark {
-                self.add(&mut kept, step, Happening::Note { text: text.to_owned() });
-            }
+        for text in [remark, whole].into_iter().flatten() {
+            self.add(&mut kept, step, Happening::Note { text: text.to_owned() });
         }
         self.told.send_modify(|told| told.next = kept.next());
     }

@@ -63,20 +63,18 @@ impl Outlets {
 
     /// Have `event` kept; says whether all of it will be.
     pub(super) fn keep(&self, event: Event) -> bool {
-        let bytes = written(&event.what);
-        let room = match bytes {
-            0 => None,
-            _ => {
-                let wanted = u32::try_from(bytes.min(LOG_BEHIND)).unwrap_or(u32::MAX);
-                match Arc::clone(&self.log_room).try_acquire_many_owned(wanted) {
-                    Ok(room) => Some(room),
-                    Err(_) => return self.keep_without(&event),
-                }
-            }
+        let Some(room) = self.room_for(written(&event.what)) else {
+            return self.keep_without(&event);
         };
         // The log is there for as long as the engine.
-        let _ = self.log.send(Queued { event, _room: room });
+        let _ = self.log.send(Queued { event, _room: Some(room) });
         true
+    }
+
+    /// Room on the way to the log for so many bytes; none when there is not enough.
+    fn room_for(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let wanted = u32::try_from(bytes.min(LOG_BEHIND)).unwrap_or(u32::MAX);
+        Arc::clone(&self.log_room).try_acquire_many_owned(wanted).ok()
     }
 
     /// There is no room for what a gate wrote; its verdict is kept all the same.

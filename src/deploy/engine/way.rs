@@ -35,14 +35,13 @@ pub(super) fn way(
         let newer = request.sequence > highest && other.sequence.is_some();
         newer || request.on_busy == OnBusy::Supersede
     };
-    let in_the_way = others.iter().find(|other| !goes_first(other));
-    match in_the_way.filter(|_| request.on_busy == OnBusy::Refuse) {
-        Some(other) => Err(busy(request, other)),
-        None => {
-            let stopped = others.iter().filter(goes_first).filter(|other| other.can_be_stopped());
-            Ok(stopped.map(|other| other.id).collect())
-        }
+    if request.on_busy == OnBusy::Refuse
+        && let Some(other) = others.iter().find(|other| !goes_first(other))
+    {
+        return Err(busy(request, other));
     }
+    let stopped = others.iter().filter(goes_first).filter(|other| other.can_be_stopped());
+    Ok(stopped.map(|other| other.id).collect())
 }
 
 fn busy(request: &Request, other: &Other) -> Refusal {

@@ -23,6 +23,11 @@ async fn a_sequence_only_grows() {
     let store = open(directory.path()).await;
     assert_eq!(store.sequence(&service).await.unwrap(), max);
     assert_eq!(store.sequence(&name("other")).await.unwrap(), Some(1));
+    // Without a deployment of its own: it attached to one.
+    for (accepted, highest) in [(7, 7), (3, 7)] {
+        store.accept(&name("other"), accepted).await.unwrap();
+        assert_eq!(store.sequence(&name("other")).await.unwrap(), Some(highest));
+    }
 }
 
 #[tokio::test]
