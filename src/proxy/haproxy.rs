@@ -201,10 +201,9 @@ impl Haproxy {
         };
         for process in self.sockets.processes().await? {
             match is_busy(&process).await {
-                Ok(false) => {}
                 Ok(true) => return Ok(false),
                 Err(error) if self.is_there(&process).await => return Err(error),
-                Err(_) => {}
+                Ok(false) | Err(_) => {}
             }
         }
         Ok(true)
