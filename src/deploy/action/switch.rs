@@ -234,7 +234,9 @@ pub async fn lead_none(context: &Context, prepared: &Prepared) -> PortResult<()>
 pub async fn lead_off(context: &Context, prepared: &Prepared) -> PortResult<()> {
     if prepared.live.is_some() && is_led(context, prepared).await? {
         lead_back(context, prepared).await?;
-        leave(context, prepared).await;
+        drain_new(context, prepared).await?;
+        // These were on what was kept: a revert has to wait for those on what replaces it.
+        context.tries.set_drained(false);
     }
     Ok(())
 }
