@@ -67,7 +67,8 @@ fn a_revert_that_rests_between_two_tries_is_parked() {
         let sim = Sim::new(2);
         sim.truth().refuse_restore = Some("books-ms-green".to_owned());
         let (daemon, id, before) = deploying(&sim, failing(Duration::ZERO)).await;
-        when(&sim, |sim| sim.truth().faults.obliging() < Duration::from_secs(1)).await;
+        let begun = Instant::now();
+        when(&sim, |sim| !sim.truth().faults.refused(&["restore"], begun).is_empty()).await;
         // By then the rest takes two seconds.
         tokio::time::sleep(Duration::from_secs(6)).await;
         ends_and_goes_on(daemon, id, &before).await;
