@@ -134,7 +134,8 @@ impl Reconciler {
         if idle.is_some() {
             self.remember(service, &mut known, colours, &seen).await?;
         }
-        let findings = compare(&known.record, &seen, &self.owned(service).await?);
+        let owned = self.owned(service).await?;
+        let findings = compare(&known.record, &seen, &owned);
         if findings != Findings::default() && self.is_anothers(service).await? {
             return Ok(true);
         }
@@ -142,6 +143,9 @@ impl Reconciler {
         if idle.is_some() {
             self.lead(service, &known.record, &seen).await?;
             self.tidy(service, &mut known, colours).await?;
+            self.forget(service, &mut known, colours).await?;
+        } else {
+            self.lead_on(service, &known.record, &owned).await?;
         }
         Ok(sight::is_whole(colours, &seen))
     }

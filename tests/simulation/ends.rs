@@ -16,11 +16,6 @@ pub fn check_violations(sim: &Sim) {
 /// Exactly as before; where instances of a colour are others than then, those that serve now are known.
 pub fn check_reverted(sim: &Sim, service: &ServiceName, before: &Picture) {
     let (mut before, mut after) = (before.clone().of(service), sim.truth().picture().of(service));
-    // A route of a first release that was not there to be undone, or whose undoing was lost, stays.
-    let had = before.registry.contains_key(service);
-    if !had && sim.truth().faults.registry_lied {
-        after.registry.retain(|_, record| record.colour.is_some() || !record.instances.is_empty());
-    }
     for colour in replaced(sim, service, &before) {
         before = without_instances(before, colour);
         after = without_instances(after, colour);

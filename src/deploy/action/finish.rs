@@ -1,6 +1,10 @@
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+
 use super::{Context, failed, stopped, switch};
 use crate::deploy::ledger;
-use crate::deploy::ports::{Origin, PortResult};
+use crate::deploy::ports::PortResult;
 use crate::deploy::record::{Prepared, StepResult};
 use crate::model::{Colour, Failure, Step};
 
@@ -31,8 +35,8 @@ pub async fn drain(context: &Context) -> Result<StepResult, Failure> {
     tokio::select! {
         biased;
         () = context.stop.cancelled() => Err(stopped(Step::Drain)),
-        drained = await_drained(context, prepared, old) => {
-            if let Some(left) = drained.map_err(|error| failed(Step::Drain, &error))? {
+        left = await_drained(context, prepared, old) => {
+            if let Some(left) = left {
                 context.note(Step::Drain, left);
             }
             Ok(StepResult::Nothing)
@@ -40,19 +44,26 @@ pub async fn drain(context: &Context) -> Result<StepResult, Failure> {
     }
 }
 
-/// Wait for the requests in flight on `colour`, for `drain` at most. Answers a line when some are left.
+/// Between two questions to proxies that could not say.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Wait for the requests in flight on `colour`, for `drain` at most; proxies that cannot say whether there
+/// are any are asked again for as long. Answers a line when some are left, or may be.
 pub async fn await_drained(
     context: &Context,
     prepared: &Prepared,
     colour: Colour,
-) -> PortResult<Option<String>> {
-    let limit = prepared.release.policy.drain;
-    let drained = context.world.proxies.drained(&prepared.release.service, colour);
-    if let Ok(drained) = tokio::time::timeout(limit, drained).await {
-        return drained.map(|()| None).map_err(|error| error.of(Origin::Proxy));
+) -> Option<String> {
+    let (service, limit) = (&prepared.release.service, prepared.release.policy.drain);
+    let end = Instant::now() + limit;
+    let mut unsaid = String::new();
+    while let Ok(answer) = timeout_at(end, context.world.proxies.drained(service, colour)).await {
+        let Err(error) = answer else { return None };
+        unsaid = format!(": {}", error.chain());
+        sleep_until(end.min(Instant::now() + ASK_AGAIN)).await;
     }
     let limit = humantime::format_duration(limit);
-    Ok(Some(format!("requests still in flight on `{colour}` after {limit}")))
+    Some(format!("requests may still be in flight on `{colour}` after {limit}{unsaid}"))
 }
 
 /// The old colour is removed, or kept as `retain` says.
@@ -74,7 +85,7 @@ async fn retire_colour(context: &Context, prepared: &Prepared, old: Colour) -> P
     let led = switch::lead_all(context, prepared).await;
     // Whatever may have led the public away from it just now, be it an earlier life.
     if context.state.taken_up || !matches!(led, Ok(false)) {
-        await_drained(context, prepared, old).await?;
+        await_drained(context, prepared, old).await;
     }
     led?;
     // Out of the registry and the proxies first: nobody is sent to an instance that is being stopped.

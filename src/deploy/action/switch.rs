@@ -66,12 +66,25 @@ async fn take_out(context: &Context, prepared: &Prepared) -> PortResult<()> {
     let turn = context.ledger.turn(service);
     // The reconciler must not tell the proxies about instances that are just being taken out.
     let _turn = turn.lock().await;
-    let mut before = prepared.before.proxies.clone();
+    let mut before = views_before(prepared);
     if let Some(live) = prepared.live {
         let now = context.world.proxies.snapshot(service).await?;
         keep_moved(&mut before, &now, live);
     }
     context.world.proxies.restore(service, &before).await
+}
+
+/// What the proxies had. One that did not lead to the live colour just then, since it was put back to an
+/// earlier state, has learnt of it since, and is not to forget it once more.
+fn views_before(prepared: &Prepared) -> ProxyViews {
+    let mut views = prepared.before.proxies.clone();
+    let known = ledger::public(&prepared.release.service, &prepared.before.registry);
+    let known = known.filter(|known| known.live == prepared.live);
+    if let (Some(live), Some(_)) = (prepared.live, &known) {
+        let astray = views.values_mut().filter(|view| !leads_to(view.as_ref(), live));
+        astray.for_each(|view| view.clone_from(&known));
+    }
+    views
 }
 
 /// Instances of the live colour that moved since the snapshot are where they are now: putting their
@@ -150,19 +163,16 @@ async fn drain_new(context: &Context, prepared: &Prepared) -> PortResult<()> {
     if context.tries.have_drained() {
         return Ok(());
     }
-    let drained = tokio::select! {
+    let left = tokio::select! {
         biased;
         () = context.shutdown.cancelled() => {
             let operation = format!("wait for the requests on `{}`", prepared.colour);
             return Err(PortError::new(Trouble::Other, operation).because("the daemon stops"));
         }
-        drained = finish::await_drained(context, prepared, prepared.colour) => drained,
+        left = finish::await_drained(context, prepared, prepared.colour) => left,
     };
-    match drained {
-        Ok(None) => {}
-        Ok(Some(left)) => context.note(Step::Switch, left),
-        // Nothing is known of them; what matters now is that the rest is undone.
-        Err(error) => context.note(Step::Switch, error.chain()),
+    if let Some(left) = left {
+        context.note(Step::Switch, left);
     }
     context.tries.set_drained(true);
     Ok(())
@@ -174,7 +184,7 @@ async fn lead_back(context: &Context, prepared: &Prepared) -> PortResult<()> {
     let turn = context.ledger.turn(service);
     let _turn = turn.lock().await;
     let now = context.world.proxies.snapshot(service).await?;
-    let mut back = prepared.before.proxies.clone();
+    let mut back = views_before(prepared);
     if let Some(live) = prepared.live {
         keep_moved(&mut back, &now, live);
     }

@@ -1,5 +1,7 @@
 //! The proxies: they lead where the route says, to the instances that are on record.
 
+use std::collections::BTreeSet;
+
 use super::Reconciler;
 use crate::deploy::ledger;
 use crate::deploy::ports::{PortResult, ProxyViews};
@@ -19,18 +21,12 @@ impl Reconciler {
             return Ok(());
         }
         let views = self.world.proxies.snapshot(service).await?;
-        let late: Vec<Colour> = Colour::BOTH
-            .into_iter()
-            .filter(|colour| views.values().flatten().any(|view| is_behind(view, &wanted, *colour)))
-            .collect();
+        let late = late(&views, &wanted);
         let astray = astray(views, &wanted);
         if late.is_empty() && astray.is_empty() || self.is_anothers(service).await? {
             return Ok(());
         }
-        for colour in late {
-            self.diary.note(service, &format!("proxies did not know the instances of {colour}"));
-            self.world.proxies.refresh(service, colour, wanted.of(colour)).await?;
-        }
+        self.tell(&wanted, late).await?;
         if astray.is_empty() {
             return Ok(());
         }
@@ -38,6 +34,41 @@ impl Reconciler {
         self.diary.note(service, &format!("{} did not follow the route", proxies.join(", ")));
         self.world.proxies.restore(service, &astray).await
     }
+}
+
+impl Reconciler {
+    /// Under a deployment, the proxies know the instances of the colours that it is not busy with: one
+    /// that missed them when they changed is not told again by a difference in the registry.
+    pub(super) async fn lead_on(
+        &self,
+        service: &ServiceName,
+        record: &ServiceRecord,
+        owned: &BTreeSet<Colour>,
+    ) -> PortResult<()> {
+        let Some(wanted) = ledger::public(service, record) else { return Ok(()) };
+        let mut late = late(&self.world.proxies.snapshot(service).await?, &wanted);
+        late.retain(|colour| !owned.contains(colour) && !wanted.of(*colour).is_empty());
+        if late.is_empty() || self.is_anothers(service).await? {
+            return Ok(());
+        }
+        self.tell(&wanted, late).await
+    }
+
+    async fn tell(&self, wanted: &ServiceView, late: Vec<Colour>) -> PortResult<()> {
+        let service = &wanted.service;
+        for colour in late {
+            self.diary.note(service, &format!("proxies did not know the instances of {colour}"));
+            self.world.proxies.refresh(service, colour, wanted.of(colour)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Colours of which a proxy has other instances than it should.
+fn late(views: &ProxyViews, wanted: &ServiceView) -> Vec<Colour> {
+    let is_late =
+        |colour: &Colour| views.values().flatten().any(|view| is_behind(view, wanted, *colour));
+    Colour::BOTH.into_iter().filter(is_late).collect()
 }
 
 /// The proxies that do not follow the route, with the view that they should have.

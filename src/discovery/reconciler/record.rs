@@ -8,7 +8,7 @@ use crate::deploy::record::Prepared;
 use crate::discovery::compare::{Findings, Seen};
 use crate::discovery::leftovers::Owner;
 use crate::discovery::past::{Contradiction, contradiction};
-use crate::model::{ServiceName, ServiceRecord};
+use crate::model::{Colour, ServiceName, ServiceRecord};
 
 /// What is known to be on record.
 #[derive(Debug)]
@@ -86,6 +86,33 @@ impl Reconciler {
         ledger::commit(&mut record, last);
         self.put(service, known, record).await?;
         self.diary.note(service, &found.to_string());
+        Ok(())
+    }
+
+    /// What a first release that was reverted left on record goes: the registry hid it when it was to be
+    /// taken out, and would keep other services from its route.
+    pub(super) async fn forget(
+        &self,
+        service: &ServiceName,
+        known: &mut Known,
+        colours: &Colours,
+    ) -> PortResult<()> {
+        let nothing = ServiceRecord::default();
+        if !colours.is_empty() || known.record.colour.is_some() || known.record == nothing {
+            return Ok(());
+        }
+        let ours = !self.world.journal.recent(Some(service), 1).await?.is_empty();
+        if !ours || self.last(service).await?.is_some() || self.is_anothers(service).await? {
+            return Ok(());
+        }
+        // The list of all services may not have told everything.
+        for colour in Colour::BOTH {
+            if self.world.swarm.snapshot(&service.swarm_name(colour)).await?.is_some() {
+                return Ok(());
+            }
+        }
+        self.put(service, known, nothing).await?;
+        self.diary.note(service, "what a reverted first release left on record is removed");
         Ok(())
     }
 
