@@ -65,6 +65,7 @@ impl Feed {
             let whole = self.outlets.keep(event);
             return (!whole && !std::mem::replace(&mut kept.behind, true)).then_some(BEHIND);
         }
+        self.outlets.keep_verdict(&event);
         (before <= LOGGED).then_some(CUT)
     }
 

@@ -64,7 +64,8 @@ impl Outlets {
     /// Have `event` kept; says whether all of it will be.
     pub(super) fn keep(&self, event: Event) -> bool {
         let Some(room) = self.room_for(written(&event.what)) else {
-            return self.keep_without(&event);
+            self.keep_verdict(&event);
+            return false;
         };
         // The log is there for as long as the engine.
         let _ = self.log.send(Queued { event, _room: Some(room) });
@@ -78,11 +79,10 @@ impl Outlets {
     }
 
     /// There is no room for what a gate wrote; its verdict is kept all the same.
-    fn keep_without(&self, event: &Event) -> bool {
+    pub(super) fn keep_verdict(&self, event: &Event) {
         if matches!(event.what, Happening::Gate { .. }) {
             let _ = self.log.send(Queued { event: without_reports(event), _room: None });
         }
-        false
     }
 }
 

@@ -247,8 +247,8 @@ async fn after_a_start_a_client_has_the_time_to_come_back_and_no_more() {
     let [back, gone] = ["a", "b"].map(|service| daemon.fake.open(samples::view(service)));
     daemon.holds.expect_again(back);
     daemon.holds.expect_again(gone);
-    // Longer than a client takes to try again.
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    // Longer than a client takes to find out that the connection is dead, and to try again.
+    tokio::time::sleep(Duration::from_secs(38)).await;
     assert!(!aborted(&daemon));
     let _held = open(&daemon, &format!("/v1/deployments/{back}/events?hold=true"), None).await;
     tokio::time::sleep(Duration::from_secs(60)).await;

@@ -128,3 +128,20 @@ fn a_service_whose_deployment_is_being_undone_keeps_answering() {
         assert_eq!(daemon.engine.busy(), [service()]);
     });
 }
+
+/// The second comes at any instant while the first finds out that there is nothing to do.
+#[test]
+fn whoever_asks_twice_for_what_is_live_is_not_told_that_it_is_busy() {
+    for pause in (0..40).map(|step| Duration::from_millis(step * 2)) {
+        in_virtual_time(async move {
+            let sim = Sim::new(6);
+            let daemon = Daemon::start(&sim).await;
+            let live = daemon.engine.submit(request(draft("good/books:1"))).await.unwrap();
+            let (daemon, _) = daemon.see_through(live.deployment).await;
+            daemon.engine.submit(request(draft("good/books:1"))).await.unwrap();
+            sleep(pause).await;
+            let second = daemon.engine.submit(request(draft("good/books:1"))).await;
+            assert!(second.is_ok(), "after {pause:?}: {second:?}");
+        });
+    }
+}

@@ -32,6 +32,8 @@ impl Engine {
             self.accept_sequence(&request, highest).await?;
             return Ok(Submitted { deployment: id, attached: true });
         }
+        // One of them may have ended while it was asked what it does.
+        let others = self.active_of(request.service());
         let known: Vec<Other> = others.iter().map(|(id, other)| Other::of(*id, other)).collect();
         let stopped = way(&request, highest, &known)?;
         let id = self.open(&request, others.is_empty()).await?;

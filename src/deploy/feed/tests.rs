@@ -97,3 +97,17 @@ async fn a_burst_of_output_pushes_no_news_aside() {
     }
     assert_eq!(news.try_recv().unwrap().what, Happening::Opened);
 }
+
+#[tokio::test]
+async fn a_verdict_after_too_much_output_is_in_the_log() {
+    let (feed, mut queue) = feed();
+    let line = "x".repeat(1 << 20);
+    for _ in 0..=LOGGED >> 20 {
+        feed.say(None, output(line.clone()));
+        while queue.try_recv().is_ok() {}
+    }
+    let report = GateReport { name: "a.xml".to_owned(), xml: "<testsuites/>".to_owned() };
+    let verdict = |junit| Happening::Gate { gate: "g".to_owned(), millis: 1, failure: None, junit };
+    feed.say(None, verdict(vec![report]));
+    assert_eq!(queue.try_recv().unwrap().event.what, verdict(Vec::new()));
+}
