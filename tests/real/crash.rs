@@ -205,7 +205,7 @@ async fn committing(registry: Registry) {
     let traffic = Traffic::start(&trial.world, "books-ms");
     let mut tried = Tried::default();
     for point in 1..MANY {
-        trial.world.settled().await;
+        trial.world.at_rest().await;
         let edition = if point % 4 < 2 { "3.0" } else { "1.0" };
         let wanted = Wanted { edition, kept: Kept::by_turns(point) };
         let order = request(&wanted.numbered(&trial.world, point));
@@ -227,7 +227,7 @@ async fn rolling_back(registry: Registry, first: Kept, second: Kept) {
     let traffic = Traffic::start(&trial.world, "books-ms");
     let mut tried = Tried::default();
     for point in 1..MANY {
-        trial.world.settled().await;
+        trial.world.at_rest().await;
         let (ended, killed) = trial.killed_at(point, rollback("books-ms")).await;
         let ended = ended.committed();
         let ran = Ran::of(&ended, trial.last.wanted);
@@ -256,7 +256,7 @@ async fn reverting(registry: Registry, kept: Kept) {
     let traffic = Traffic::start(&trial.world, "books-ms");
     let mut tried = Tried::default();
     for point in 1..MANY {
-        let before = trial.world.settled().await;
+        let before = trial.world.at_rest().await;
         let order = broken(&trial.world, point);
         let (ended, killed) = trial.killed_at(point, order).await;
         is_as(&trial.world, &before, &ended, &format!("{}, append {point}", trial.what)).await;
@@ -304,7 +304,7 @@ async fn rolling_back_with_the_embedded_registry() {
 async fn the_first_release() {
     let Some(mut world) = World::new(Registry::Embedded, Proxy::Both).await else { return };
     for point in (2..MANY).step_by(5) {
-        let before = world.settled().await;
+        let before = world.at_rest().await;
         let order = broken(&world, point);
         let (ended, killed) = killed_at(&mut world, point, order).await;
         is_as(&world, &before, &ended, &format!("a first release, append {point}")).await;

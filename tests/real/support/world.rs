@@ -183,6 +183,12 @@ impl World {
         }
     }
 
+    /// The picture once it stays the same, and nothing that was stopped is ending yet.
+    pub async fn at_rest(&self) -> Picture {
+        self.becomes_whole().await.unwrap();
+        self.settled().await
+    }
+
     /// The picture once it stays the same.
     pub async fn settled(&self) -> Picture {
         let begun = Instant::now();
