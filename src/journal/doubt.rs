@@ -9,7 +9,7 @@ use crate::model::DeploymentId;
 impl Store {
     /// Remember whether something of `deployment` cannot be read.
     pub(super) fn doubt(&self, deployment: DeploymentId, records: &[Journalled]) {
-        let unreadable = records.iter().filter_map(unreadable).next();
+        let unreadable = records.iter().find_map(unreadable);
         let mut doubtful = self.doubtful();
         match unreadable {
             None => drop(doubtful.remove(&deployment)),

@@ -85,7 +85,7 @@ async fn is_left_alone(damage: Damage, length: usize) -> bool {
     let Some((id, daemon)) = ended_when(daemon, second, reached).await else { return false };
     let names = |sim: &Sim| {
         let truth = sim.truth();
-        truth.swarm.iter().map(|(name, _)| (name.clone(), truth.serving(name))).collect::<Vec<_>>()
+        truth.swarm.keys().map(|name| (name.clone(), truth.serving(name))).collect::<Vec<_>>()
     };
     let what = format!("{damage:?} after {length} records");
     damage.strike(&sim, id);
