@@ -147,12 +147,15 @@ fn new_entries(prepared: &Prepared, instances: &[Instance]) -> Vec<Registration>
     instances.iter().map(entry).collect()
 }
 
-/// The route document after the switch.
+/// The route document after the switch. It is newer than all that was known before it, to the proxies
+/// too: a registry that answered emptily must not make it look older than what it replaces.
 #[must_use]
 pub fn switched(prepared: &Prepared) -> Route {
-    let before = prepared.before.registry.route.as_ref();
+    let before = &prepared.before;
+    let recorded = before.registry.route.iter().map(|route| route.generation);
+    let followed = before.proxies.values().flatten().map(|view| view.generation);
     Route {
-        generation: before.map_or(0, |route| route.generation) + 1,
+        generation: recorded.chain(followed).max().unwrap_or(0) + 1,
         rule: prepared.release.policy.route.clone(),
         weights: BTreeMap::from([(prepared.colour, 100), (prepared.colour.other(), 0)]),
         releases: BTreeMap::from([(prepared.colour, prepared.release.id.to_string())]),

@@ -145,7 +145,7 @@ impl Reconciler {
             self.tidy(service, &mut known, colours).await?;
             self.forget(service, &mut known, colours).await?;
         } else {
-            self.lead_on(service, &known.record, &owned).await?;
+            self.lead_on(service, &known.record, &seen, &owned).await?;
         }
         Ok(sight::is_whole(colours, &seen))
     }

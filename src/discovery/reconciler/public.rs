@@ -43,11 +43,13 @@ impl Reconciler {
         &self,
         service: &ServiceName,
         record: &ServiceRecord,
+        seen: &Seen,
         owned: &BTreeSet<Colour>,
     ) -> PortResult<()> {
         let Some(wanted) = ledger::public(service, record) else { return Ok(()) };
         let mut late = late(&self.world.proxies.snapshot(service).await?, &wanted);
-        late.retain(|colour| !owned.contains(colour) && !wanted.of(*colour).is_empty());
+        // What is on record of a colour of which nothing was seen is what was known last.
+        late.retain(|colour| !owned.contains(colour) && seen.serves(*colour));
         if late.is_empty() || self.is_anothers(service).await? {
             return Ok(());
         }

@@ -54,6 +54,7 @@ pub struct Lease {
     holder: String,
     service: ServiceName,
     fences: Fences,
+    fence: Arc<Fence>,
     index: u64,
     tenure: Tenure,
 }
@@ -139,7 +140,7 @@ impl Session {
         };
         let failed = |error: CallError| error.port(operation(), &self.client, &self.layout);
         let (index, tenure) = taken.map_err(failed)?;
-        self.fences.put(service, self.fence());
+        let fence = self.fences.put(service, self.fence());
         Ok(Lease {
             client: self.client.clone(),
             key,
@@ -147,6 +148,7 @@ impl Session {
             holder: self.holder.clone(),
             service: service.clone(),
             fences: self.fences.clone(),
+            fence,
             index,
             tenure,
         })
@@ -268,7 +270,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.fences.remove(&self.service, &self.session);
+        self.fences.remove(&self.service, &self.fence);
     }
 }
 
@@ -368,7 +370,7 @@ struct Fence {
 /// The fence of each service.
 #[derive(Clone, Default)]
 pub(super) struct Fences {
-    fences: Arc<Mutex<BTreeMap<ServiceName, Fence>>>,
+    fences: Arc<Mutex<BTreeMap<ServiceName, Arc<Fence>>>>,
 }
 
 impl Fences {
@@ -395,18 +397,21 @@ impl Fences {
         untouched
     }
 
-    fn put(&self, service: &ServiceName, fence: Fence) {
-        self.lock().insert(service.clone(), fence);
+    fn put(&self, service: &ServiceName, fence: Fence) -> Arc<Fence> {
+        let fence = Arc::new(fence);
+        self.lock().insert(service.clone(), Arc::clone(&fence));
+        fence
     }
 
-    fn remove(&self, service: &ServiceName, session: &str) {
+    /// Take `fence` away; the one of a lease that was taken since then stays.
+    fn remove(&self, service: &ServiceName, fence: &Arc<Fence>) {
         let mut fences = self.lock();
-        if fences.get(service).is_some_and(|current| current.session == session) {
+        if fences.get(service).is_some_and(|current| Arc::ptr_eq(current, fence)) {
             fences.remove(service);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ServiceName, Fence>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ServiceName, Arc<Fence>>> {
         self.fences.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -73,8 +73,12 @@ impl Leases for ConsulLeases {
     }
 
     async fn leave(&self, service: &ServiceName, unfinished: bool) {
-        let Some(lease) = self.place(service).lock().await.take() else { return };
+        let place = self.place(service);
+        // Whoever takes it next waits until it is given back: else it would lose what it has just taken.
+        let mut held = place.lock().await;
+        let Some(lease) = held.take() else { return };
         let Err(error) = lease.release(unfinished).await else { return };
+        drop(held);
         tracing::warn!(error = error.chain(), "the lease is given back later");
         let session = self.session.lock().await.clone();
         let Some(session) = session.filter(|session| lease.is_of(session)) else { return };
@@ -83,7 +87,8 @@ impl Leases for ConsulLeases {
         tokio::spawn(async move {
             while session.upgrade().is_some_and(|session| session.lives()) {
                 tokio::time::sleep(AGAIN).await;
-                if lease.release(unfinished).await.is_ok() {
+                let held = place.lock().await;
+                if held.is_some() || lease.release(unfinished).await.is_ok() {
                     return;
                 }
             }
