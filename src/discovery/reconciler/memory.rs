@@ -30,9 +30,11 @@ impl Reconciler {
         if let Some((_, last)) = known.filter(|(read_at, _)| *read_at == newest) {
             return Ok(last);
         }
+        // One that was just accepted, or waits for its turn, may commit yet.
+        let settled = self.engine.under_way(service).is_none()
+            && owner(&journal.read(newest).await?) == Owner::Ended;
         let last = history::last_committed(journal, service).await?.map(Arc::new);
-        // One that waits for its turn may commit yet.
-        if !self.engine.is_under_way(newest) {
+        if settled {
             lock(&self.memory.known).insert(service.clone(), (newest, last.clone()));
         }
         Ok(last)
