@@ -1,11 +1,11 @@
 //! What went wrong by itself is put right, and what may be another daemon's is not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
 use verdigris::deploy::record::{Journalled, Record};
-use verdigris::model::{Bake, Colour, DeploymentId, Outcome, Retain, ServiceRecord, Step, labels};
+use verdigris::model::{Bake, Colour, DeploymentId, Outcome, ServiceRecord, Step, labels};
 
 use crate::daemon::{Daemon, in_virtual_time};
 use crate::draft::{draft, gate, request, service};
@@ -70,53 +70,6 @@ fn what_another_daemon_may_be_at_is_left_to_it() {
         };
         tokio::time::sleep(SEEN).await;
         assert_eq!(sim.truth().registry[&service()].colour, torn);
-        check_violations(&sim);
-    });
-}
-
-/// Green over blue, which is kept running for half a minute; answers blue's name.
-async fn kept_for_a_while(sim: &Sim) -> (Daemon, String) {
-    let daemon = Daemon::start(sim).await;
-    let first = daemon.engine.submit(request(draft("good/books:1"))).await.unwrap().deployment;
-    let (daemon, _) = daemon.see_through(first).await;
-    let mut second = draft("good/books:22");
-    let duration = Some(Duration::from_secs(30));
-    second.policy.retain = Retain { releases: 1, scale: None, duration };
-    let second = daemon.engine.submit(request(second)).await.unwrap().deployment;
-    let (daemon, _) = daemon.see_through(second).await;
-    (daemon, service().swarm_name(Colour::Blue))
-}
-
-/// Another daemon was ended in mid-deployment: it had made the kept colour into a release of its own
-/// and led the public there. What was kept is kept no longer, and what has the traffic stays.
-#[test]
-fn what_was_kept_long_enough_does_not_go_when_another_daemon_leads_the_public_there() {
-    in_virtual_time(async {
-        let sim = Sim::new(1);
-        let (_daemon, kept) = kept_for_a_while(&sim).await;
-        {
-            let mut truth = sim.truth();
-            let mut spec = truth.swarm[&kept].spec.clone();
-            spec["Labels"][labels::DEPLOYMENT] = json!(DeploymentId::new());
-            truth.put(&kept, spec);
-            let record = truth.registry.get_mut(&service()).unwrap();
-            let route = record.route.as_mut().unwrap();
-            route.generation += 1;
-            route.weights = BTreeMap::from([(Colour::Blue, 100), (Colour::Green, 0)]);
-        }
-        tokio::time::sleep(Duration::from_secs(120)).await;
-        assert!(sim.truth().swarm.contains_key(&kept), "it has the traffic");
-    });
-}
-
-#[test]
-fn what_was_kept_long_enough_goes() {
-    in_virtual_time(async {
-        let sim = Sim::new(1);
-        let (_daemon, kept) = kept_for_a_while(&sim).await;
-        assert!(sim.truth().swarm.contains_key(&kept));
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        assert!(!sim.truth().swarm.contains_key(&kept));
         check_violations(&sim);
     });
 }
