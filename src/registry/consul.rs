@@ -24,6 +24,7 @@ mod client;
 mod diff;
 mod doctor;
 mod error;
+mod fence;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -46,9 +47,9 @@ use crate::model::{ServiceName, ServiceRecord};
 use client::Client;
 use diff::Diff;
 use error::CallError;
+use fence::Fences;
 use image::{Held, Image, Listed, Member, Pair};
 use layout::Layout;
-use lease::Fences;
 use txn::Operation;
 
 pub use lease::{Lease, Session};

@@ -5,8 +5,7 @@
 //! session still has the lock, so a daemon that was away for too long cannot write any more, whatever
 //! it believes.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::IgnoredAny;
@@ -19,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::Consul;
 use super::client::{Answer, Client};
 use super::error::CallError;
+use super::fence::{Fence, Fences};
 use super::image::Pair;
 use super::layout::Layout;
 use super::txn::{self, Operation};
@@ -310,13 +310,13 @@ fn no_session() -> CallError {
 /// What the key of a lease holds: who has the service, or had it last.
 #[derive(PartialEq, Serialize, Deserialize)]
 pub(super) struct Note {
-    holder: String,
+    pub(super) holder: String,
     #[serde(default)]
     tenure: Tenure,
 }
 
 impl Note {
-    fn of(pair: &Pair) -> Option<Self> {
+    pub(super) fn of(pair: &Pair) -> Option<Self> {
         serde_json::from_slice(&pair.value).ok()
     }
 
@@ -357,61 +357,4 @@ impl Creation {
 pub(super) struct Created {
     #[serde(rename = "ID")]
     id: String,
-}
-
-/// The session that has to have the lock for a service to be written.
-#[derive(Clone)]
-struct Fence {
-    session: String,
-    holder: String,
-    lost: CancellationToken,
-}
-
-/// The fence of each service.
-#[derive(Clone, Default)]
-pub(super) struct Fences {
-    fences: Arc<Mutex<BTreeMap<ServiceName, Arc<Fence>>>>,
-}
-
-impl Fences {
-    /// What every write of `service` has to begin with.
-    pub(super) fn of(&self, layout: &Layout, service: &ServiceName) -> Option<Operation> {
-        let fences = self.lock();
-        let fence = fences.get(service)?;
-        Some(Operation::check_lock(&layout.lock(service), &fence.session))
-    }
-
-    /// The fence of `service` did not hold, and its key is as `found`. True: no other daemon has had it,
-    /// so that its session is what was lost; it is given up, for the lease to be taken anew.
-    pub(super) fn give_up(&self, service: &ServiceName, found: Option<&Pair>) -> bool {
-        let fences = self.lock();
-        let Some(fence) = fences.get(service) else { return false };
-        let note = found.and_then(Note::of);
-        let untouched = match found {
-            None => true,
-            Some(_) => note.is_some_and(|note| note.holder == fence.holder),
-        };
-        if untouched {
-            fence.lost.cancel();
-        }
-        untouched
-    }
-
-    fn put(&self, service: &ServiceName, fence: Fence) -> Arc<Fence> {
-        let fence = Arc::new(fence);
-        self.lock().insert(service.clone(), Arc::clone(&fence));
-        fence
-    }
-
-    /// Take `fence` away; the one of a lease that was taken since then stays.
-    fn remove(&self, service: &ServiceName, fence: &Arc<Fence>) {
-        let mut fences = self.lock();
-        if fences.get(service).is_some_and(|current| Arc::ptr_eq(current, fence)) {
-            fences.remove(service);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ServiceName, Arc<Fence>>> {
-        self.fences.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
