@@ -28,6 +28,7 @@ mod nginx;
 mod page;
 mod probe;
 mod render;
+mod roster;
 mod routing;
 mod secret;
 mod settings;

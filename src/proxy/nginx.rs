@@ -4,8 +4,6 @@ mod answers;
 mod flags;
 mod processes;
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +18,10 @@ use super::command;
 use super::error::{Error, Result};
 use super::logs::Logs;
 use super::probe;
-use super::routing::Entries;
+use super::routing::{Entries, Entry};
 use super::settings::Settings;
 use super::tcp;
-use crate::model::{Colour, ServiceName};
+use crate::model::Colour;
 use flags::Flags;
 use processes::Worker;
 
@@ -36,6 +34,10 @@ const LOG_EVERY: Duration = Duration::from_millis(50);
 
 /// A reload takes about 100 ms: this finds its end soon without keeping a core busy.
 const LOOK_EVERY: Duration = Duration::from_millis(3);
+
+/// A connection that a worker accepted before a reload is answered by it, if it speaks in time: within
+/// twice the template's `client_header_timeout`, of which one is for the handshake of TLS.
+const LATE: Duration = Duration::from_secs(10);
 
 /// Without a pid file the workers cannot be seen: as many answers in a row must tell the generation,
 /// over the time for which old workers were seen to answer (115 ms).
@@ -50,12 +52,12 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// The nginx of `settings`.
-    pub fn new(settings: Arc<Settings>) -> Result<Self> {
+    /// The nginx of `settings`, with the flags that are there.
+    pub async fn start(settings: Arc<Settings>) -> Result<Self> {
         let Some(directory) = settings.flags.clone() else {
             return Err(Error::NotConfigured { setting: "flags" });
         };
-        Ok(Self { settings, flags: Flags::new(directory) })
+        Ok(Self { settings, flags: Flags::open(directory).await? })
     }
 
     /// The flag files.
@@ -63,19 +65,25 @@ impl Nginx {
         &self.flags
     }
 
-    /// Make exactly one flag exist per service, that of its live colour.
+    /// Make the flags say what `entries` say.
     pub async fn agree(&self, entries: &Entries) -> Result<()> {
         self.flags.agree(entries).await
     }
 
-    /// Make a flag for each service that has none.
-    pub async fn raise(&self, entries: &Entries) -> Result<()> {
-        self.flags.raise(entries).await
+    /// Make the flags that a configuration of `entries` tests for. Those of others than it and `loaded`,
+    /// which runs now, are not needed once nobody is left who read them.
+    pub async fn raise(&self, entries: &Entries, loaded: Option<&Entries>) -> Result<()> {
+        self.flags.raise(entries).await?;
+        if self.is_leaving() {
+            return Ok(());
+        }
+        let known: Vec<&Entries> = loaded.into_iter().chain([entries]).collect();
+        self.flags.forget_all_but(&known).await
     }
 
-    /// Move the public requests of `service` to `to`.
-    pub async fn flip(&self, service: &ServiceName, to: Colour) -> Result<()> {
-        self.flags.flip(service, to).await
+    /// Move the public requests of the service of `entry` to `to`.
+    pub async fn flip(&self, entry: &Entry, to: Colour) -> Result<()> {
+        self.flags.flip(entry, to).await
     }
 
     /// Order a reload and wait until every new connection is answered by workers that read
@@ -206,19 +214,29 @@ impl Nginx {
         probe::generation(self.settings.status).await
     }
 
-    /// Whether no worker, old or new, has a connection to any of `addresses`. Without a pid file, or
-    /// where no worker can be seen, nobody knows: not before the caller's patience ends.
-    pub async fn is_drained(&self, addresses: BTreeSet<SocketAddr>) -> Result<bool> {
+    /// Whether no worker, old or new, has a connection to an instance of `colour`, or may yet lead a
+    /// request there. Without a pid file, or where no worker can be seen, nobody knows: not before the
+    /// caller's patience ends.
+    pub async fn is_drained(&self, entry: &Entry, colour: Colour) -> Result<bool> {
         let Some(pid_file) = self.settings.pid_file.clone() else {
             return Ok(false);
         };
+        let addresses = entry.addresses(colour);
+        let led = self.flags.lead_to(&entry.view.service, colour);
         let look = move || {
             let master = processes::master(&pid_file)?;
             let workers = processes::workers(master);
+            let may_come = led && processes::may_hear(&workers, LATE);
             let pids: Vec<i32> = workers.iter().map(|worker| worker.pid).collect();
-            Ok(!pids.is_empty() && !tcp::connected(&pids, &addresses))
+            Ok(!pids.is_empty() && !may_come && !tcp::connected(&pids, &addresses))
         };
         apart(look).await?
+    }
+
+    /// Whether a worker of before a reload is seen to be there yet.
+    fn is_leaving(&self) -> bool {
+        let workers = self.master().map(processes::workers).unwrap_or_default();
+        workers.iter().any(|worker| worker.is_leaving())
     }
 }
 

@@ -98,7 +98,7 @@ impl<'a> Page<'a> {
         let slots = |entry: &Entry| if asks.slots { slots(entry) } else { 0 };
         let spares = Rc::new(Spares::new(entries.values().map(|entry| slots(entry))));
         let detail = Detail { kind: settings.kind, asks };
-        let routes = Routes { entries, flags: text(settings.flags.as_ref()).unwrap_or_default() };
+        let routes = Routes::new(entries, text(settings.flags.as_ref()).unwrap_or_default());
         Self {
             proxy: ProxyPage::new(sources),
             generation: AtRunTime(String::new()),

@@ -98,7 +98,7 @@ fn covers(outer: &str, inner: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
@@ -110,9 +110,9 @@ mod tests {
     }
 
     /// Service, path, and the colour and path of the rule that waits.
-    pub(super) type Row<'a> = (&'a str, &'a str, Option<(Colour, &'a str)>);
+    pub(in crate::proxy) type Row<'a> = (&'a str, &'a str, Option<(Colour, &'a str)>);
 
-    pub(super) fn entries(list: &[Row<'_>]) -> Entries {
+    pub(in crate::proxy) fn entries(list: &[Row<'_>]) -> Entries {
         let entry = |(service, path, next): &Row<'_>| {
             let service: ServiceName = service.parse().unwrap();
             let view = ServiceView {

@@ -228,8 +228,14 @@ async fn flags_that_are_lost_come_back() {
     deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
     fleet.retire(&name("books"), Blue).await.unwrap();
     let files = world.files();
-    fs::remove_file(world.path("flags/books.green")).unwrap();
-    fs::write(world.path("flags/books.blue"), "").unwrap();
+    for entry in fs::read_dir(world.path("flags")).unwrap().flatten() {
+        let green = entry.path();
+        if green.extension().is_some_and(|colour| colour == "green") {
+            fs::remove_file(&green).unwrap();
+            fs::write(green.with_extension("blue"), "").unwrap();
+        }
+    }
+    assert_eq!(body(&world).await, "blue");
     within(10, async {
         while world.files() != files {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -402,12 +408,16 @@ async fn a_reload_whose_rest_fails_is_taken_back() {
     fleet.retire(&name("books"), Blue).await.unwrap();
     let files = world.files();
     // A flag that cannot be removed.
-    let flag = world.path("flags/ghost.blue");
+    let flag = world.path("flags/ghost.000000000000-000000000000.blue");
     fs::create_dir(&flag).unwrap();
     let other = view("other", "other.example.com", None);
     let staged = within(15, fleet.stage(&other, Blue, &[blue.backend()])).await;
     let error = staged.unwrap_err();
-    assert!(error.chain().contains("flags/ghost.blue"), "{}", error.chain());
+    assert!(
+        error.chain().contains("flags/ghost.000000000000-000000000000.blue"),
+        "{}",
+        error.chain()
+    );
     assert_eq!((world.files(), body(&world).await), (files, "green".to_owned()));
     let problem = fleet.status()[0].problem.clone().unwrap_or_default();
     assert!(!problem.contains("could not be put back: the proxy did not"), "{problem}");

@@ -244,9 +244,10 @@ impl World {
         Fleet::start(vec![self.settings.clone()], &self.registry).await
     }
 
-    /// Everything that the proxy reads, byte for byte.
+    /// Everything that the proxy reads, byte for byte; of the flags what they say to new connections.
     pub fn files(&self) -> Files {
         let mut found = Files::default();
+        let config = fs::read_to_string(&self.settings.output).unwrap_or_default();
         let mut add = |path: &Path| {
             if let Ok(bytes) = fs::read(path) {
                 found.0.insert(path.display().to_string(), bytes);
@@ -258,7 +259,9 @@ impl World {
         }
         if let Some(flags) = &self.settings.flags {
             for entry in fs::read_dir(flags).unwrap().flatten() {
-                if entry.file_type().unwrap().is_file() {
+                // Flags that the file does not test for are for workers that read another one.
+                let tested = config.contains(&entry.path().display().to_string());
+                if tested && entry.file_type().unwrap().is_file() {
                     add(&entry.path());
                 }
             }

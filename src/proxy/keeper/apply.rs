@@ -128,7 +128,8 @@ impl Machine {
         self.report.reloaded();
         // New flags must be there before what tests them; old ones may go after.
         if let Driver::Nginx { proxy, .. } = &*self.driver {
-            proxy.raise(&plan.entries).await?;
+            let loaded = self.state.loaded.as_ref().map(|loaded| &loaded.entries);
+            proxy.raise(&plan.entries, loaded).await?;
         }
         let followed = self.driver.reload(&plan.rendition.generation, &plan.rendition.text).await;
         self.last_reload = Some(Instant::now());

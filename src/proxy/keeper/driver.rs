@@ -1,7 +1,6 @@
 //! What the two kinds of proxy have in common.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,6 @@ use crate::deploy::ports::Answers;
 use crate::model::{Colour, ServiceName};
 use crate::proxy::error::{Error, Result};
 use crate::proxy::haproxy::{Haproxy, Tally, Wanted};
-use crate::proxy::install;
 use crate::proxy::listener::name_of;
 use crate::proxy::map::{LIVE, map_lines};
 use crate::proxy::names::backend_name;
@@ -43,8 +41,7 @@ impl Driver {
                 Ok((Self::Haproxy { proxy, tally }, None))
             }
             Kind::Nginx => {
-                let proxy = Nginx::new(settings.clone())?;
-                install::directory(proxy.flags().directory()).await?;
+                let proxy = Nginx::start(settings.clone()).await?;
                 let (counter, problem) = match Counter::start(proxy.flags().directory()) {
                     Ok(counter) => (Some(counter), None),
                     Err(error) => {
@@ -112,7 +109,7 @@ impl Driver {
     pub fn observe(&self, entries: &mut Entries, map: Option<&str>) {
         for (service, entry) in entries.iter_mut() {
             let live = match self {
-                Self::Nginx { proxy, .. } => proxy.flags().live(service),
+                Self::Nginx { proxy, .. } => proxy.flags().live(entry),
                 Self::Haproxy { .. } => map.and_then(|map| live_in(map, service)),
             };
             if let Some(live) = live.filter(|live| entry.view.live != Some(*live)) {
@@ -147,9 +144,9 @@ impl Driver {
         // What is measured begins here.
         tracing::debug!(target: "verdigris::flip", %service, %to, "the public is moved");
         match self {
-            Self::Nginx { proxy, .. } => proxy.flip(service, to).await,
+            Self::Nginx { proxy, .. } => proxy.flip(entry, to).await,
             Self::Haproxy { proxy, .. } => {
-                proxy.flip(service, &backend_name(service, to), &addresses(entry, to)).await
+                proxy.flip(service, &backend_name(service, to), &entry.addresses(to)).await
             }
         }
     }
@@ -174,10 +171,10 @@ impl Driver {
     /// Whether no request is under way on `colour`.
     pub async fn is_drained(&self, entry: &Entry, colour: Colour) -> Result<bool> {
         match self {
-            Self::Nginx { proxy, .. } => proxy.is_drained(addresses(entry, colour)).await,
+            Self::Nginx { proxy, .. } => proxy.is_drained(entry, colour).await,
             Self::Haproxy { proxy, .. } => {
                 let service = &entry.view.service;
-                let instances = addresses(entry, colour);
+                let instances = entry.addresses(colour);
                 proxy.is_drained(service, &backend_name(service, colour), &instances).await
             }
         }
@@ -202,18 +199,12 @@ impl Driver {
     }
 }
 
-/// The addresses of the instances of `colour`.
-pub(crate) fn addresses(entry: &Entry, colour: Colour) -> BTreeSet<SocketAddr> {
-    let backends = entry.view.of(colour).iter();
-    backends.map(|backend| backend.address).collect()
-}
-
 /// The servers of every backend.
 pub(crate) fn wanted(entries: &Entries) -> Wanted {
     let mut wanted = BTreeMap::new();
     for (service, entry) in entries {
         for colour in Colour::BOTH {
-            wanted.insert(backend_name(service, colour), addresses(entry, colour));
+            wanted.insert(backend_name(service, colour), entry.addresses(colour));
         }
     }
     wanted

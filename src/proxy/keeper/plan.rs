@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::driver::addresses;
 use super::machine::Machine;
 use super::templates::Which;
 use crate::model::{Colour, ServiceName};
@@ -172,7 +171,7 @@ impl Machine {
     /// Whether what a flip of `service` to `to` needs is running.
     pub async fn is_ready(&self, service: &ServiceName, to: Colour) -> Result<bool> {
         let entry = self.entry(service)?;
-        if addresses(entry, to).is_empty() {
+        if entry.addresses(to).is_empty() {
             return Err(Error::Empty { service: service.clone(), colour: to });
         }
         let told = probe::generation(self.settings.status).await?;
@@ -187,7 +186,7 @@ impl Machine {
 fn has_colour(kind: Kind, has: &Entry, entry: &Entry, colour: Colour) -> bool {
     match kind {
         Kind::Nginx => {
-            addresses(has, colour) == addresses(entry, colour)
+            has.addresses(colour) == entry.addresses(colour)
                 && has.rule_of(colour) == entry.rule_of(colour)
         }
         Kind::Haproxy => render::slots(has) >= entry.view.of(colour).len(),

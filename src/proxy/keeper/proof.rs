@@ -7,7 +7,6 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use super::driver::addresses;
 use crate::model::{Colour, RouteRule};
 use crate::proxy::error::{Error, Result};
 use crate::proxy::probe::{Answer, Prober, Target};
@@ -44,13 +43,13 @@ impl Claim {
         Self {
             targets: targets(settings, &entry.view.rule),
             colour: Some(colour),
-            accept: addresses(entry, colour),
+            accept: entry.addresses(colour),
         }
     }
 
     /// That requests of the public are answered by instances of the live colour; none without one.
     pub fn of_live(settings: &Settings, entry: &Entry) -> Option<Self> {
-        let accept = addresses(entry, entry.view.live?);
+        let accept = entry.addresses(entry.view.live?);
         Some(Self { targets: targets(settings, &entry.view.rule), colour: None, accept })
     }
 

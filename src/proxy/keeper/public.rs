@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::driver::addresses;
 use super::machine::Machine;
 use super::proof::{self, Claim};
 use crate::model::{Colour, ServiceName, ServiceView};
@@ -79,7 +78,7 @@ impl Machine {
         Claim {
             targets: proof::targets(&self.settings, &entry.view.rule),
             colour: None,
-            accept: addresses(entry, colour),
+            accept: entry.addresses(colour),
         }
     }
 

@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
+
+use rustix::param::clock_ticks_per_second;
 
 use crate::proxy::error::{Error, Result};
 
@@ -21,6 +24,16 @@ impl Worker {
             line.split_whitespace().nth(1)?.parse().ok()
         };
         Some((effective("Uid:")?, effective("Gid:")?))
+    }
+
+    /// For how long it has been running; none when it is gone.
+    fn age(self) -> Option<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        let uptime = fs::read_to_string("/proc/uptime").ok()?;
+        let up: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+        let since =
+            Duration::from_secs(started(&stat)?) / u32::try_from(clock_ticks_per_second()).ok()?;
+        Some(Duration::try_from_secs_f64(up).ok()?.saturating_sub(since))
     }
 
     /// It accepts no connection any more: gone, or finishing what it has.
@@ -62,6 +75,22 @@ pub(crate) fn workers(master: i32) -> Vec<Worker> {
         .filter(|pid| title(*pid).is_some_and(|title| title.contains("worker process")))
         .map(|pid| Worker { pid })
         .collect()
+}
+
+/// Whether one of `workers` that a reload replaced may yet be asked by a client that it accepted: for
+/// `late` after the reload, which is when the others began.
+pub(crate) fn may_hear(workers: &[Worker], late: Duration) -> bool {
+    let (leaving, serving): (Vec<&Worker>, Vec<&Worker>) =
+        workers.iter().partition(|worker| worker.is_leaving());
+    let reloaded = serving.iter().filter_map(|worker| worker.age()).max();
+    !leaving.is_empty() && reloaded.is_none_or(|ago| ago < late)
+}
+
+/// When a process began, in clock ticks after the start of the machine: field 22 of proc(5)'s `stat`,
+/// counted behind the name, which may hold anything.
+fn started(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// What a process calls itself; none when it is gone.

@@ -1,5 +1,6 @@
 //! A host name with its routes, as a template for nginx sees it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -8,6 +9,7 @@ use super::AtRunTime;
 use crate::model::{Colour, ServiceName};
 use crate::proxy::certificates::{Certificate, Certificates};
 use crate::proxy::names::{BackendName, FlagName};
+use crate::proxy::roster::Roster;
 use crate::proxy::routing::{Choice, Claim, Entries};
 
 #[derive(Debug, Hash, Serialize)]
@@ -58,12 +60,18 @@ struct ChoicePage<'a> {
 
 /// What routes are made from.
 pub(super) struct Routes<'a> {
-    pub entries: &'a Entries,
-    /// The directory of flags.
-    pub flags: &'a str,
+    entries: &'a Entries,
+    rosters: BTreeMap<&'a ServiceName, Roster>,
+    flags: &'a str,
 }
 
 impl<'a> Routes<'a> {
+    /// The routes to `entries`, decided by flags in the directory `flags`.
+    pub fn new(entries: &'a Entries, flags: &'a str) -> Self {
+        let rosters = entries.iter().map(|(service, entry)| (service, Roster::of(entry)));
+        Self { entries, rosters: rosters.collect(), flags }
+    }
+
     fn page(&self, claim: &Claim<'a>) -> RoutePage<'a> {
         let lives = |choice: &&Choice<'a>| self.live(choice.service) == Some(choice.colour);
         let served = |choice: &&Choice<'a>| {
@@ -74,9 +82,10 @@ impl<'a> Routes<'a> {
         let waits = claim.choices.iter().any(|choice| self.live(choice.service).is_none());
         let backend = |choice: &Choice<'a>| BackendName(choice.service, choice.colour);
         let choice = |choice: &Choice<'a>| {
-            let name = FlagName(choice.service, choice.colour);
+            let (service, colour) = (choice.service, choice.colour);
+            let name = FlagName { service, roster: *self.rosters.get(service)?, colour };
             let flag = FlagPath { directory: self.flags, name };
-            ChoicePage { flag, backend: backend(choice) }
+            Some(ChoicePage { flag, backend: backend(choice) })
         };
         RoutePage {
             service: claim.service.as_str(),
@@ -84,7 +93,7 @@ impl<'a> Routes<'a> {
             tls: claim.tls,
             locations: Locations(claim.path),
             default: AtRunTime(Default(decided.filter(served).map(backend))),
-            choices: claim.choices.iter().filter(served).map(choice).collect(),
+            choices: claim.choices.iter().filter(served).filter_map(choice).collect(),
             otherwise: AtRunTime(if decided.is_some() || waits { 503 } else { 421 }),
         }
     }

@@ -1,6 +1,7 @@
 //! What a keeper holds of the services.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::model::{Colour, RouteRule, ServiceName, ServiceView};
@@ -31,6 +32,11 @@ impl Entry {
             Some(next) if next.with == colour => &next.rule,
             _ => &self.view.rule,
         }
+    }
+
+    /// The addresses of the instances of `colour`.
+    pub fn addresses(&self, colour: Colour) -> BTreeSet<SocketAddr> {
+        self.view.of(colour).iter().map(|backend| backend.address).collect()
     }
 
     /// Let `colour` be live, with its rule.

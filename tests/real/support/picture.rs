@@ -184,8 +184,14 @@ const NOT_OURS: [&str; 8] = [
     "access.log",
 ];
 
-/// Every file, byte for byte.
+/// Every file, byte for byte; of the flags those that the configuration tests for: others are for
+/// workers that read another one and go with the next reload.
 fn files(proxy: &str, directory: &Path, parts: &mut BTreeMap<String, String>) {
+    if directory.ends_with("nginx/flags") {
+        let config = directory.with_file_name("nginx.conf");
+        let config = std::fs::read_to_string(config).unwrap_or_default();
+        return flags(directory, &config, parts);
+    }
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -194,6 +200,15 @@ fn files(proxy: &str, directory: &Path, parts: &mut BTreeMap<String, String>) {
         } else if !NOT_OURS.contains(&name.as_str()) {
             let text = std::fs::read_to_string(&path).unwrap();
             parts.insert(format!("file {proxy}/{name}"), text);
+        }
+    }
+}
+
+fn flags(directory: &Path, config: &str, parts: &mut BTreeMap<String, String>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        if config.contains(&format!("flags/{name}\"")) {
+            parts.insert(format!("file nginx/flags/{name}"), String::new());
         }
     }
 }
