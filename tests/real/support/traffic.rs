@@ -1,5 +1,6 @@
 //! Requests of every kind through every proxy, and their accounts.
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use verdigris_load::{Config, Group, Kind, Load, LostRequest, Reason, Report, Target};
@@ -20,6 +21,21 @@ pub struct Traffic {
     load: Load,
     kinds: Vec<Kind>,
     reloads: Reloads,
+    words: Words,
+}
+
+/// What nginx says of requests that it could not serve: told where a test fails.
+struct Words(PathBuf);
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(&self.0).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(40)..];
+            eprintln!("--- nginx' log ends with\n{}", last.join("\n"));
+        }
+    }
 }
 
 impl Traffic {
@@ -75,7 +91,8 @@ impl Traffic {
             ..Config::default()
         };
         let reloads = Reloads::watch(&world.bed.directory().join("nginx/nginx.pid"));
-        Self { load: Load::start(config).unwrap(), kinds, reloads }
+        let words = Words(world.bed.directory().join("nginx/error.log"));
+        Self { load: Load::start(config).unwrap(), kinds, reloads, words }
     }
 
     /// Lets it go on for a while.
@@ -95,6 +112,7 @@ impl Traffic {
     }
 
     async fn finish(self, what: &str, excused: &[Reason]) -> Report {
+        let _words = self.words;
         let report = self.load.finish().await;
         let reloads = self.reloads.end().await;
         for kind in self.kinds {
