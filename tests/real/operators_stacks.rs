@@ -1,6 +1,7 @@
 //! The stacks in `compose/` that operators deploy by `docker stack deploy`, deployed so, around the
 //! programs of this machine: no image can be pulled here.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 mkdir -p "$root/bin" "$root/usr/local/bin" "$root/tmp" "$root/etc"
 cp "$(command -v busybox)" "$root/bin/"
-for tool in sh wget grep; do ln -s busybox "$root/bin/$tool"; done
+for tool in sh wget grep rm; do ln -s busybox "$root/bin/$tool"; done
 for program; do
   from=${program%%=*}
   cp "$(command -v "$from")" "$root/bin/${program##*=}"
@@ -166,7 +167,15 @@ async fn registry(bed: &Bed, node: &str) {
     remove(bed, "registry", Some("registry_images")).await;
 }
 
-/// The image of the daemon and HAProxy, with HAProxy's user and an authority that the system trusts: here
+/// `docker build`, as the head of a Dockerfile in `compose/` says; `context` holds the binaries.
+fn build(bed: &Bed, file: &str, arguments: &[&str], context: &Path) {
+    let file = run::root().join("compose").join(file);
+    let file = ["build", "--file", file.to_str().unwrap()];
+    bed.docker(&[&file[..], arguments, &[context.to_str().unwrap()]].concat());
+}
+
+/// The image of the daemon and HAProxy. What it begins with is not Debian's image, but has what would be
+/// installed: HAProxy with its user, the libraries of both, and an authority that the system trusts, here
 /// that of the testbed.
 fn verdigris_image(bed: &Bed) {
     let files = tempfile::tempdir().unwrap();
@@ -176,10 +185,44 @@ fn verdigris_image(bed: &Bed) {
         std::fs::copy(Path::new("/etc").join(name), etc.join(name)).unwrap();
     }
     std::fs::copy(bed.env("TESTBED_CA"), etc.join("ssl/certs/ca-certificates.crt")).unwrap();
-    let ours = format!("{BINARY}=verdigris");
-    let programs = [&ours, "haproxy"];
-    let (entrypoint, files) = (r#"["verdigris"]"#, Some(files.path()));
-    Image { name: "verdigris:latest", entrypoint, files, programs: &programs }.make(bed);
+    let installer = files.path().join("bin/apt-get");
+    std::fs::create_dir(files.path().join("bin")).unwrap();
+    std::fs::write(&installer, "#!/bin/sh\n").unwrap();
+    std::fs::set_permissions(&installer, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let libraries = format!("{BINARY}=libraries");
+    let (entrypoint, programs) = ("[]", &[&libraries, "haproxy"][..]);
+    Image { name: "debian:bookworm-slim", entrypoint, files: Some(files.path()), programs }
+        .make(bed);
+    bed.docker(&["tag", &bed.image("debian:bookworm-slim"), "debian:bookworm-slim"]);
+    let context = tempfile::tempdir().unwrap();
+    std::fs::copy(BINARY, context.path().join("verdigris")).unwrap();
+    let tag = bed.image("verdigris:latest");
+    build(bed, "verdigris/Dockerfile", &["--tag", &tag], context.path());
+}
+
+/// The sample, built by its Dockerfile: it serves, and its tests know what they are for.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sample_s_dockerfile() {
+    let Some(bed) = lease().await else { return };
+    let context = tempfile::tempdir().unwrap();
+    let built = std::fs::read_dir(run::root().join("target-static")).unwrap().flatten();
+    let built = built.map(|it| it.path().join("release")).find(|it| it.join("books-ms").exists());
+    let targets = ["books-ms", "books-ms-tests"];
+    for target in targets {
+        std::fs::copy(built.as_ref().unwrap().join(target), context.path().join(target)).unwrap();
+    }
+    for target in targets {
+        let arguments = ["--target", target, "--tag", &format!("{target}:dockerfile")];
+        build(&bed, "books-ms/Dockerfile", &arguments, context.path());
+    }
+    bed.docker(&["run", "--detach", "--name", "sample", "books-ms:dockerfile"]);
+    let mut docker = Command::new("docker");
+    docker.args(["-H", bed.env("DOCKER_HOST"), "exec", "sample", "/books-ms", "health"]);
+    until(&bed, "answer of the sample", async || docker.output().unwrap().status.success()).await;
+    bed.docker(&["rm", "--force", "sample"]);
+    let tests = ["run", "--rm", "--env", "TEST_TYPE=pre-deployment", "books-ms-tests:dockerfile"];
+    let words = bed.docker(&tests);
+    assert!(words.contains("pre-deployment"), "{words}");
 }
 
 /// The daemon and HAProxy as Swarm services on one node; the sample is deployed by them, and answers.
