@@ -185,3 +185,36 @@ async fn drive<F: Future>(
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn get() -> Request<Empty<Bytes>> {
+        Request::get("/").header("host", "books").body(Empty::new()).unwrap()
+    }
+
+    /// Whoever looked a moment ago, and saw that it was open, learns that it is not when they send: at
+    /// once, and with the request in hand.
+    #[tokio::test]
+    async fn a_request_that_meets_the_end_of_an_idle_connection_comes_back_unsent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 512];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        });
+        let mut connection = Connection::open(address, None).await.unwrap();
+        let answer = connection.send(get()).await.unwrap_or_else(|_| panic!("an answer"));
+        connection.finish(answer.into_body()).await.unwrap_or_else(|_| panic!("its end"));
+        server.await.unwrap();
+        let sent = tokio::time::timeout(Duration::from_secs(5), connection.send(get())).await;
+        let Err(failure) = sent.expect("it never comes back") else { panic!("nobody answers") };
+        assert!(failure.unsent && failure.before_first_byte);
+    }
+}
