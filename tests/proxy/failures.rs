@@ -245,6 +245,22 @@ async fn flags_that_are_lost_come_back() {
     assert_eq!(body(&world).await, "green");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn flags_that_are_lost_while_nobody_looks_come_back() {
+    let world = world!(Kind::Nginx);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    fleet.retire(&name("books"), Blue).await.unwrap();
+    drop(fleet);
+    let flags = || fs::read_dir(world.path("flags")).unwrap().flatten();
+    flags().for_each(|flag| fs::remove_file(flag.path()).unwrap());
+    assert_eq!(body(&world).await, "blue", "what it was read with");
+    let _fleet = world.fleet().await;
+    assert_eq!(body(&world).await, "green");
+}
+
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_killed_is_no_problem(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {

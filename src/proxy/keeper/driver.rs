@@ -104,6 +104,13 @@ impl Driver {
         }
     }
 
+    /// What runs has read `entries`.
+    pub fn know(&self, entries: &Entries) {
+        if let Self::Nginx { proxy, .. } = self {
+            proxy.flags().know(entries);
+        }
+    }
+
     /// Take over the live colours that the proxy's files say, where they say any: a keeper that was
     /// killed during a flip may not have noted it.
     pub fn observe(&self, entries: &mut Entries, map: Option<&str>) {

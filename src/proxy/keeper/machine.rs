@@ -63,6 +63,9 @@ impl Machine {
             None => State::new(recorded(registry).await)?,
         };
         let files = read_files(&settings).await?;
+        if let Some(loaded) = &state.loaded {
+            driver.know(&loaded.entries);
+        }
         driver.observe(&mut state.entries, files.map.as_deref());
         let mut machine = Self {
             prober: Prober::new(&state.probe, settings.ca.as_deref())?,

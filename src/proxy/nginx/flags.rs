@@ -89,14 +89,21 @@ impl Flags {
         self.sync().await
     }
 
+    /// Workers know the services by the rosters of `entries`.
+    pub fn know(&self, entries: &Entries) {
+        let mut rosters = self.rosters();
+        for (service, entry) in entries {
+            rosters.entry(service.clone()).or_default().insert(Roster::of(entry));
+        }
+    }
+
     /// Make the flags that workers will test who read `entries`.
     pub async fn raise(&self, entries: &Entries) -> Result<()> {
         install::directory(&self.directory).await?;
+        self.know(entries);
         for (service, entry) in entries {
             if let Some(live) = entry.view.live {
-                let roster = Roster::of(entry);
-                self.rosters().entry(service.clone()).or_default().insert(roster);
-                self.assure(service, roster, live).await?;
+                self.assure(service, Roster::of(entry), live).await?;
             }
         }
         Ok(())
@@ -249,11 +256,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let flags = flags(&directory).await;
         let (loaded, file) = (lives(books(1, 2), Colour::Green), lives(books(0, 2), Colour::Green));
-        flags.raise(&only(&loaded)).await.unwrap();
-        flags.agree(&only(&file)).await.unwrap();
-        for name in install::names(directory.path()).await.unwrap() {
-            install::remove(&directory.path().join(name)).await.unwrap();
-        }
+        flags.know(&only(&loaded));
         flags.agree(&only(&file)).await.unwrap();
         assert_eq!(flags.live(&loaded), Some(Colour::Green));
         assert_eq!(flags.live(&file), Some(Colour::Green));
