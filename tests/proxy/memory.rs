@@ -1,4 +1,4 @@
-//! A keeper whose state is gone.
+//! Keepers that come back: one that remembers, and one whose state is gone.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,39 @@ use verdigris::proxy::Kind;
 
 use crate::backend::Instance;
 use crate::client::Load;
-use crate::world::{HOST, World, body, deploy, name, view, world};
+use crate::world::{HOST, World, body, deploy, name, reloads, view, world};
+
+/// What is idle may have gone since the proxy read its files: nobody misses it there.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keeper_that_restarts_reloads_for_nothing_that_is_only_idle(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let mut world = world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    fleet.retire(&name("books"), Blue).await.unwrap();
+    drop(fleet);
+    let fleet = world.fleet().await;
+    assert_eq!((reloads(&fleet), body(&world).await), (0, "green".to_owned()));
+    drop(fleet);
+    // For a template that was saved meanwhile it does.
+    let template = std::fs::read_to_string(format!("templates/{kind}.{}.tera", extension(kind)));
+    let template = template.unwrap() + "\n# saved meanwhile\n";
+    std::fs::write(world.path("own.tera"), template).unwrap();
+    world.settings.template = Some(world.path("own.tera"));
+    let fleet = world.fleet().await;
+    assert_eq!((reloads(&fleet), body(&world).await), (1, "green".to_owned()));
+}
+
+fn extension(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Nginx => "conf",
+        Kind::Haproxy => "cfg",
+    }
+}
 
 /// The state directory is gone, the registry is not.
 #[rstest]

@@ -34,7 +34,9 @@ impl Clerk {
             tracing::warn!(why, "the configuration that was found could not be kept aside");
         }
         let tampered = self.machine.is_tampered();
-        self.catch_up(Need::All, tampered).await;
+        // Instances that are only idle, and have changed since, are worth no reload.
+        let need = if self.machine.is_current().await { Need::Live } else { Need::All };
+        self.catch_up(need, tampered).await;
         self.notice_tampering(tampered);
     }
 

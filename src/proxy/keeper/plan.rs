@@ -96,6 +96,23 @@ impl Machine {
         self.state.loaded.as_ref().filter(|loaded| loaded.generation == told)
     }
 
+    /// Whether the running proxy goes by what template, settings and certificates are now, be the services
+    /// others than those that it has read.
+    pub async fn is_current(&mut self) -> bool {
+        self.templates.look(&self.settings);
+        let (Ok(template), Ok(Some(told))) =
+            (self.templates.get(Which::Saved), probe::generation(self.settings.status).await)
+        else {
+            return false;
+        };
+        let Some(loaded) = self.loaded(&told) else {
+            return false;
+        };
+        let entries = loaded.entries.clone();
+        let now = self.scribe().generation(template, entries, render::slots).await;
+        now.is_ok_and(|now| now == told)
+    }
+
     /// Whether what runs does for `entries`, though it is not what they render to.
     async fn suffices(
         &self,
