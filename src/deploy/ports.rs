@@ -16,7 +16,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use error::{Origin, PortError, PortResult, Trouble};
-pub use gates::{GateContext, GateError, Gates, JunitFile, Output};
+pub use gates::{GateContext, GateError, Gates, JunitFile, Output, Sight};
 pub use journal::{EventLog, Journal};
 pub use leases::{Leases, Tenure};
 pub use proxies::{Answers, Door, Proxies, ProxyViews};
