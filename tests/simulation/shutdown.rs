@@ -76,6 +76,28 @@ fn a_revert_that_rests_between_two_tries_is_parked() {
 }
 
 #[test]
+fn a_daemon_whose_journal_refuses_ends_at_once() {
+    in_virtual_time(async {
+        let sim = Sim::new(5);
+        sim.truth().in_flight = true;
+        let (daemon, id, before) = deploying(&sim, failing(Duration::from_secs(3600))).await;
+        when(&sim, |sim| sim.truth().drains > 0).await;
+        sim.truth().in_flight = false;
+        let back = Instant::now() + GRACE * 4;
+        sim.truth().faults.away.insert(Part::Other, back);
+        // By then the end of the drain waits to be written down.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let asked = Instant::now();
+        let daemon = daemon.restart().await;
+        assert!(asked.elapsed() < GRACE / 8, "it took {:?}", asked.elapsed());
+        let (_daemon, view) = daemon.see_through(id).await;
+        assert!(matches!(view.outcome, Some(Outcome::Reverted { .. })), "{:?}", view.outcome);
+        check_reverted(&sim, &service(), &before);
+        check_violations(&sim);
+    });
+}
+
+#[test]
 fn requests_are_waited_for_once_however_often_the_revert_is_tried() {
     in_virtual_time(async {
         let sim = Sim::new(3);
