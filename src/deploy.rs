@@ -21,4 +21,5 @@ pub mod runner;
 pub mod saga;
 pub mod standing;
 pub mod stopwatch;
+pub mod summary;
 pub mod view;

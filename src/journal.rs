@@ -17,6 +17,7 @@ mod retention;
 mod schema;
 mod sequences;
 mod state;
+mod summaries;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

@@ -181,6 +181,16 @@ pub trait Control: Send + Sync {
         limit: usize,
     ) -> Result<Vec<DeploymentView>, Refusal>;
 
+    /// The newest `limit` deployments of `service` that committed, newest first.
+    async fn committed(
+        &self,
+        service: &ServiceName,
+        limit: usize,
+    ) -> Result<Vec<DeploymentView>, Refusal>;
+
+    /// The deployments that are stuck.
+    async fn stuck(&self) -> Result<Vec<DeploymentView>, Refusal>;
+
     /// Everything that happened in a deployment so far.
     async fn events(&self, id: DeploymentId) -> Result<Vec<Event>, Refusal>;
 

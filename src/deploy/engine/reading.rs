@@ -9,6 +9,8 @@ use super::{Engine, lock};
 use crate::deploy::action;
 use crate::deploy::control::{Refusal, RefusalKind};
 use crate::deploy::plan::plan;
+use crate::deploy::ports::Past;
+use crate::deploy::summary;
 use crate::deploy::view::view;
 use crate::model::{DeploymentId, DeploymentView, Event, Happening, Plan, Request, ServiceName};
 
@@ -39,14 +41,29 @@ impl Engine {
         service: Option<&ServiceName>,
         limit: usize,
     ) -> Result<Vec<DeploymentView>, Refusal> {
-        let journal = &self.inner.world.journal;
-        let ids = journal.recent(service, limit).await?;
-        let mut views = Vec::with_capacity(ids.len());
-        for id in ids {
-            let entries = journal.read(id).await?;
-            views.extend(view(id, &entries));
-        }
-        Ok(views)
+        self.summaries(service.map_or(Past::All, Past::Of), limit).await
+    }
+
+    /// The newest `limit` deployments of `service` that committed, newest first.
+    pub async fn committed(
+        &self,
+        service: &ServiceName,
+        limit: usize,
+    ) -> Result<Vec<DeploymentView>, Refusal> {
+        self.summaries(Past::Committed(service), limit).await
+    }
+
+    /// The deployments that are stuck.
+    pub async fn stuck(&self) -> Result<Vec<DeploymentView>, Refusal> {
+        Ok(summary::stuck(&*self.inner.world.journal).await?)
+    }
+
+    async fn summaries(
+        &self,
+        past: Past<'_>,
+        limit: usize,
+    ) -> Result<Vec<DeploymentView>, Refusal> {
+        Ok(summary::summaries(&*self.inner.world.journal, past, limit).await?)
     }
 
     /// Everything that happened so far.

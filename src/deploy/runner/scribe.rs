@@ -112,9 +112,9 @@ mod tests {
     use super::*;
     use crate::deploy::fixture;
     use crate::deploy::outlets::Outlets;
-    use crate::deploy::ports::{PortResult, Trouble};
+    use crate::deploy::ports::{Past, PortResult, Trouble};
     use crate::deploy::record::Journalled;
-    use crate::model::{self, ServiceName, Step};
+    use crate::model::{self, DeploymentView, ServiceName, Step};
 
     /// Takes everything, unless it refuses; counts how often it did.
     #[derive(Default)]
@@ -145,6 +145,18 @@ mod tests {
 
         async fn recent(&self, _: Option<&ServiceName>, _: usize) -> PortResult<Vec<DeploymentId>> {
             Ok(Vec::new())
+        }
+
+        async fn summaries(
+            &self,
+            _: Past<'_>,
+            _: usize,
+        ) -> PortResult<Vec<(DeploymentId, Option<DeploymentView>)>> {
+            Ok(Vec::new())
+        }
+
+        async fn summarize(&self, _: &DeploymentView, _: usize) -> PortResult<()> {
+            Ok(())
         }
 
         async fn sequence(&self, _: &ServiceName) -> PortResult<Option<u64>> {
