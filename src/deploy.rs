@@ -13,6 +13,7 @@ pub(crate) mod fixture;
 pub mod health;
 pub mod history;
 pub mod ledger;
+pub mod mailbox;
 pub mod outlets;
 pub mod plan;
 pub mod ports;

@@ -8,6 +8,7 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use super::{Engine, lock};
 use crate::deploy::action;
 use crate::deploy::control::{Refusal, RefusalKind};
+use crate::deploy::mailbox::{Mailbox, Tally};
 use crate::deploy::plan::plan;
 use crate::deploy::ports::Past;
 use crate::deploy::summary;
@@ -100,11 +101,30 @@ impl Engine {
         stream_of(self.inner.outlets.everything())
     }
 
-    /// The same without what gates write and notes on progress.
+    /// The same without what gates write and notes on progress; ends, and what is stuck, are the last that
+    /// somebody who is too slow misses.
     #[must_use]
     pub fn news(&self) -> BoxStream<'static, Event> {
-        stream_of(self.inner.outlets.news())
+        stream::unfold(self.inner.outlets.news(), heard).boxed()
     }
+
+    /// News that somebody missed.
+    #[must_use]
+    pub fn missed_news(&self) -> Tally {
+        self.inner.outlets.missed()
+    }
+}
+
+async fn heard(mut news: Mailbox<Event>) -> Option<(Event, Mailbox<Event>)> {
+    let event = news.next().await?;
+    let missed = news.take_lost();
+    if missed > 0 {
+        tracing::warn!(
+            missed,
+            "somebody who is told what happens is too slow: what matters least went"
+        );
+    }
+    Some((event, news))
 }
 
 fn stream_of(events: broadcast::Receiver<Event>) -> BoxStream<'static, Event> {
