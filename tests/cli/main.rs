@@ -7,6 +7,7 @@ mod support;
 
 mod deploying;
 mod ends;
+mod examined;
 mod help;
 mod junit;
 mod offline;
