@@ -66,6 +66,7 @@ async fn refusals_keep_their_words_and_get_their_status() {
         (RefusalKind::Busy, 409),
         (RefusalKind::OutOfSequence, 409),
         (RefusalKind::WrongState, 409),
+        (RefusalKind::Proxy, 502),
         (RefusalKind::Unreachable, 503),
         (RefusalKind::ShuttingDown, 503),
         (RefusalKind::Internal, 500),
