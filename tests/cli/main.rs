@@ -13,5 +13,6 @@ mod junit;
 mod offline;
 mod reading;
 mod run;
+mod serving;
 mod signals;
 mod terminal;
