@@ -198,7 +198,8 @@ mod tests {
         let tried = paper.refusals.load(Ordering::SeqCst);
         assert!(tried >= 10, "{tried}");
         shutdown.cancel();
-        assert!(scribe.save().await.is_err());
+        let saved = tokio::time::timeout(RETRY * 10, scribe.save()).await;
+        assert!(saved.expect("it goes on trying").is_err());
         assert_eq!(paper.refusals.load(Ordering::SeqCst), tried + 1);
 
         // One that takes it again keeps all that was noted.
