@@ -72,6 +72,10 @@ impl Scribe {
         if self.unsaved.is_empty() {
             return Ok(());
         }
+        // One try may take seconds, when another program holds the database.
+        if self.refused && self.shutdown.is_cancelled() {
+            return Err(Unsaved);
+        }
         while let Err(error) = self.journal.append(self.id, &self.unsaved).await {
             self.complain(&error);
             tokio::select! {
@@ -200,11 +204,35 @@ mod tests {
         shutdown.cancel();
         let saved = tokio::time::timeout(RETRY * 10, scribe.save()).await;
         assert!(saved.expect("it goes on trying").is_err());
-        assert_eq!(paper.refusals.load(Ordering::SeqCst), tried + 1);
+        assert_eq!(paper.refusals.load(Ordering::SeqCst), tried);
+    }
 
-        // One that takes it again keeps all that was noted.
-        paper.refuses.store(false, Ordering::SeqCst);
-        scribe.save().await.unwrap();
+    #[tokio::test(start_paused = true)]
+    async fn a_shutdown_gives_a_journal_that_has_not_refused_its_try() {
+        for refuses in [false, true] {
+            let (paper, shutdown) = (Arc::new(Paper::default()), CancellationToken::new());
+            paper.refuses.store(refuses, Ordering::SeqCst);
+            shutdown.cancel();
+            let mut scribe = scribe(&paper, &shutdown);
+            scribe.note(Record::Began { step: Step::Prepare }).unwrap();
+            let saved = tokio::time::timeout(RETRY * 10, scribe.save()).await;
+            assert_eq!(saved.expect("it goes on trying").is_err(), refuses);
+            assert_eq!(paper.written.lock().unwrap().len(), usize::from(!refuses));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_journal_that_takes_it_again_gets_all_that_was_noted() {
+        let (paper, shutdown) = (Arc::new(Paper::default()), CancellationToken::new());
+        paper.refuses.store(true, Ordering::SeqCst);
+        let mut scribe = scribe(&paper, &shutdown);
+        scribe.note(Record::Began { step: Step::Prepare }).unwrap();
+        let taken_again = async {
+            tokio::time::sleep(RETRY * 3).await;
+            paper.refuses.store(false, Ordering::SeqCst);
+        };
+        let (saved, ()) = tokio::join!(scribe.save(), taken_again);
+        saved.unwrap();
         assert_eq!(paper.written.lock().unwrap().len(), 1);
     }
 }
