@@ -20,6 +20,7 @@ use crate::api::{self, BindError, Holds, Surroundings};
 use crate::config::{Config, Listen};
 use crate::deploy::engine::Engine;
 use crate::deploy::ledger::Ledger;
+use crate::deploy::mailbox::Tally;
 use crate::discovery::Reconciler;
 use crate::webhook::{self, Persistence};
 use adapters::Adapters;
@@ -57,14 +58,16 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), Se
     let ledger = Arc::new(Ledger::new(Arc::clone(&adapters.world.registry)));
     let engine = Engine::new(adapters.world.clone(), Arc::clone(&ledger), shutdown.clone());
     let reconciler = Arc::new(Reconciler::new(adapters.world.clone(), ledger, engine.clone()));
-    let metrics = Metrics::new();
+    let untold = Tally::default();
+    let metrics = Metrics::new(engine.missed_news(), untold.clone());
     let tracker = TaskTracker::new();
     let daemon = Arc::new(Daemon::new(adapters, engine.clone(), Arc::clone(&reconciler)));
 
     // Before anything happens.
     let over = CancellationToken::new();
     let hooks = config.notify.clone();
-    tracker.spawn(webhook::tell(hooks, daemon.clone(), Persistence::default(), over.clone()));
+    let persistence = Persistence::default();
+    tracker.spawn(webhook::tell(hooks, daemon.clone(), persistence, untold, over.clone()));
     engine.resume().await.map_err(ServeError::Resume)?;
     tracker.spawn(metrics.count(engine.news(), shutdown.clone()));
     let (ready, seen) = watch::channel(false);

@@ -17,13 +17,14 @@ mod retention;
 mod schema;
 mod sequences;
 mod state;
+mod summaries;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use rusqlite::OptionalExtension;
 
-use crate::deploy::ports::PortResult;
+use crate::deploy::ports::{Origin, PortError, PortResult};
 use crate::model::DeploymentId;
 use crate::sqlite::{Database, DatabaseError, Durability, OpenError};
 
@@ -125,8 +126,8 @@ impl Store {
         result.map_err(|error| self.failed(error, operation))
     }
 
-    fn failed(&self, error: DatabaseError, operation: String) -> crate::deploy::ports::PortError {
-        error.port(operation, self.inner.database.path())
+    fn failed(&self, error: DatabaseError, operation: String) -> PortError {
+        error.port(operation, self.inner.database.path()).of(Origin::Journal)
     }
 }
 

@@ -39,6 +39,7 @@ mod user;
 mod watch;
 
 pub use check::{check, check_template};
+pub use doctor::rehearse;
 pub use error::Error;
 pub use fleet::Fleet;
 pub use render::{Rendition, preview};

@@ -2,7 +2,8 @@
 //! a `text` that chat tools show as it is.
 //!
 //! Every hook has a queue and a worker of its own: one that hangs or fails is behind by itself, and
-//! what it gets comes in the order in which it happened.
+//! what it gets comes in the order in which it happened. Of one that is far behind, what matters least
+//! goes first.
 
 mod notice;
 mod post;
@@ -13,33 +14,31 @@ use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Notify, Occasion};
 use crate::deploy::control::Control;
+use crate::deploy::mailbox::{Mailbox, Sender, Tally, Weight, mailbox};
 use crate::model::{DeploymentId, Event, Failure, Happening, Outcome, Step};
 use notice::Notice;
 use post::Poster;
 
 pub use post::Persistence;
 
-/// Notices that wait for one hook. One that is further behind is not told of what comes then.
+/// Notices that wait for one hook.
 const WAITING: usize = 256;
 
 /// How long the queues have when the daemon leaves.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Deployments that are looked through for stuck ones at the start: all that the API lists.
-const LOOK_BACK: usize = 1000;
-
 /// Tell `hooks` what happens in `control` from this call on, until `over` fires: then nothing more
-/// happens, and what is still queued has two seconds.
+/// happens, and what is still queued has two seconds. Notices that had to go are counted in `untold`.
 pub fn tell(
     hooks: Vec<Notify>,
     control: Arc<dyn Control>,
     persistence: Persistence,
+    untold: Tally,
     over: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
     // Before anything happens, not when this is first polled.
@@ -53,7 +52,7 @@ pub fn tell(
             let poster = Poster::new(index + 1, &hook.url, persistence)
                 .inspect_err(|error| tracing::error!(webhook = index + 1, %error, "cannot be told"))
                 .ok()?;
-            let (notices, waiting) = mpsc::channel(WAITING);
+            let (notices, waiting) = mailbox(WAITING, untold.clone());
             workers.spawn(work(poster, waiting));
             Some(Queue { number: index + 1, events: hook.events, notices })
         });
@@ -66,8 +65,8 @@ pub fn tell(
     }
 }
 
-async fn work(poster: Poster, mut waiting: mpsc::Receiver<Arc<Notice>>) {
-    while let Some(notice) = waiting.recv().await {
+async fn work(poster: Poster, mut waiting: Mailbox<Arc<Notice>>) {
+    while let Some(notice) = waiting.next().await {
         poster.post(&notice).await;
     }
 }
@@ -76,7 +75,7 @@ async fn work(poster: Poster, mut waiting: mpsc::Receiver<Arc<Notice>>) {
 struct Queue {
     number: usize,
     events: Vec<Occasion>,
-    notices: mpsc::Sender<Arc<Notice>>,
+    notices: Sender<Arc<Notice>>,
 }
 
 struct Teller {
@@ -106,8 +105,10 @@ impl Teller {
 
     /// Deployments that an earlier life of the daemon left stuck: it may have died before it told.
     async fn look_back(&mut self) {
-        let views = self.control.history(None, LOOK_BACK).await.unwrap_or_default();
-        for view in views {
+        let views = self.control.stuck().await.inspect_err(|error| {
+            tracing::warn!(%error, "webhooks are not told of what is stuck since before the start");
+        });
+        for view in views.unwrap_or_default() {
             if let Some(Outcome::Stuck { problem, .. }) = &view.outcome {
                 self.stuck.insert(view.id, problem.step);
                 self.queue(Occasion::Stuck, Some(problem), view.id).await;
@@ -155,13 +156,21 @@ impl Teller {
             }
         };
         for Queue { number, notices, .. } in self.queues.iter().filter(hears) {
-            if notices.try_send(Arc::clone(&notice)).is_err() {
+            if let Some(gone) = notices.send(weight(occasion), Arc::clone(&notice)) {
                 tracing::warn!(
-                    webhook = number, deployment = %id, occasion = occasion.as_str(),
-                    "not told: {WAITING} notices wait for it already"
+                    webhook = number, deployment = %gone.deployment, occasion = gone.occasion.as_str(),
+                    "not told: {WAITING} notices wait for it already, and none matters less"
                 );
             }
         }
+    }
+}
+
+fn weight(occasion: Occasion) -> Weight {
+    match occasion {
+        Occasion::Opened => Weight::Progress,
+        Occasion::Waiting => Weight::Turn,
+        Occasion::Committed | Occasion::Reverted | Occasion::Stuck => Weight::End,
     }
 }
 

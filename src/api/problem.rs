@@ -53,6 +53,7 @@ impl From<Refusal> for Problem {
             RefusalKind::Busy | RefusalKind::OutOfSequence | RefusalKind::WrongState => {
                 StatusCode::CONFLICT
             }
+            RefusalKind::Proxy => StatusCode::BAD_GATEWAY,
             RefusalKind::Unreachable | RefusalKind::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             RefusalKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };

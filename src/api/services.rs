@@ -13,8 +13,7 @@ use super::problem::Problem;
 use crate::config::Scope;
 use crate::deploy::control::{Refusal, RefusalKind};
 use crate::model::{
-    Colour, DeploymentId, DeploymentView, Outcome, Registration, ReleaseId, ServiceName,
-    ServiceStatus,
+    Colour, DeploymentId, DeploymentView, Registration, ReleaseId, ServiceName, ServiceStatus,
 };
 
 /// The live colour of a service.
@@ -109,17 +108,15 @@ pub(crate) async fn releases(
     Named(service): Named<ServiceName>,
 ) -> Result<Json<Vec<PastRelease>>, Problem> {
     let status = look(&api, &caller, &service).await?;
-    let history = api.control.history(Some(&service), MANY).await?;
-    Ok(Json(past_releases(&status, &history)))
+    let committed = api.control.committed(&service, MANY).await?;
+    Ok(Json(past_releases(&status, &committed)))
 }
 
-/// The releases that `history` (newest first) made live, each once.
-fn past_releases(status: &ServiceStatus, history: &[DeploymentView]) -> Vec<PastRelease> {
+/// The releases that the deployments `committed` (newest first) made live, each once.
+fn past_releases(status: &ServiceStatus, committed: &[DeploymentView]) -> Vec<PastRelease> {
     let mut releases: Vec<PastRelease> = Vec::new();
-    for view in history {
-        let (Some(Outcome::Committed), Some(release)) = (&view.outcome, &view.release) else {
-            continue;
-        };
+    for view in committed {
+        let Some(release) = &view.release else { continue };
         if releases.iter().any(|past| past.release == *release) {
             continue;
         }

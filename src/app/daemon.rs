@@ -89,6 +89,18 @@ impl Control for Daemon {
         self.engine.history(service, limit).await
     }
 
+    async fn committed(
+        &self,
+        service: &ServiceName,
+        limit: usize,
+    ) -> Result<Vec<DeploymentView>, Refusal> {
+        self.engine.committed(service, limit).await
+    }
+
+    async fn stuck(&self) -> Result<Vec<DeploymentView>, Refusal> {
+        self.engine.stuck().await
+    }
+
     async fn events(&self, id: DeploymentId) -> Result<Vec<Event>, Refusal> {
         self.engine.events(id).await
     }

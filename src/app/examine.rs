@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use futures_util::future::join_all;
+
 use super::settings;
 use crate::config::{Config, Engine, Listen, Registry};
 use crate::deploy::control::{Finding, Severity};
@@ -14,17 +16,19 @@ use crate::swarm::{self, DockerSwarm};
 
 /// Look at everything that `config` names, as the daemon would find it when it starts now.
 pub async fn examine(config: &Config) -> Vec<Finding> {
-    let (swarm, ci, registry) = tokio::join!(
+    let proxies = config.proxies.iter().map(|proxy| examine_proxy(proxy, &config.daemon.state));
+    let (swarm, ci, registry, proxies) = tokio::join!(
         examine_swarm(&config.swarm),
         examine_ci(&config.ci),
-        examine_registry(config)
+        examine_registry(config),
+        join_all(proxies)
     );
     let mut findings = vec![examine_state(&config.daemon.state)];
     findings.extend(config.daemon.listen.iter().map(examine_listener));
     findings.extend(swarm);
     findings.push(ci);
     findings.extend(registry);
-    findings.extend(config.proxies.iter().map(|proxy| examine_proxy(proxy, &config.daemon.state)));
+    findings.extend(proxies);
     findings
 }
 
@@ -106,24 +110,33 @@ fn examine_socket(path: &Path) -> Finding {
     }
 }
 
-fn examine_proxy(proxy: &crate::config::Proxy, state: &Path) -> Finding {
+async fn examine_proxy(proxy: &crate::config::Proxy, state: &Path) -> Finding {
     let subject = format!("proxy {}", proxy.name);
-    if let Err(faults) = proxy::check(&settings::proxy(proxy, state)) {
+    let settings = settings::proxy(proxy, state);
+    if let Err(faults) = proxy::check(&settings) {
         return bad(&subject, &faults.join("; "), "correct the template");
     }
     let program = proxy.check.first().map(String::as_str).unwrap_or_default();
     if !is_program(program) {
-        let message = format!("its checker `{program}` is not found");
+        let message = format!(
+            "its checker `{program}` is not found here, so what would be rendered is not checked"
+        );
         return bad(&subject, &message, "install it, or give the proxy another `check`");
     }
     let directory = proxy.output.parent().unwrap_or(Path::new("/"));
-    match tempfile::tempfile_in(directory) {
-        Ok(_) => good(&subject, "template, checker and output directory are there".to_owned()),
-        Err(error) => bad(
+    if let Err(error) = tempfile::tempfile_in(directory) {
+        return bad(
             &subject,
             &format!("cannot write to `{}`: {error}", directory.display()),
             "make the directory, and run as a user who may write to it",
-        ),
+        );
+    }
+    match proxy::rehearse(&settings).await {
+        Ok(()) => good(&subject, "its checker takes what would be rendered".to_owned()),
+        Err(error) => {
+            let message = [vec![error.chain()], error.details()].concat().join("\n");
+            finding(Severity::Bad, &subject, message, error.remedy().as_deref())
+        }
     }
 }
 

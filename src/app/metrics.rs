@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use futures_util::stream::{BoxStream, StreamExt};
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
+use crate::deploy::mailbox::Tally;
 use crate::model::{Event, Happening, Outcome, Step};
 
 /// Upper bounds of the seconds that a step takes: from a flip to a long gate.
@@ -49,7 +51,9 @@ impl Default for Seconds {
 }
 
 impl Metrics {
-    pub fn new() -> Self {
+    /// Besides what it counts itself, it shows the news that somebody `missed` and the notices that webhooks
+    /// were not told (`untold`) since they were too slow.
+    pub fn new(missed: Tally, untold: Tally) -> Self {
         let counted = Counted::default();
         let mut registry = Registry::with_prefix("verdigris");
         registry.register(
@@ -59,6 +63,16 @@ impl Metrics {
         );
         registry.register("step_failures", "Steps that failed", counted.failures.clone());
         registry.register("gate_seconds", "How long gates took", counted.gates.0.clone());
+        registry.register_collector(Box::new(Gone {
+            name: "news_missed",
+            help: "What happened and was not heard by webhooks or metrics, which were too slow",
+            tally: missed,
+        }));
+        registry.register_collector(Box::new(Gone {
+            name: "webhook_notices_dropped",
+            help: "Notices that a webhook was not told since too many waited for it",
+            tally: untold,
+        }));
         Self { registry: Arc::new(registry), counted }
     }
 
@@ -87,6 +101,23 @@ impl Metrics {
     }
 }
 
+/// Shows a tally that is kept elsewhere.
+#[derive(Debug)]
+struct Gone {
+    name: &'static str,
+    help: &'static str,
+    tally: Tally,
+}
+
+impl Collector for Gone {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let counter = ConstCounter::new(self.tally.count());
+        let metric =
+            encoder.encode_descriptor(self.name, self.help, None, counter.metric_type())?;
+        counter.encode(metric)
+    }
+}
+
 impl Counted {
     fn take_in(&self, event: &Event) {
         match &event.what {
@@ -107,5 +138,27 @@ impl Counted {
 
     fn fail(&self, step: Step) {
         self.failures.get_or_create(&Of { step: step.to_string() }).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::mailbox::{Weight, mailbox};
+
+    #[test]
+    fn what_was_not_told_is_shown() {
+        let (missed, untold) = (Tally::default(), Tally::default());
+        let metrics = Metrics::new(missed.clone(), untold.clone());
+        for (tally, times) in [(missed, 2), (untold, 3)] {
+            let (sender, _mailbox) = mailbox(0, tally);
+            for _ in 0..times {
+                sender.send(Weight::End, ());
+            }
+        }
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &metrics.registry()).unwrap();
+        assert!(text.contains("\nverdigris_news_missed_total 2\n"), "{text}");
+        assert!(text.contains("\nverdigris_webhook_notices_dropped_total 3\n"), "{text}");
     }
 }

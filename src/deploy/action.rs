@@ -10,6 +10,7 @@ mod look;
 mod obstacles;
 mod patience;
 mod prepare;
+mod sight;
 mod switch;
 mod tries;
 mod wanted;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
-use super::ports::{PortError, Trouble};
+use super::ports::{Origin, PortError, Trouble};
 use crate::model::{
     DeploymentId, DeploymentView, Event, ExitCode, Plan, Request, ServiceName, Status,
 };
@@ -38,22 +38,24 @@ pub enum RefusalKind {
     Invalid,
     /// There is no such service, deployment, proxy (404, exit 2).
     Unknown,
-    /// Another deployment of the service is under way (409, exit 30).
+    /// Another deployment of the service is under way, here or by another daemon (409, exit 30).
     Busy,
     /// A newer one was accepted already (409, exit 31).
     OutOfSequence,
     /// The deployment is not in a state that allows it: nothing waits for approval, it has ended or
     /// has committed (409, exit 30).
     WrongState,
-    /// Swarm or registry cannot be reached (503, exit 41).
+    /// Swarm or registry cannot be reached, or does not do what it is asked (503, exit 41).
     Unreachable,
+    /// A proxy cannot say what it has (502, exit 13).
+    Proxy,
     /// The daemon is shutting down (503, exit 41).
     ShuttingDown,
     /// No token was sent, or one that is not known (401, exit 2).
     Unauthenticated,
     /// The token does not allow this (403, exit 2).
     Forbidden,
-    /// A defect (500, exit 1).
+    /// A defect, or the daemon cannot read or write its own journal (500, exit 1).
     Internal,
 }
 
@@ -68,6 +70,7 @@ impl RefusalKind {
             Self::Busy | Self::WrongState => ExitCode::Locked,
             Self::OutOfSequence => ExitCode::Superseded,
             Self::Unreachable | Self::ShuttingDown => ExitCode::Unreachable,
+            Self::Proxy => ExitCode::Proxy,
             Self::Internal => ExitCode::Internal,
         }
     }
@@ -89,14 +92,24 @@ impl Refusal {
 
 impl From<PortError> for Refusal {
     fn from(error: PortError) -> Self {
-        let kind = match error.trouble {
-            Trouble::Unreachable => RefusalKind::Unreachable,
-            Trouble::NotFound | Trouble::Denied | Trouble::Invalid => RefusalKind::Invalid,
-            Trouble::Superseded => RefusalKind::Busy,
-            Trouble::Conflict | Trouble::Other => RefusalKind::Internal,
-        };
+        let kind = cause(&error);
         let message = error.chain();
         Self { kind, message, details: error.details, remedy: error.remedy, deployment: None }
+    }
+}
+
+/// What `error` comes from decides, as it does where a deployment fails.
+fn cause(error: &PortError) -> RefusalKind {
+    match (error.trouble, error.origin) {
+        (Trouble::NotFound | Trouble::Denied | Trouble::Invalid, _) => RefusalKind::Invalid,
+        // Somebody else was quicker.
+        (Trouble::Superseded | Trouble::Conflict, _) => RefusalKind::Busy,
+        (Trouble::Unreachable | Trouble::Other, Some(Origin::Proxy)) => RefusalKind::Proxy,
+        (Trouble::Other, Some(Origin::Journal)) => RefusalKind::Internal,
+        // An engine or a registry that answers with a failure of its own is as good as away.
+        (Trouble::Unreachable, _) | (Trouble::Other, Some(Origin::Registry) | None) => {
+            RefusalKind::Unreachable
+        }
     }
 }
 
@@ -181,6 +194,16 @@ pub trait Control: Send + Sync {
         limit: usize,
     ) -> Result<Vec<DeploymentView>, Refusal>;
 
+    /// The newest `limit` deployments of `service` that committed, newest first.
+    async fn committed(
+        &self,
+        service: &ServiceName,
+        limit: usize,
+    ) -> Result<Vec<DeploymentView>, Refusal>;
+
+    /// The deployments that are stuck.
+    async fn stuck(&self) -> Result<Vec<DeploymentView>, Refusal>;
+
     /// Everything that happened in a deployment so far.
     async fn events(&self, id: DeploymentId) -> Result<Vec<Event>, Refusal>;
 
@@ -205,4 +228,39 @@ pub trait Control: Send + Sync {
 
     /// Look at everything that deployments need.
     async fn doctor(&self) -> Vec<Finding>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(trouble: Trouble, origin: Option<Origin>) -> ExitCode {
+        let mut error = PortError::new(trouble, "do it");
+        error.origin = origin;
+        Refusal::from(error).kind.exit_code()
+    }
+
+    #[test]
+    fn what_was_asked_in_vain_decides_the_exit_code() {
+        let (registry, proxy, journal) =
+            (Some(Origin::Registry), Some(Origin::Proxy), Some(Origin::Journal));
+        for (trouble, origin, expected) in [
+            // The engine, or the registry of images.
+            (Trouble::Other, None, ExitCode::Unreachable),
+            (Trouble::Unreachable, None, ExitCode::Unreachable),
+            (Trouble::Conflict, None, ExitCode::Locked),
+            (Trouble::Other, registry, ExitCode::Unreachable),
+            (Trouble::Unreachable, registry, ExitCode::Unreachable),
+            (Trouble::Conflict, registry, ExitCode::Locked),
+            (Trouble::Superseded, registry, ExitCode::Locked),
+            (Trouble::Other, proxy, ExitCode::Proxy),
+            (Trouble::Unreachable, proxy, ExitCode::Proxy),
+            (Trouble::Other, journal, ExitCode::Internal),
+            (Trouble::Unreachable, journal, ExitCode::Unreachable),
+            (Trouble::Invalid, None, ExitCode::Invalid),
+            (Trouble::Denied, registry, ExitCode::Invalid),
+        ] {
+            assert_eq!(code(trouble, origin), expected, "{trouble:?} {origin:?}");
+        }
+    }
 }

@@ -1,12 +1,13 @@
 //! Where what is said goes besides the feed of its deployment.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
 
-use crate::model::{Event, Happening};
+use super::mailbox::{self, Mailbox, Tally, Weight, mailbox};
+use crate::model::{Event, Happening, Step};
 
-/// Events that a slow watcher may be behind before it misses some.
+/// Events that a slow watcher may be behind before it misses some, and news before some of them go.
 const WATCH_BEHIND: usize = 1024;
 
 /// Bytes of what gates wrote that may wait for the log: a disk that is slow must not fill the memory.
@@ -18,7 +19,8 @@ pub struct Outlets {
     log: mpsc::UnboundedSender<Queued>,
     log_room: Arc<Semaphore>,
     everybody: broadcast::Sender<Event>,
-    news: broadcast::Sender<Event>,
+    news: Arc<Mutex<Vec<mailbox::Sender<Event>>>>,
+    missed: Tally,
 }
 
 /// An event on its way to the log, and the room that it takes on the way.
@@ -34,9 +36,9 @@ impl Outlets {
     pub fn new() -> (Self, mpsc::UnboundedReceiver<Queued>) {
         let (log, queue) = mpsc::unbounded_channel();
         let (everybody, _) = broadcast::channel(WATCH_BEHIND);
-        let (news, _) = broadcast::channel(WATCH_BEHIND);
         let log_room = Arc::new(Semaphore::new(LOG_BEHIND));
-        (Self { log, log_room, everybody, news }, queue)
+        let (news, missed) = (Arc::default(), Tally::default());
+        (Self { log, log_room, everybody, news, missed }, queue)
     }
 
     /// All that happens.
@@ -45,20 +47,37 @@ impl Outlets {
         self.everybody.subscribe()
     }
 
-    /// What happens, without what gates write and other progress within steps: whoever must not miss
-    /// any of it is not pushed aside by a burst of output.
+    /// What happens, without what gates write and other progress within steps. Of whoever is far behind
+    /// the steps go first; ends, and what is stuck, only when there is nothing else.
     #[must_use]
-    pub fn news(&self) -> broadcast::Receiver<Event> {
-        self.news.subscribe()
+    pub fn news(&self) -> Mailbox<Event> {
+        let (sender, mailbox) = mailbox(WATCH_BEHIND, self.missed.clone());
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        mailbox
+    }
+
+    /// News that had to go.
+    #[must_use]
+    pub fn missed(&self) -> Tally {
+        self.missed.clone()
     }
 
     /// Tell `event` to whoever listens. Nobody may be there to hear it.
     pub(super) fn tell(&self, event: &Event) {
         let event = without_reports(event);
         if !matches!(event.what, Happening::Output { .. } | Happening::Note { .. }) {
-            let _ = self.news.send(event.clone());
+            self.spread(&event);
         }
         let _ = self.everybody.send(event);
+    }
+
+    /// `event` to all who want news, and those who do not any more are forgotten.
+    fn spread(&self, event: &Event) {
+        let mut readers = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.retain(|reader| !reader.is_closed());
+        for reader in readers.iter() {
+            reader.send(weight(event), event.clone());
+        }
     }
 
     /// Have `event` kept; says whether all of it will be.
@@ -83,6 +102,18 @@ impl Outlets {
         if matches!(event.what, Happening::Gate { .. }) {
             let _ = self.log.send(Queued { event: without_reports(event), _room: None });
         }
+    }
+}
+
+/// A retry is why somebody hears once more that a deployment is stuck.
+fn weight(event: &Event) -> Weight {
+    match &event.what {
+        Happening::Ended { .. } | Happening::Stuck { .. } | Happening::Retried { .. } => {
+            Weight::End
+        }
+        Happening::Opened | Happening::Failed { .. } => Weight::Turn,
+        Happening::Began if event.step == Some(Step::Approve) => Weight::Turn,
+        _ => Weight::Progress,
     }
 }
 

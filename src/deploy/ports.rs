@@ -16,8 +16,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use error::{Origin, PortError, PortResult, Trouble};
-pub use gates::{GateContext, GateError, Gates, JunitFile, Output};
-pub use journal::{EventLog, Journal};
+pub use gates::{GateContext, GateError, Gates, JunitFile, Output, Sight};
+pub use journal::{EventLog, Journal, Past};
 pub use leases::{Leases, Tenure};
 pub use proxies::{Answers, Door, Proxies, ProxyViews};
 pub use registry::Registry;

@@ -77,7 +77,8 @@ impl Runner {
         let (standing, seen) = watch::channel(Standing::of(&state));
         let stopwatch = stopwatch(&state, world.clock.now());
         let journal = Arc::clone(&world.journal);
-        let scribe = Scribe::new(id, state, journal, Arc::clone(&feed), standing.clone());
+        let scribe =
+            Scribe::new(id, state, journal, Arc::clone(&feed), standing.clone(), shutdown.clone());
         let runner = Self {
             id,
             scribe,
@@ -106,7 +107,8 @@ impl Runner {
             }
             match self.state().decide(&self.running) {
                 Decision::Act(_) | Decision::Undo(_) if self.shutdown.is_cancelled() => {
-                    self.scribe.save().await;
+                    // Saved or not: nothing is done any more, and the next start goes on from the journal.
+                    let _ = self.scribe.save().await;
                     if self.running.is_empty() {
                         return End::Parked;
                     }
@@ -114,13 +116,16 @@ impl Runner {
                 }
                 Decision::Act(steps) => self.act(steps).await,
                 Decision::Wait => {
-                    self.scribe.save().await;
+                    // What acts is awaited in any case.
+                    let _ = self.scribe.save().await;
                     self.wait().await;
                 }
                 Decision::Undo(step) => self.undo(step).await,
                 Decision::End(outcome) => self.note(Record::Ended { outcome }),
                 Decision::Finished => {
-                    self.scribe.save().await;
+                    if self.scribe.save().await.is_err() {
+                        return End::Parked;
+                    }
                     let outcome = self.state().ended.clone().unwrap_or(Outcome::Committed);
                     return End::Reached(outcome);
                 }
@@ -171,8 +176,9 @@ impl Runner {
             return;
         }
         // A look is harmless also when a crash forgets that it began: it is saved meanwhile.
-        if !steps.iter().all(|step| only_looks(*step)) {
-            self.scribe.save().await;
+        let acts = !steps.iter().all(|step| only_looks(*step));
+        if acts && self.scribe.save().await.is_err() {
+            return;
         }
         let context = self.context();
         for step in steps {
@@ -245,7 +251,9 @@ impl Runner {
         if self.defect.is_some() {
             return;
         }
-        self.scribe.save().await;
+        if self.scribe.save().await.is_err() {
+            return;
+        }
         match persistence::undo(&self.context(), step).await {
             Ok(()) => self.note(Record::Undone { step }),
             // It was cut short; the next start goes on with it.

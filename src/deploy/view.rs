@@ -8,7 +8,8 @@ use crate::model::{
     DeploymentId, DeploymentView, Happening, Kind, Outcome, Phase, Step, StepState, StepView,
 };
 
-/// The view of deployment `id` with this journal.
+/// The view of deployment `id` with this journal. It is kept of those that ended: where it tells the same
+/// journal in another way, the form of summaries changes, too.
 pub fn view(id: DeploymentId, journal: &[Journalled]) -> Result<DeploymentView, IllegalRecord> {
     let state = State::replay(journal)?;
     let mut steps = blank();

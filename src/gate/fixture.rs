@@ -2,8 +2,22 @@
 
 use std::sync::Arc;
 
-use crate::deploy::ports::GateContext;
-use crate::model::{self, Colour, DeploymentId, Draft, GatePoint, ImageRef, Policy, RouteRule};
+use async_trait::async_trait;
+
+use crate::deploy::ports::{GateContext, PortResult, Sight};
+use crate::model::{
+    self, Colour, DeploymentId, Draft, GatePoint, ImageRef, Instance, Policy, RouteRule,
+};
+
+/// No instance is seen.
+struct Nobody;
+
+#[async_trait]
+impl Sight for Nobody {
+    async fn instances(&self) -> PortResult<Vec<Instance>> {
+        Ok(Vec::new())
+    }
+}
 
 /// At `point`, of a service with a route; without instances and doors.
 pub fn context(point: GatePoint) -> GateContext {
@@ -22,6 +36,7 @@ pub fn context(point: GatePoint) -> GateContext {
         release: Arc::new(release),
         colour: Colour::Green,
         instances: Vec::new(),
+        sight: Arc::new(Nobody),
         doors: Vec::new(),
     }
 }

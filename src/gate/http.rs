@@ -1,7 +1,8 @@
 //! An HTTP gate: ask every instance before the switch, every proxy on 80 and 443 after it.
 //!
 //! All are asked at the same time, each over a connection of its own. Through a proxy the right
-//! answer is not enough: the proxy must name one of the new instances as the one that answered.
+//! answer is not enough: the proxy must name one of the new instances as the one that answered. One
+//! that is not known yet is looked for before it is taken for a stranger.
 
 mod ask;
 mod judge;
@@ -12,7 +13,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use self::judge::Verdict;
+use self::ask::{Answer, AskError};
+use self::judge::{Expected, Verdict, judge};
 use self::target::Target;
 use super::failed;
 use crate::deploy::ports::{GateContext, GateError, Output, PortError, Trouble};
@@ -56,9 +58,12 @@ async fn persist(
     let mut attempt = 1;
     loop {
         let outcome = ask::ask(check, target, trusted).await;
-        let verdict = judge::judge(check, context, target, &outcome);
+        let verdict = verdict(check, context, target, &outcome).await;
         output(&format!("{} {target}: {verdict}", check.method));
-        let Verdict::Failed(why) = verdict else { return Ok(()) };
+        let why = match verdict {
+            Verdict::Passed(_) => return Ok(()),
+            why => why,
+        };
         if attempt >= check.attempts {
             let times = if attempt > 1 { format!(" ({attempt} times)") } else { String::new() };
             return Err(format!("{} {target}{times}: {why}", check.method));
@@ -66,6 +71,26 @@ async fn persist(
         attempt += 1;
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// What is thought of `outcome`, once it is clear who answered.
+async fn verdict(
+    check: &HttpCheck,
+    context: &GateContext,
+    target: &Target,
+    outcome: &Result<Answer, AskError>,
+) -> Verdict {
+    let by =
+        |instances| judge(check, &Expected { colour: context.colour, instances }, target, outcome);
+    let first = by(&context.instances);
+    let Verdict::Unknown(upstream) = &first else { return first };
+    match context.sight.instances().await {
+        Ok(now) => by(&now),
+        Err(error) => Verdict::Failed(format!(
+            "{upstream} answered, and whether it is an instance of the new release cannot be seen: {}",
+            error.chain()
+        )),
     }
 }
 

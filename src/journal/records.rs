@@ -4,9 +4,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::decode::{Stored, VERSION, stored, without_holes};
 use super::{Store, sequences};
-use crate::deploy::ports::{Journal, PortError, PortResult, Trouble};
+use crate::deploy::ports::{Journal, Past, PortError, PortResult, Trouble};
 use crate::deploy::record::{Journalled, Record};
-use crate::model::{DeploymentId, ServiceName};
+use crate::model::{DeploymentId, DeploymentView, ServiceName};
 use crate::sqlite::Durability;
 
 #[async_trait]
@@ -97,6 +97,18 @@ impl Journal for Store {
                 .collect(),
         })
         .await
+    }
+
+    async fn summaries(
+        &self,
+        past: Past<'_>,
+        limit: usize,
+    ) -> PortResult<Vec<(DeploymentId, Option<DeploymentView>)>> {
+        self.read_summaries(past, limit).await
+    }
+
+    async fn summarize(&self, summary: &DeploymentView, records: usize) -> PortResult<()> {
+        self.keep_summary(summary, records).await
     }
 
     async fn sequence(&self, service: &ServiceName) -> PortResult<Option<u64>> {
@@ -194,7 +206,7 @@ fn id(row: &Row<'_>) -> rusqlite::Result<DeploymentId> {
 }
 
 /// A column's text as a value of the model.
-fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+pub(super) fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
 where
     T: std::str::FromStr,
     T::Err: std::error::Error + Send + Sync + 'static,

@@ -54,6 +54,15 @@ const MIGRATIONS: &[&str] = &["
         key    TEXT PRIMARY KEY,
         value  TEXT NOT NULL
     ) WITHOUT ROWID;
+", "
+    -- Deployments that ended, as lists show them: so that a list folds no journals.
+    CREATE TABLE summaries (
+        deployment  TEXT PRIMARY KEY REFERENCES deployments ON DELETE CASCADE,
+        records     INTEGER NOT NULL,       -- of the journal that it tells; it counts while these are all
+        form        INTEGER NOT NULL,       -- of the body
+        body        TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX committed ON deployments (service, id) WHERE outcome = 'committed';
 "];
 
 pub(super) fn open(state: &StateDir) -> Result<Database, OpenError> {

@@ -2,6 +2,7 @@ mod crash;
 mod keeping;
 mod reading;
 mod state;
+mod summaries;
 mod versions;
 
 use std::path::Path;

@@ -47,7 +47,8 @@ fn render_samples(settings: &Settings, template: &Template) -> Result<(), Fault>
     Ok(())
 }
 
-fn samples() -> Entries {
+/// A service that is live, one without instances and one without TLS.
+pub(super) fn samples() -> Entries {
     let backend =
         |port| Backend { task: format!("task{port}"), address: ([192, 0, 2, 1], port).into() };
     let both = BTreeMap::from([

@@ -1,6 +1,7 @@
 //! What an operator should know of a proxy: is everything there that deployments need?
 
 mod doors;
+mod rehearsal;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -13,6 +14,8 @@ use super::keeper::Keeper;
 use super::probe;
 use super::settings::{Kind, Settings};
 use crate::deploy::control::{Finding, Severity};
+
+pub use rehearsal::rehearse;
 
 /// A certificate that expires sooner is worth a warning.
 const SOON: jiff::SignedDuration = jiff::SignedDuration::from_hours(24 * 14);

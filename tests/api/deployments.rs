@@ -1,10 +1,10 @@
 //! Deployments: submitted, listed, acted upon.
 
+use std::cell::RefCell;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use serde_json::{Value, json};
-use tracing_subscriber::fmt::MakeWriter;
 use verdigris::deploy::control::{Refusal, RefusalKind};
 use verdigris::model::{DeploymentId, Kind, OnBusy, OnDisconnect};
 
@@ -66,6 +66,7 @@ async fn refusals_keep_their_words_and_get_their_status() {
         (RefusalKind::Busy, 409),
         (RefusalKind::OutOfSequence, 409),
         (RefusalKind::WrongState, 409),
+        (RefusalKind::Proxy, 502),
         (RefusalKind::Unreachable, 503),
         (RefusalKind::ShuttingDown, 503),
         (RefusalKind::Internal, 500),
@@ -145,6 +146,14 @@ async fn an_act_on_nothing_is_refused_before_the_daemon_hears_of_it() {
     assert_eq!(daemon.fake.calls(), []);
 }
 
+thread_local! {
+    /// What the test on this thread captures.
+    static CAPTURED: RefCell<Option<Captured>> = const { RefCell::new(None) };
+}
+
+static LOG: Once = Once::new();
+
+/// What is logged on one thread.
 #[derive(Clone, Default)]
 struct Captured(Arc<Mutex<Vec<u8>>>);
 
@@ -159,15 +168,22 @@ impl io::Write for Captured {
     }
 }
 
-impl<'a> MakeWriter<'a> for Captured {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 impl Captured {
+    /// All that is logged on this thread from now on. The subscriber is that of the whole process: one of
+    /// a single thread misses what another thread has logged first, when nobody listened.
+    fn start() -> Self {
+        let captured = Self::default();
+        CAPTURED.set(Some(captured.clone()));
+        LOG.call_once(|| {
+            // A thread that ends may log when what was its own is gone.
+            let here = || CAPTURED.try_with(|captured| captured.borrow().clone());
+            let here = move || here().ok().flatten().unwrap_or_default();
+            let log = tracing_subscriber::fmt().json().with_max_level(tracing::Level::TRACE);
+            log.with_writer(here).init();
+        });
+        captured
+    }
+
     fn records(&self) -> Vec<Value> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -177,13 +193,8 @@ impl Captured {
 
 #[tokio::test]
 async fn every_change_is_in_the_audit_log_and_no_secret_is() {
-    let captured = Captured::default();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(captured.clone());
     // The whole test runs on this thread, the daemon included.
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let captured = Captured::start();
     let daemon = Daemon::start().await;
     let mut body = samples::request_json();
     body["by"] = json!("jenkins");

@@ -92,6 +92,7 @@ async fn what_is_stuck_for_a_moment_is_waited_for() {
 #[case(RefusalKind::Busy, 30)]
 #[case(RefusalKind::WrongState, 30)]
 #[case(RefusalKind::OutOfSequence, 31)]
+#[case(RefusalKind::Proxy, 13)]
 #[case(RefusalKind::Unreachable, 41)]
 #[case(RefusalKind::ShuttingDown, 41)]
 #[case(RefusalKind::Internal, 1)]

@@ -7,10 +7,12 @@ mod support;
 
 mod deploying;
 mod ends;
+mod examined;
 mod help;
 mod junit;
 mod offline;
 mod reading;
 mod run;
+mod serving;
 mod signals;
 mod terminal;

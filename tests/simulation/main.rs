@@ -18,6 +18,7 @@ mod rival;
 mod same;
 mod scenario;
 mod shutdown;
+mod sight;
 mod stuck;
 mod told;
 mod world;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use verdigris::app::GRACE;
-use verdigris::model::{DeploymentId, Draft, Happening, Outcome, Retain, Step};
+use verdigris::model::{Approval, DeploymentId, Draft, Happening, Outcome, Phase, Retain, Step};
 
 use crate::daemon::{Daemon, in_virtual_time};
 use crate::draft::{draft, gate, request, service};
@@ -72,6 +72,32 @@ fn a_revert_that_rests_between_two_tries_is_parked() {
         // By then the rest takes two seconds.
         tokio::time::sleep(Duration::from_secs(6)).await;
         ends_and_goes_on(daemon, id, &before).await;
+    });
+}
+
+#[test]
+fn a_daemon_whose_journal_refuses_ends_at_once() {
+    in_virtual_time(async {
+        let sim = Sim::new(5);
+        let mut second = draft("good/books:22");
+        second.policy.approve = Some(Approval { expires: Duration::from_secs(60) });
+        let (daemon, id, before) = deploying(&sim, second).await;
+        while daemon.engine.deployment(id).await.unwrap().phase != Phase::Waiting {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // Less than what the next life needs to call anything stuck.
+        sim.truth().faults.away.insert(Part::Other, Instant::now() + GRACE / 2);
+        daemon.engine.approve(id, "jane").await.unwrap();
+        // By then the approval waits to be written down, and nothing is done on its strength.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let asked = Instant::now();
+        let daemon = daemon.restart().await;
+        assert!(asked.elapsed() < GRACE / 8, "it took {:?}", asked.elapsed());
+        let (_daemon, view) = daemon.see_through(id).await;
+        let Some(Outcome::Reverted { failure }) = view.outcome else { panic!("{view:?}") };
+        assert_eq!(failure.message, "nobody approved within 1m");
+        check_reverted(&sim, &service(), &before);
+        check_violations(&sim);
     });
 }
 

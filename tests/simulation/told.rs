@@ -66,6 +66,18 @@ impl Control for Asked {
         self.0.history(service, limit).await
     }
 
+    async fn committed(
+        &self,
+        service: &ServiceName,
+        limit: usize,
+    ) -> Result<Vec<DeploymentView>, Refusal> {
+        self.0.committed(service, limit).await
+    }
+
+    async fn stuck(&self) -> Result<Vec<DeploymentView>, Refusal> {
+        self.0.stuck().await
+    }
+
     async fn events(&self, id: DeploymentId) -> Result<Vec<Event>, Refusal> {
         self.0.events(id).await
     }

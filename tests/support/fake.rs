@@ -296,6 +296,23 @@ impl Control for Shared {
         Ok(views.take(limit).collect())
     }
 
+    async fn committed(
+        &self,
+        service: &ServiceName,
+        limit: usize,
+    ) -> Result<Vec<DeploymentView>, Refusal> {
+        let mut views = self.history(Some(service), usize::MAX).await?;
+        views.retain(|view| view.outcome == Some(Outcome::Committed));
+        views.truncate(limit);
+        Ok(views)
+    }
+
+    async fn stuck(&self) -> Result<Vec<DeploymentView>, Refusal> {
+        let mut views = self.history(None, usize::MAX).await?;
+        views.retain(|view| matches!(view.outcome, Some(Outcome::Stuck { .. })));
+        Ok(views)
+    }
+
     async fn events(&self, id: DeploymentId) -> Result<Vec<Event>, Refusal> {
         self.0.known(id)?;
         Ok(self.0.state().deployments[&id].events.clone())

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use verdigris::config::{Notify, Occasion};
+use verdigris::deploy::mailbox::Tally;
 use verdigris::webhook::{self, Persistence};
 
 use receiver::Receiver;
@@ -33,6 +34,8 @@ const QUICK: Persistence = Persistence {
 /// The teller of a fake daemon.
 struct Told {
     fake: Arc<Fake>,
+    /// Notices that had to go.
+    untold: Tally,
     over: CancellationToken,
     teller: JoinHandle<()>,
 }
@@ -51,8 +54,10 @@ impl Told {
         logs::start();
         let over = CancellationToken::new();
         let control = Arc::new(Shared(Arc::clone(&fake)));
-        let teller = tokio::spawn(webhook::tell(hooks, control, QUICK, over.clone()));
-        Self { fake, over, teller }
+        let untold = Tally::default();
+        let telling = webhook::tell(hooks, control, QUICK, untold.clone(), over.clone());
+        let teller = tokio::spawn(telling);
+        Self { fake, untold, over, teller }
     }
 
     /// Nothing more happens: wait until the teller has left.

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use verdigris::config::Occasion;
+use verdigris::model::DeploymentId;
 
 use crate::logs;
 use crate::occasions::{commit, open, stick};
@@ -108,6 +109,34 @@ async fn a_queue_that_is_full_costs_notices_and_nothing_else() {
     logged(&["256 notices wait for it already"]).await;
     told.end().await;
     logs::keep_the_secret();
+}
+
+#[tokio::test]
+async fn a_burst_of_openings_costs_no_end_and_no_alert() {
+    let slow = Receiver::that([Manner::Hang; 3], Manner::Status(200)).await;
+    let told = Told::to(&[(&slow, &Occasion::ALL)]);
+    let committed = open(&told.fake);
+    let stuck = open(&told.fake);
+    commit(&told.fake, committed);
+    stick(&told.fake, stuck, "the engine is gone");
+    for _ in 0..600 {
+        open(&told.fake);
+        tokio::task::yield_now().await;
+    }
+    logged(&["occasion=\"opened\"", "none matters less"]).await;
+    assert!(told.untold.count() >= 200, "{}", told.untold.count());
+    let heard = async {
+        let has = |id: DeploymentId, occasion: &str| {
+            slow.posts().iter().any(|post| {
+                post.body["occasion"] == occasion && post.body["deployment"]["id"] == id.to_string()
+            })
+        };
+        while !(has(committed, "committed") && has(stuck, "stuck")) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), heard).await.expect("they were not told");
+    told.end().await;
 }
 
 #[tokio::test]

@@ -28,8 +28,10 @@ fn kind(step: Step, error: &PortError) -> FailureKind {
         (Trouble::Superseded, _) => FailureKind::Superseded,
         (_, Some(Origin::Proxy)) => FailureKind::Proxy,
         // What it refuses cannot be had from it, either.
-        (Trouble::Unreachable, None) | (_, Some(Origin::Registry)) => FailureKind::Unreachable,
-        (_, None) => match step {
+        (Trouble::Unreachable, None | Some(Origin::Journal)) | (_, Some(Origin::Registry)) => {
+            FailureKind::Unreachable
+        }
+        (_, None | Some(Origin::Journal)) => match step {
             Step::PreDeployment | Step::PreIntegration => FailureKind::PreGate,
             Step::PostIntegration | Step::Bake => FailureKind::PostGate,
             Step::Prepare | Step::Start | Step::Await | Step::Switch => FailureKind::Start,
@@ -81,7 +83,8 @@ mod tests {
     fn no_port_makes_a_defect_of_verdigris() {
         for step in Step::ALL {
             for trouble in TROUBLES {
-                for origin in [None, Some(Origin::Registry), Some(Origin::Proxy)] {
+                let origins = [Origin::Registry, Origin::Proxy, Origin::Journal].map(Some);
+                for origin in origins.into_iter().chain([None]) {
                     assert_ne!(kind_of(step, trouble, origin), FailureKind::Internal);
                 }
             }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 
+use super::sight::NewColour;
 use super::{Context, failed, stopped};
 use crate::deploy::ports::{GateContext, GateError, JunitFile};
 use crate::deploy::record::{Prepared, StepResult};
@@ -45,6 +46,7 @@ fn told(context: &Context, prepared: &Prepared, point: GatePoint) -> GateContext
         release: Arc::new(prepared.release.clone()),
         colour: prepared.colour,
         instances: context.state.instances().to_vec(),
+        sight: Arc::new(NewColour::of(context, prepared)),
         doors: if through_proxies { context.world.proxies.doors() } else { Vec::new() },
     }
 }

@@ -8,7 +8,10 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use super::{Engine, lock};
 use crate::deploy::action;
 use crate::deploy::control::{Refusal, RefusalKind};
+use crate::deploy::mailbox::{Mailbox, Tally};
 use crate::deploy::plan::plan;
+use crate::deploy::ports::Past;
+use crate::deploy::summary;
 use crate::deploy::view::view;
 use crate::model::{DeploymentId, DeploymentView, Event, Happening, Plan, Request, ServiceName};
 
@@ -39,14 +42,29 @@ impl Engine {
         service: Option<&ServiceName>,
         limit: usize,
     ) -> Result<Vec<DeploymentView>, Refusal> {
-        let journal = &self.inner.world.journal;
-        let ids = journal.recent(service, limit).await?;
-        let mut views = Vec::with_capacity(ids.len());
-        for id in ids {
-            let entries = journal.read(id).await?;
-            views.extend(view(id, &entries));
-        }
-        Ok(views)
+        self.summaries(service.map_or(Past::All, Past::Of), limit).await
+    }
+
+    /// The newest `limit` deployments of `service` that committed, newest first.
+    pub async fn committed(
+        &self,
+        service: &ServiceName,
+        limit: usize,
+    ) -> Result<Vec<DeploymentView>, Refusal> {
+        self.summaries(Past::Committed(service), limit).await
+    }
+
+    /// The deployments that are stuck.
+    pub async fn stuck(&self) -> Result<Vec<DeploymentView>, Refusal> {
+        Ok(summary::stuck(&*self.inner.world.journal).await?)
+    }
+
+    async fn summaries(
+        &self,
+        past: Past<'_>,
+        limit: usize,
+    ) -> Result<Vec<DeploymentView>, Refusal> {
+        Ok(summary::summaries(&*self.inner.world.journal, past, limit).await?)
     }
 
     /// Everything that happened so far.
@@ -83,11 +101,30 @@ impl Engine {
         stream_of(self.inner.outlets.everything())
     }
 
-    /// The same without what gates write and notes on progress.
+    /// The same without what gates write and notes on progress; ends, and what is stuck, are the last that
+    /// somebody who is too slow misses.
     #[must_use]
     pub fn news(&self) -> BoxStream<'static, Event> {
-        stream_of(self.inner.outlets.news())
+        stream::unfold(self.inner.outlets.news(), heard).boxed()
     }
+
+    /// News that somebody missed.
+    #[must_use]
+    pub fn missed_news(&self) -> Tally {
+        self.inner.outlets.missed()
+    }
+}
+
+async fn heard(mut news: Mailbox<Event>) -> Option<(Event, Mailbox<Event>)> {
+    let event = news.next().await?;
+    let missed = news.take_lost();
+    if missed > 0 {
+        tracing::warn!(
+            missed,
+            "somebody who is told what happens is too slow: what matters least went"
+        );
+    }
+    Some((event, news))
 }
 
 fn stream_of(events: broadcast::Receiver<Event>) -> BoxStream<'static, Event> {

@@ -3,7 +3,7 @@ use tokio::sync::mpsc;
 use super::kept::OUTPUT;
 use super::*;
 use crate::deploy::outlets::Queued;
-use crate::model::GateReport;
+use crate::model::{GateReport, Outcome};
 
 fn feed() -> (Arc<Feed>, mpsc::UnboundedReceiver<Queued>) {
     let (outlets, queue) = Outlets::new();
@@ -95,7 +95,26 @@ async fn a_burst_of_output_pushes_no_news_aside() {
     for _ in 0..5000 {
         feed.say(None, output(String::new()));
     }
-    assert_eq!(news.try_recv().unwrap().what, Happening::Opened);
+    assert_eq!(news.next().await.unwrap().what, Happening::Opened);
+}
+
+#[tokio::test]
+async fn a_burst_of_steps_pushes_no_end_aside_and_is_counted() {
+    let (outlets, _queue) = Outlets::new();
+    let mut news = outlets.news();
+    let feed = Feed::new(DeploymentId::new(), Vec::new(), outlets.clone());
+    let ended = Happening::Ended { outcome: Outcome::Committed };
+    let retried = Happening::Retried { by: "jane".to_owned() };
+    feed.say(None, ended.clone());
+    feed.say(None, retried.clone());
+    feed.say(Some(Step::Approve), Happening::Began);
+    for _ in 0..2000 {
+        feed.say(Some(Step::Start), Happening::Began);
+    }
+    assert_eq!(outlets.missed().count(), 2003 - 1024);
+    for expected in [ended, retried, Happening::Began] {
+        assert_eq!(news.next().await.unwrap().what, expected);
+    }
 }
 
 #[tokio::test]

@@ -28,6 +28,8 @@ pub enum Origin {
     Registry,
     /// A proxy.
     Proxy,
+    /// The daemon's own journal.
+    Journal,
 }
 
 /// An operation behind a port failed.

@@ -10,7 +10,7 @@ use super::{Door, PortError, PortResult};
 use crate::model::{Colour, DeploymentId, Gate, GatePoint, Instance, Release};
 
 /// What a gate is told about the deployment.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct GateContext {
     /// The deployment.
     pub deployment: DeploymentId,
@@ -20,10 +20,19 @@ pub struct GateContext {
     pub release: Arc<Release>,
     /// Its colour.
     pub colour: Colour,
-    /// The new instances; empty before they run.
+    /// The new instances as they were last seen; empty before they run.
     pub instances: Vec<Instance>,
+    /// Sees where they are by now.
+    pub sight: Arc<dyn Sight>,
     /// The public listeners; empty before the switch.
     pub doors: Vec<Door>,
+}
+
+/// Looks again for the instances of the new release: Swarm may replace one while a gate runs.
+#[async_trait]
+pub trait Sight: Send + Sync {
+    /// The instances that there are now.
+    async fn instances(&self) -> PortResult<Vec<Instance>>;
 }
 
 /// Why a gate did not pass.

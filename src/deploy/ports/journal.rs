@@ -2,7 +2,18 @@ use async_trait::async_trait;
 
 use super::PortResult;
 use crate::deploy::record::{Journalled, Record};
-use crate::model::{DeploymentId, Event, ServiceName};
+use crate::model::{DeploymentId, DeploymentView, Event, ServiceName};
+
+/// Which deployments of the past are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Past<'a> {
+    /// All.
+    All,
+    /// Those of one service.
+    Of(&'a ServiceName),
+    /// Those of one service that ended committed.
+    Committed(&'a ServiceName),
+}
 
 /// The durable log of all deployments.
 #[async_trait]
@@ -23,6 +34,18 @@ pub trait Journal: Send + Sync {
         service: Option<&ServiceName>,
         limit: usize,
     ) -> PortResult<Vec<DeploymentId>>;
+
+    /// The newest `limit` deployments of `past`, newest first, each with the summary that was kept of it;
+    /// none where that is not all of its journal any more. No journal is read for it.
+    async fn summaries(
+        &self,
+        past: Past<'_>,
+        limit: usize,
+    ) -> PortResult<Vec<(DeploymentId, Option<DeploymentView>)>>;
+
+    /// Keep `summary`, which tells the first `records` of its deployment's journal. It only spares
+    /// reading: losing it is no harm.
+    async fn summarize(&self, summary: &DeploymentView, records: usize) -> PortResult<()>;
 
     /// The highest sequence number that was ever accepted of `service`, also by deployments that are not
     /// kept any more.

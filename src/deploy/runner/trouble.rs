@@ -54,7 +54,9 @@ impl Runner {
         if self.state().stuck.as_ref() != Some(&problem) {
             self.note(Record::Stuck { problem });
         }
-        self.scribe.save().await;
+        if self.scribe.save().await.is_err() {
+            return;
+        }
         let again = tokio::time::sleep(STUCK_RETRY);
         tokio::pin!(again);
         loop {

@@ -40,7 +40,9 @@ impl Runner {
     async fn wait_for<T>(&mut self, turn: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(turn);
         loop {
-            self.scribe.save().await;
+            if self.scribe.save().await.is_err() {
+                return None;
+            }
             // One that was stopped before it began has nothing to undo; any other needs its turn for that.
             if self.state().failure.is_some() && self.state().steps.is_empty() {
                 return None;

@@ -8,9 +8,8 @@ use hyper::header::HeaderMap;
 
 use super::ask::{Answer, AskError};
 use super::target::Target;
-use crate::deploy::ports::GateContext;
 use crate::lines::printable;
-use crate::model::HttpCheck;
+use crate::model::{Colour, HttpCheck, Instance};
 
 /// Which instance answered, by a proxy's word.
 const UPSTREAM: &str = "x-verdigris-upstream";
@@ -21,6 +20,14 @@ const COLOUR: &str = "x-verdigris-colour";
 /// Bytes of a wrong body that are shown.
 const SHOWN: usize = 200;
 
+/// The new release, as far as an answer can show that it comes from there.
+pub struct Expected<'a> {
+    /// Its colour.
+    pub colour: Colour,
+    /// Its instances, as they were last seen.
+    pub instances: &'a [Instance],
+}
+
 /// What is thought of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -28,19 +35,24 @@ pub enum Verdict {
     Passed(String),
     /// It does not, and why.
     Failed(String),
+    /// The new colour answered, by an instance that is not among those expected: it may have come since.
+    Unknown(String),
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Passed(words) | Self::Failed(words) => f.write_str(words),
+            Self::Unknown(upstream) => {
+                write!(f, "{upstream} answered, which is no instance of the new release")
+            }
         }
     }
 }
 
 pub fn judge(
     check: &HttpCheck,
-    context: &GateContext,
+    expected: &Expected<'_>,
     target: &Target,
     outcome: &Result<Answer, AskError>,
 ) -> Verdict {
@@ -49,11 +61,11 @@ pub fn judge(
         Err(error) => return Verdict::Failed(chain(error)),
     };
     let wanted_proof = target.through.as_ref().is_some_and(|through| through.probe.is_some());
-    let proof = if wanted_proof { prove(context, &answer.headers) } else { Ok(String::new()) };
+    let proof = if wanted_proof { prove(expected, &answer.headers) } else { Ok(String::new()) };
     // The wrong colour explains a wrong answer, so it is told first.
     let proof = match proof {
         Ok(proof) => proof,
-        Err(why) => return Verdict::Failed(why),
+        Err(verdict) => return verdict,
     };
     if answer.status.as_u16() != check.status {
         let status = answer.status.as_u16();
@@ -78,20 +90,22 @@ pub fn judge(
 }
 
 /// One of the new instances answered, and the proxy takes it for the new colour.
-fn prove(context: &GateContext, headers: &HeaderMap) -> Result<String, String> {
+fn prove(expected: &Expected<'_>, headers: &HeaderMap) -> Result<String, Verdict> {
     let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(upstream) = said(UPSTREAM).and_then(last_upstream) else {
-        return Err("the proxy does not say which instance answered".to_owned());
+        let why = "the proxy does not say which instance answered";
+        return Err(Verdict::Failed(why.to_owned()));
     };
     let colour = said(COLOUR).unwrap_or("no colour");
-    if colour != context.colour.as_str() {
-        return Err(format!("{colour} ({upstream}) answered instead of {}", context.colour));
+    if colour != expected.colour.as_str() {
+        let why = format!("{colour} ({upstream}) answered instead of {}", expected.colour);
+        return Err(Verdict::Failed(why));
     }
-    let ours = |address: &SocketAddr| context.instances.iter().any(|one| one.address == *address);
+    let ours = |address: &SocketAddr| expected.instances.iter().any(|one| one.address == *address);
     if upstream.parse().is_ok_and(|address| ours(&address)) {
         return Ok(format!(" from {colour} {upstream}"));
     }
-    Err(format!("{upstream} answered, which is no instance of the new release"))
+    Err(Verdict::Unknown(upstream.to_owned()))
 }
 
 /// A proxy that tried several names them all; the last one answered.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -16,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::deploy::ports::Door;
+use crate::deploy::ports::{Door, PortResult, Sight};
 use crate::gate::fixture;
 use crate::model::{GatePoint, Instance};
 
@@ -227,6 +228,53 @@ async fn through_a_proxy_the_new_colour_must_have_answered() {
         assert!(said.contains("through `edge-nginx`"), "{said}");
         assert!(!said.contains("secret"), "{said}");
     }
+}
+
+/// Sees an instance at this address, or fails to look; counts how often it looked.
+struct Looks(Option<&'static str>, AtomicUsize);
+
+#[async_trait]
+impl Sight for Looks {
+    async fn instances(&self) -> PortResult<Vec<Instance>> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        let unseen = || PortError::new(Trouble::Denied, "list tasks");
+        Ok(vec![instance(self.0.ok_or_else(unseen)?)])
+    }
+}
+
+const MOVED: &str = "10.0.0.3:32770";
+
+/// What the gate says of an answer by [`MOVED`] as `colour` when Swarm tells that the new instance is at
+/// `seen`, and how often it was asked.
+async fn moved(colour: &'static str, seen: Option<&'static str>) -> (Result<(), String>, usize) {
+    let address = serve(None, move |_| {
+        say(200, &[("x-verdigris-upstream", MOVED), ("x-verdigris-colour", colour)], "")
+    })
+    .await;
+    let looks = Arc::new(Looks(seen, AtomicUsize::new(0)));
+    let mut context = through(Some(address), None, None);
+    context.sight = Arc::clone(&looks) as _;
+    let (outcome, _) = outcome(&check(), &context).await;
+    (outcome, looks.1.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn an_instance_that_swarm_put_in_the_place_of_another_is_one_of_the_new_release() {
+    assert_eq!(moved("green", Some(MOVED)).await, (Ok(()), 1));
+    let (said, _) = moved("green", Some("10.0.0.3:1")).await;
+    let said = said.unwrap_err();
+    assert!(said.ends_with("10.0.0.3:32770 answered, which is no instance of the new release"));
+    let (said, _) = moved("green", None).await;
+    let said = said.unwrap_err();
+    assert!(said.ends_with("new release cannot be seen: cannot list tasks"), "{said}");
+}
+
+#[tokio::test]
+async fn an_answer_of_the_old_colour_is_wrong_without_a_further_look() {
+    let (said, looks) = moved("blue", Some(MOVED)).await;
+    let said = said.unwrap_err();
+    assert!(said.ends_with("blue (10.0.0.3:32770) answered instead of green"), "{said}");
+    assert_eq!(looks, 0);
 }
 
 /// An authority's file, and an acceptor with a certificate that it signed for `name`.

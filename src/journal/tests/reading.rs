@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::*;
-use crate::deploy::ports::Trouble;
+use crate::deploy::ports::{Origin, Trouble};
 use crate::model::{Event, Happening};
 
 #[tokio::test]
@@ -163,6 +163,21 @@ async fn what_an_earlier_version_took_out_of_its_journal_is_named_still() {
     hand.execute(row, []).unwrap();
     let problems = store.problems().await;
     assert!(problems[0].starts_with("record 7 of deployment `d1`"), "{problems:?}");
+}
+
+#[tokio::test]
+async fn what_the_database_refuses_is_said_to_come_from_the_journal() {
+    let (directory, store) = fresh().await;
+    let hand = Connection::open(directory.path().join("verdigris.db")).unwrap();
+    hand.execute_batch("DROP TABLE events; DROP TABLE records").unwrap();
+    let id = DeploymentId::new();
+    let errors = [
+        store.append(id, &[opened("books-ms")]).await.unwrap_err(),
+        Journal::read(&store, id).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!((error.trouble, error.origin), (Trouble::Other, Some(Origin::Journal)));
+    }
 }
 
 #[tokio::test]

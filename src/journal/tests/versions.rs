@@ -1,7 +1,7 @@
 //! Journals of every version that was ever written are read.
 //!
-//! `v1.sql` is a database as the first version left it, with a deployment that has records of all
-//! kinds. Before the first release, when the model changes, it is written anew:
+//! `v1.sql` and `v2.sql` are databases of each format, with a deployment that has records of all kinds.
+//! Before the first release, when the model changes, the newest is written anew:
 //! `cargo test --lib journal::tests::versions::write -- --ignored`. After it, never again.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,23 +13,31 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use super::*;
-use crate::deploy::ports::{SwarmSnapshot, Tenure};
+use crate::deploy::ports::{Past, SwarmSnapshot, Tenure};
 use crate::deploy::record::{Before, Prepared, StepResult};
 use crate::deploy::saga::{Decision, State};
+use crate::deploy::summary;
 use crate::model::{
     Backend, Colour, Instance, Registration, Route, ServiceRecord, ServiceView, Standing,
 };
 use crate::stack::{self, Options, Source};
 
 const V1: &str = include_str!("v1.sql");
+const V2: &str = include_str!("v2.sql");
 
+#[rstest::rstest]
+#[case(V1, "version 1")]
+#[case(V2, "version 2")]
 #[tokio::test]
-async fn version_1_is_read_whole() {
+async fn every_version_is_read_whole(#[case] version: &str, #[case] made_by: &str) {
     let directory = tempfile::tempdir().unwrap();
     let hand = Connection::open(directory.path().join("verdigris.db")).unwrap();
-    hand.execute_batch(V1).unwrap();
+    hand.execute_batch(version).unwrap();
     let bodies: Vec<String> = hand
-        .prepare("SELECT body FROM records ORDER BY seq")
+        .prepare(
+            "SELECT body FROM records WHERE deployment = (SELECT max(id) FROM deployments)
+             ORDER BY seq",
+        )
         .unwrap()
         .query_map([], |row| row.get(0))
         .unwrap()
@@ -47,9 +55,32 @@ async fn version_1_is_read_whole() {
         let now = serde_json::to_value(record).unwrap();
         assert!(holds(&now, &was), "something of\n{was}\nis lost in\n{now}");
     }
-    assert_eq!(store.meta("made-by").await.unwrap().as_deref(), Some("version 1"));
+    assert_eq!(store.meta("made-by").await.unwrap().as_deref(), Some(made_by));
     let highest = store.sequence(&name("books-ms")).await.unwrap();
     assert_eq!(highest, Some(41));
+}
+
+/// Whether it has summaries already or not.
+#[rstest::rstest]
+#[case(V1, 0)]
+#[case(V2, 1)]
+#[tokio::test]
+async fn the_past_of_every_version_is_listed(#[case] version: &str, #[case] ended: usize) {
+    let directory = tempfile::tempdir().unwrap();
+    let hand = Connection::open(directory.path().join("verdigris.db")).unwrap();
+    hand.execute_batch(version).unwrap();
+    drop(hand);
+    let store = open(directory.path()).await;
+    let kept = store.summaries(Past::All, 9).await.unwrap();
+    assert_eq!(kept.iter().filter(|(_, summary)| summary.is_some()).count(), ended);
+    // With what a real deployment leaves.
+    let id = DeploymentId::after(kept.first().map(|(id, _)| *id));
+    store.append(id, &[opened("books-ms"), super::ended("committed")]).await.unwrap();
+    let service = name("books-ms");
+    for _ in 0..2 {
+        let committed = summary::summaries(&store, Past::Committed(&service), 1).await.unwrap();
+        assert_eq!(committed[0].id, id);
+    }
 }
 
 /// A deployment that the first version was killed in, right after the switch: in the order of a real
@@ -99,12 +130,15 @@ fn every_kind_of_record_is_in_it() {
         "approved", "ended",
     ];
     let results = ["nothing", "unchanged", "prepared", "running", "skipped", "switched"];
-    for kind in kinds {
-        assert!(V1.contains(&format!("{{\"record\":\"{kind}\"")), "{kind}");
+    for version in [V1, V2] {
+        for kind in kinds {
+            assert!(version.contains(&format!("{{\"record\":\"{kind}\"")), "{kind}");
+        }
+        for result in results {
+            assert!(version.contains(&format!("{{\"result\":\"{result}\"")), "{result}");
+        }
     }
-    for result in results {
-        assert!(V1.contains(&format!("{{\"result\":\"{result}\"")), "{result}");
-    }
+    assert!(V2.contains("{\"record\":\"taken-over\""));
     for record in all() {
         known(&record);
     }
@@ -118,7 +152,6 @@ fn known(record: &Record) {
         | Record::Done { .. }
         | Record::Failed { .. }
         | Record::Stopped { .. }
-        // Came after the fixture was made.
         | Record::TakenOver { .. }
         // Is never written.
         | Record::Unreadable { .. }
@@ -186,6 +219,7 @@ fn all() -> Vec<Record> {
         done(Step::Switch, StepResult::Switched { micros: 1234, moved: None }),
         Record::Failed { failure: failure() },
         Record::Stopped { failure: failure() },
+        Record::TakenOver { failure: failure() },
         Record::Undoing { step: Step::Start },
         Record::Undone { step: Step::Start },
         Record::Stuck { problem: failure() },
@@ -247,19 +281,22 @@ async fn write() {
     let (directory, store) = fresh().await;
     store.append(DeploymentId::new(), &[sequenced("books-ms", Some(41))]).await.unwrap();
     let id = DeploymentId::new();
+    store.append(id, &[opened("books-ms"), ended("reverted")]).await.unwrap();
+    summary::summaries(&store, Past::All, 1).await.unwrap();
+    let id = DeploymentId::new();
     for record in all() {
         store.append(id, &[record]).await.unwrap();
     }
-    store.set_meta("made-by", "version 1").await.unwrap();
+    store.set_meta("made-by", "version 2").await.unwrap();
     drop(store);
     let database = Connection::open(directory.path().join("verdigris.db")).unwrap();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/journal/tests/v1.sql");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/journal/tests/v2.sql");
     std::fs::write(path, dump(&database)).unwrap();
 }
 
 /// The statements that make the same database.
 fn dump(database: &Connection) -> String {
-    let mut text = String::from("PRAGMA user_version = 1;\n");
+    let mut text = String::from("PRAGMA user_version = 2;\n");
     let strings = |sql: &str| -> Vec<String> {
         let mut statement = database.prepare(sql).unwrap();
         statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
@@ -267,7 +304,7 @@ fn dump(database: &Connection) -> String {
     for sql in strings("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL") {
         writeln!(text, "{sql};").unwrap();
     }
-    for table in ["deployments", "records", "sequences", "meta"] {
+    for table in ["deployments", "records", "sequences", "meta", "summaries"] {
         let list = format!(
             "SELECT group_concat('quote(' || name || ')', ' || '','' || ') FROM pragma_table_info('{table}')"
         );

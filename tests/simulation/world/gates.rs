@@ -18,6 +18,8 @@ enum Manner {
     Hangs,
     /// It answers long after it was told to stop, and that it has passed.
     AnswersLate,
+    /// It passes when it sees that an instance has come in the place of another.
+    Looks,
 }
 
 impl Manner {
@@ -26,6 +28,7 @@ impl Manner {
             name if name.contains("fail") => Self::Fails,
             name if name.contains("hang") => Self::Hangs,
             name if name.contains("late") => Self::AnswersLate,
+            name if name.contains("look") => Self::Looks,
             _ => Self::Passes,
         }
     }
@@ -33,8 +36,17 @@ impl Manner {
 
 impl Sim {
     /// What the gate says, when it says something.
-    async fn judge(&self, gate: &Gate, stop: &CancellationToken) -> Result<(), GateError> {
+    async fn judge(
+        &self,
+        gate: &Gate,
+        context: &GateContext,
+        stop: &CancellationToken,
+    ) -> Result<(), GateError> {
         let manner = Manner::of(gate);
+        if let Manner::Looks = manner {
+            let looks = tokio::time::timeout(gate.timeout, self.look(context)).await;
+            return looks.map_err(|_| GateError::TimedOut(gate.timeout))?;
+        }
         if let Manner::Passes | Manner::Fails = manner {
             let passes = matches!(manner, Manner::Passes);
             return if passes { Ok(()) } else { Err(said_no("exit code 1")) };
@@ -49,6 +61,22 @@ impl Sim {
         let wait = self.truth().rng.u64(1..20_000);
         tokio::time::sleep(Duration::from_millis(wait)).await;
         Ok(())
+    }
+}
+
+impl Sim {
+    /// Wait until the instances are others than the gate was told at its start, and as Swarm runs them.
+    async fn look(&self, context: &GateContext) -> Result<(), GateError> {
+        let name = context.release.service.swarm_name(context.colour);
+        loop {
+            let seen = context.sight.instances().await?;
+            let tasks: BTreeSet<String> = seen.iter().map(|one| one.task.clone()).collect();
+            let new = seen.iter().any(|one| !context.instances.contains(one));
+            if new && tasks == self.truth().serving(&name) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
@@ -98,7 +126,7 @@ impl Gates for Sim {
         .await?;
         output("testing");
         let _runs = Runs::begin(self, id);
-        let verdict = self.judge(gate, stop).await;
+        let verdict = self.judge(gate, context, stop).await;
         self.act("remove a gate", |truth| {
             truth.containers.remove(&id);
             Ok(())

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use verdigris::deploy::ledger::switched;
-use verdigris::deploy::ports::{EventLog, Journal, PortResult};
+use verdigris::deploy::ports::{EventLog, Journal, Past, PortResult};
 use verdigris::deploy::record::{Journalled, Record};
 use verdigris::deploy::saga::State;
-use verdigris::model::{Colour, DeploymentId, Event, ServiceName, Step};
+use verdigris::model::{Colour, DeploymentId, DeploymentView, Event, Outcome, ServiceName, Step};
 
 use super::{Daemon, Sim, Truth};
 
@@ -71,6 +71,13 @@ fn is_of(entries: &[Journalled], service: &ServiceName) -> bool {
         Some(Record::Opened { request }) if request.service() == service)
 }
 
+fn is_committed(entries: &[Journalled]) -> bool {
+    matches!(
+        entries.last().map(|last| &last.record),
+        Some(Record::Ended { outcome: Outcome::Committed })
+    )
+}
+
 #[async_trait]
 impl Journal for Sim {
     async fn append(&self, deployment: DeploymentId, records: &[Record]) -> PortResult<()> {
@@ -112,6 +119,27 @@ impl Journal for Sim {
             let wanted = all.filter(|(_, entries)| service.is_none_or(|name| is_of(entries, name)));
             wanted.map(|(id, _)| *id).take(limit).collect()
         }))
+    }
+
+    /// None is kept: whoever asks reads the journals.
+    async fn summaries(
+        &self,
+        past: Past<'_>,
+        limit: usize,
+    ) -> PortResult<Vec<(DeploymentId, Option<DeploymentView>)>> {
+        let is_of = |entries: &[Journalled]| match past {
+            Past::All => true,
+            Past::Of(service) => is_of(entries, service),
+            Past::Committed(service) => is_of(entries, service) && is_committed(entries),
+        };
+        Ok(self.with_journal(|journal| {
+            let wanted = journal.iter().rev().filter(|(_, entries)| is_of(entries));
+            wanted.map(|(id, _)| (*id, None)).take(limit).collect()
+        }))
+    }
+
+    async fn summarize(&self, _: &DeploymentView, _: usize) -> PortResult<()> {
+        Ok(())
     }
 
     async fn sequence(&self, service: &ServiceName) -> PortResult<Option<u64>> {
