@@ -27,6 +27,7 @@ mod rescheduled;
 mod retention;
 mod reverts;
 mod rivals;
+mod rivals_paused;
 mod secure;
 mod setup;
 mod stuck;
