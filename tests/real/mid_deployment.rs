@@ -80,7 +80,7 @@ async fn a_live_instance_is_replaced_in_mid_deployment_and_reverting_does_not_lo
 }
 
 /// Kills a container of `colour`, and waits until Swarm has put another in its place.
-async fn replaced(world: &World, colour: &str) {
+pub async fn replaced(world: &World, colour: &str) {
     let running = async || -> Vec<String> {
         let start = format!("running books-ms-{colour} ");
         world.picture().await.parts(&start).map(|(name, _)| name.to_owned()).collect()
@@ -103,7 +103,7 @@ async fn replaced(world: &World, colour: &str) {
 }
 
 /// The daemon stands still while an instance of the new colour is replaced, so that it is so in the
-/// middle of the step. A release whose instance ends while it is awaited or tested need not pass.
+/// middle of the step. A release whose instance ends while it is awaited, tested or watched need not pass.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_instance_is_replaced_in_the_middle_of_each_step() {
     let Some(world) = World::with_first(Registry::Embedded, Proxy::Both).await else { return };
@@ -116,6 +116,7 @@ async fn a_new_instance_is_replaced_in_the_middle_of_each_step() {
         Step::PreIntegration,
         Step::Switch,
         Step::PostIntegration,
+        Step::Bake,
         Step::Commit,
         Step::Drain,
         Step::Retire,
@@ -126,13 +127,18 @@ async fn a_new_instance_is_replaced_in_the_middle_of_each_step() {
             .set("STEP", step.as_str())
             .with("/deploy/restart_policy", json!({ "delay": "0s" }))
             .asking("drain", "2s");
+        // A bake would not forgive what happened before it, either.
+        let stack = match step {
+            Step::Bake => stack.asking("bake", json!({ "for": "1s" })),
+            _ => stack,
+        };
         let id = world.submit(request(&stack)).await.unwrap().deployment;
         world.until_begun(id, step).await;
         world.daemon.pause();
         replaced(&world, idle).await;
         world.daemon.resume();
         let ended = world.end_of(id).await;
-        let may_fail = step < Step::Switch;
+        let may_fail = step < Step::Switch || step == Step::Bake;
         match ended.outcome() {
             Outcome::Reverted { .. } if may_fail => {
                 let difference = world.settles_as_but_for_containers(&before).await;

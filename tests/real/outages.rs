@@ -74,7 +74,7 @@ async fn proxies_that_end_come_back_with_the_right_colour() {
     world.deploy(&world.books("2.0")).await.committed();
     for proxy in ["nginx", "haproxy"] {
         let other = if proxy == "nginx" { "haproxy" } else { "nginx" };
-        let traffic = Traffic::through(&world, other);
+        let traffic = Traffic::through(&world, other, "books-ms");
         world.bed.testbed(&["proxy", proxy, "kill"]);
         world.bed.testbed(&["proxy", proxy, "start"]);
         world.until_answered(proxy, "green").await;
@@ -99,7 +99,7 @@ async fn a_proxy_that_does_not_run_fails_the_deployment_and_nothing_moves() {
     for proxy in ["nginx", "haproxy"] {
         let before = world.settled().await;
         let other = if proxy == "nginx" { "haproxy" } else { "nginx" };
-        let traffic = Traffic::through(&world, other);
+        let traffic = Traffic::through(&world, other, "books-ms");
         world.bed.testbed(&["proxy", proxy, "stop"]);
         let ended = world.deploy(&world.books("2.0")).await;
         assert_eq!(ended.exit(), 13, "{proxy}: {}", ended.story());
@@ -135,10 +135,13 @@ async fn the_engine_that_ends_and_starts_again() {
     traffic.end("after the engine's end").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn instances_killed_one_by_one_are_replaced() {
-    let Some(world) = World::new(Registry::Consul, Proxy::Both).await else { return };
+async fn instances_killed_one_by_one(registry: Registry) {
+    let Some(world) = World::new(registry, Proxy::Both).await else { return };
     world.deploy(&world.books("1.0").with("/deploy/replicas", 3)).await.committed();
+    let entries = match registry {
+        Registry::Embedded => "row instances books-ms ",
+        Registry::Consul | Registry::SecureConsul => "catalog books-ms ",
+    };
     let traffic = Traffic::short(&world, "books-ms");
     for _ in 0..3 {
         let before = world.settled().await;
@@ -150,19 +153,28 @@ async fn instances_killed_one_by_one_are_replaced() {
             let now = world.picture().await;
             let running = now.parts("running ").count();
             let back = running == 3 && now.part(&format!("running {victim}")).is_none();
-            let entries = now.parts("catalog books-ms ").count();
-            let new = now
-                .parts("catalog books-ms ")
-                .any(|(id, _)| !before.parts("catalog books-ms ").any(|(old, _)| old == id));
-            if back && entries == 3 && new {
+            let registered = now.parts(entries).count();
+            let new =
+                now.parts(entries).any(|(id, _)| !before.parts(entries).any(|(old, _)| old == id));
+            if back && registered == 3 && new {
                 break;
             }
             let waited = begun.elapsed();
-            assert!(waited < Duration::from_secs(40), "{entries} entries, {running} containers");
+            assert!(waited < Duration::from_secs(40), "{registered} entries, {running} containers");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-    traffic.end("instances killed one by one").await;
+    traffic.end(&format!("instances killed one by one, {}", registry.word())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_killed_one_by_one_are_replaced_with_consul() {
+    instances_killed_one_by_one(Registry::Consul).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_killed_one_by_one_are_replaced_with_the_embedded_registry() {
+    instances_killed_one_by_one(Registry::Embedded).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,7 +248,7 @@ async fn a_proxy_that_comes_back_with_the_wrong_files_is_put_right() {
         world.deploy(&world.books(edition)).await.committed();
         let before = world.settled().await;
         let other = if proxy == "nginx" { "haproxy" } else { "nginx" };
-        let traffic = Traffic::through(&world, other);
+        let traffic = Traffic::through(&world, other, "books-ms");
         world.bed.testbed(&["proxy", proxy, "kill"]);
         for (file, text) in old {
             std::fs::write(file, text).unwrap();

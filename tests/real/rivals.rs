@@ -1,8 +1,10 @@
 //! Two daemons, each with a state directory and a proxy of its own, share a Swarm and a Consul.
 
+use std::time::Duration;
+
 use serde_json::json;
 use verdigris::deploy::control::RefusalKind;
-use verdigris::model::{FailureKind, OnBusy, Outcome, Step};
+use verdigris::model::{Colour, FailureKind, OnBusy, Outcome, Step};
 
 use crate::support::world::request;
 use crate::support::{Picture, Proxy, Registry, Traffic, World};
@@ -49,4 +51,32 @@ async fn a_daemon_that_slept_while_another_deployed_changes_nothing() {
     assert_eq!(difference, "", "{}", ours.daemon.said());
     traffic.end("two daemons").await;
     drop(theirs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_wakes_to_a_request_leaves_alone_what_another_has_committed() {
+    let Some(mut world) = World::with_first(Registry::Consul, Proxy::Nginx).await else { return };
+    let mut other = world.second_daemon(Proxy::Haproxy).await;
+    world.until_answered("haproxy", "blue").await;
+    let traffic = Traffic::through(&world, "haproxy", "books-ms");
+    let kept = |world: &World, edition| {
+        world.books(edition).asking("retain", json!({ "releases": 1 })).asking("drain", "1s")
+    };
+    world.daemon.pause();
+    std::mem::swap(&mut world.daemon, &mut other);
+    world.deploy(&kept(&world, "2.0")).await.committed();
+    std::mem::swap(&mut world.daemon, &mut other);
+
+    // It is asked before it has looked at anything: the request is there when it wakes.
+    let (client, order) = (world.client(), request(&kept(&world, "3.0")));
+    let asked = tokio::spawn(async move { client.submit(&order).await.unwrap().deployment });
+    traffic.flow(Duration::from_millis(300)).await;
+    world.daemon.resume();
+    let ended = world.end_of(asked.await.unwrap()).await.committed();
+    let colours = (ended.view.previous, ended.view.colour);
+    assert_eq!(colours, (Some(Colour::Green), Some(Colour::Blue)), "{}", ended.story());
+    for proxy in ["nginx", "haproxy"] {
+        world.until_answered(proxy, "blue").await;
+    }
+    traffic.end("asked while it slept").await;
 }

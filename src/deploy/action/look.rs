@@ -11,7 +11,9 @@ use crate::deploy::ports::{
     Origin, PortResult, PortWanted, ProxyViews, SwarmSnapshot, Tenure, Trouble, World,
 };
 use crate::deploy::record::{Before, Prepared};
-use crate::model::{Colour, Instance, Release, Request, Route, ServiceName, ServiceRecord, Task};
+use crate::model::{
+    Colour, Instance, Release, Request, Route, ServiceName, ServiceRecord, ServiceView, Task,
+};
 
 /// What a look at the world found, before anything is touched.
 #[derive(Debug, Clone)]
@@ -103,7 +105,8 @@ impl Known {
                 views.map_err(|error| error.of(Origin::Proxy))
             })
             .await?;
-        let live = public(&record, &proxies)
+        let live = unheard(&record, &proxies)
+            .or_else(|| public(&record, &proxies))
             .or(record.colour)
             .or_else(|| past.first().map(|last| last.prepared.colour));
         let colour = live.map_or(Colour::Blue, Colour::other);
@@ -145,6 +148,15 @@ impl Known {
         let backends = ledger::backends(entries);
         world.proxies.is_staged(&release.service, rule, self.colour, &backends).await
     }
+}
+
+/// The colour that another daemon has committed, where the proxies of this one are yet to hear of it:
+/// what they lead to is the past, and what that daemon's proxies lead to must not be touched.
+fn unheard(record: &ServiceRecord, proxies: &ProxyViews) -> Option<Colour> {
+    let route = record.route.as_ref()?;
+    let older = |view: &ServiceView| view.generation < route.generation;
+    let committed = route.live().filter(|live| record.colour == Some(*live));
+    committed.filter(|_| proxies.values().flatten().all(older))
 }
 
 /// The colour that the public is led to, where proxies or else the route are clear about it. It can be
@@ -202,4 +214,42 @@ async fn still_running(
         Verdict::Up(instances) => Some(instances),
         Verdict::Coming(_) | Verdict::Down(_) => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::RouteRule;
+
+    /// A proxy that follows a route of `generation` to `live`.
+    fn follows(generation: u64, live: Colour) -> ProxyViews {
+        let rule = RouteRule { hosts: Vec::new(), path: "/".to_owned(), tls: false };
+        let service = "books".parse().unwrap();
+        let view =
+            ServiceView { service, rule, live: Some(live), generation, backends: BTreeMap::new() };
+        BTreeMap::from([("edge".to_owned(), Some(view))])
+    }
+
+    /// The registry names `colour`, and has a route of `generation` to `live`.
+    fn record(colour: Colour, generation: u64, live: Colour) -> ServiceRecord {
+        let weights = BTreeMap::from([(live, 100)]);
+        let route = Route { generation, rule: None, weights, releases: BTreeMap::new() };
+        ServiceRecord { colour: Some(colour), route: Some(route), ..ServiceRecord::default() }
+    }
+
+    #[test]
+    fn what_another_daemon_committed_counts_before_the_proxies_have_heard_of_it() {
+        let record = record(Colour::Green, 2, Colour::Green);
+        assert_eq!(unheard(&record, &follows(1, Colour::Blue)), Some(Colour::Green));
+    }
+
+    #[test]
+    fn a_registry_that_was_put_back_or_is_torn_does_not_count_against_the_proxies() {
+        let put_back = record(Colour::Green, 2, Colour::Green);
+        for generation in [2, 3] {
+            assert_eq!(unheard(&put_back, &follows(generation, Colour::Blue)), None);
+        }
+        let torn = record(Colour::Blue, 2, Colour::Green);
+        assert_eq!(unheard(&torn, &follows(1, Colour::Blue)), None);
+    }
 }

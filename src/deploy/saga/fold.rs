@@ -146,11 +146,12 @@ impl State {
         Ok(())
     }
 
-    /// What it did, and has not undone, belongs to the daemon that has the service now.
+    /// What it did, and has not undone, belongs to the daemon that has the service now. So it is not
+    /// reverted, whatever had failed before.
     fn lose(&mut self, failure: &Failure) {
         self.taken_over = true;
         self.stuck = None;
-        self.failure.get_or_insert_with(|| failure.clone());
+        self.failure = Some(failure.clone());
     }
 
     fn undo(&mut self, step: Step, progress: Progress) -> Result<(), String> {

@@ -185,6 +185,20 @@ fn nothing_follows_the_end() {
 }
 
 #[test]
+fn one_that_failed_and_is_taken_over_before_it_is_undone_ends_as_superseded() {
+    let mut state = state();
+    state.apply(&Record::Began { step: Step::Prepare }).unwrap();
+    state.apply(&Record::Done { step: Step::Prepare, result: result(Step::Prepare) }).unwrap();
+    state.apply(&Record::Began { step: Step::PreDeployment }).unwrap();
+    state.apply(&Record::Failed { failure: failure(Step::PreDeployment) }).unwrap();
+    state.apply(&Record::Undoing { step: Step::PreDeployment }).unwrap();
+    let lost = Failure { kind: FailureKind::Superseded, ..failure(Step::PreDeployment) };
+    state.apply(&Record::TakenOver { failure: lost.clone() }).unwrap();
+    let end = Outcome::Reverted { failure: lost };
+    assert_eq!(state.decide(&BTreeSet::new()), Decision::End(end));
+}
+
+#[test]
 fn instances_are_where_they_were_last_seen() {
     let instance = |port| Instance {
         task: "t".to_owned(),

@@ -24,16 +24,25 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it, and waits until it has looked at everything once.
     pub async fn start(home: &Path, environment: &[(&str, &str)]) -> Self {
-        let mut daemon = Self::spawn(home, environment);
+        Self::start_as(Path::new(BINARY), home, environment).await
+    }
+
+    /// The same with another binary.
+    pub async fn start_as(binary: &Path, home: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut daemon = Self::spawn_as(binary, home, environment);
         daemon.await_ready().await;
         daemon
     }
 
     /// Starts it.
     pub fn spawn(home: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::spawn_as(Path::new(BINARY), home, environment)
+    }
+
+    fn spawn_as(binary: &Path, home: &Path, environment: &[(&str, &str)]) -> Self {
         let (config, log) = (home.join("verdigris.toml"), home.join("log"));
         let output = File::options().create(true).append(true).open(&log).unwrap();
-        let child = Command::new(BINARY)
+        let child = Command::new(binary)
             .args(["serve", "--config"])
             .arg(&config)
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or("info,verdigris=debug".into()))

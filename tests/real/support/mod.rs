@@ -7,6 +7,9 @@ pub mod disk;
 pub mod expected;
 pub mod machine;
 pub mod picture;
+#[allow(dead_code, reason = "the tests of webhooks alone need all of it")]
+#[path = "../../webhook/receiver.rs"]
+pub mod receiver;
 pub mod reloads;
 pub mod run;
 pub mod stack;

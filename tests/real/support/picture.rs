@@ -64,6 +64,12 @@ impl Picture {
         self
     }
 
+    /// Only the parts whose names `are_meant`.
+    pub fn only(&self, are_meant: impl Fn(&str) -> bool) -> Self {
+        let parts = self.parts.iter().filter(|(name, _)| are_meant(name));
+        Self { parts: parts.map(|(name, text)| (name.clone(), text.clone())).collect() }
+    }
+
     /// No test container is left, and what is registered is what runs.
     pub fn is_whole(&self) -> Result<(), String> {
         let left: Vec<_> = self.parts("test container ").collect();

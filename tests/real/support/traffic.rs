@@ -53,9 +53,9 @@ impl Traffic {
         Self::of(world, service, groups)
     }
 
-    /// All kinds of short requests to `books-ms`, through one proxy only: the other may be down.
-    pub fn through(world: &World, proxy: &'static str) -> Self {
-        Self::by(world, &[proxy], "books-ms", short_groups())
+    /// All kinds of short requests to `service`, through one proxy only: the other may be down.
+    pub fn through(world: &World, proxy: &'static str, service: &str) -> Self {
+        Self::by(world, &[proxy], service, short_groups())
     }
 
     /// Only requests that can be sent once more when the instance under them dies: no streams, whose
@@ -109,6 +109,13 @@ impl Traffic {
     /// the release's, every other loss would be ours, and so would be a 502, 503 or 504.
     pub async fn end_after_errors(self, what: &str) -> Report {
         self.finish(what, &[Reason::Status5xx]).await
+    }
+
+    /// Ends it, where requests may have been lost: they are the caller's to judge.
+    pub async fn count(self) -> Report {
+        let report = self.load.finish().await;
+        self.reloads.end().await;
+        report
     }
 
     async fn finish(self, what: &str, excused: &[Reason]) -> Report {

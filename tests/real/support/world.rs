@@ -20,6 +20,7 @@ use super::bed::{Lease, lease};
 use super::daemon::Daemon;
 use super::disk::SmallDisk;
 use super::picture::Picture;
+use super::stack::host;
 use super::{Stack, curl, run};
 
 /// Which registry the daemon keeps.
@@ -244,26 +245,48 @@ impl World {
 
     /// Waits until both ports of a proxy are answered by `colour`.
     pub async fn until_answered(&self, proxy: &str, colour: &str) {
-        let ca = std::fs::read(self.bed.env("TESTBED_CA")).unwrap();
-        for (scheme, port) in [("http", 80), ("https", 443)] {
-            let address = SocketAddr::new(self.bed.address(proxy), port);
-            let http = curl::public(&ca, "books.example.com", address);
-            let url = format!("{scheme}://books.example.com/api/v1/books/version");
-            let begun = Instant::now();
-            loop {
-                let answer = match http.get(&url).send().await {
-                    Ok(answer) if answer.status() == 200 => answer.text().await.unwrap_or_default(),
-                    Ok(answer) => answer.status().to_string(),
-                    Err(error) => format!("{error:?}"),
-                };
-                if answer.contains(&format!("\"{colour}\"")) {
-                    break;
-                }
-                let waited = begun.elapsed();
-                assert!(waited < Duration::from_secs(60), "{answer}\n{}", self.daemon.said());
-                tokio::time::sleep(Duration::from_millis(100)).await;
+        self.until_led("books-ms", proxy, colour).await;
+    }
+
+    /// The same of any service.
+    pub async fn until_led(&self, service: &str, proxy: &str, colour: &str) {
+        let begun = Instant::now();
+        let said = format!("\"{colour}\"");
+        loop {
+            let answers = self.answers_of(service, proxy).await;
+            if answers.iter().all(|answer| answer.contains(&said)) {
+                return;
             }
+            let waited = begun.elapsed();
+            assert!(
+                waited < Duration::from_secs(60),
+                "{service} by {proxy}: {answers:?}\n{}",
+                self.daemon.said()
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// What a proxy answers on its two ports, now.
+    pub async fn answers(&self, proxy: &str) -> [String; 2] {
+        self.answers_of("books-ms", proxy).await
+    }
+
+    async fn answers_of(&self, service: &str, proxy: &str) -> [String; 2] {
+        let ca = std::fs::read(self.bed.env("TESTBED_CA")).unwrap();
+        let host = host(service);
+        let mut answers = [String::new(), String::new()];
+        for ((scheme, port), said) in [("http", 80), ("https", 443)].into_iter().zip(&mut answers) {
+            let address = SocketAddr::new(self.bed.address(proxy), port);
+            let http = curl::public(&ca, &host, address);
+            let url = format!("{scheme}://{host}/api/v1/books/version");
+            *said = match http.get(&url).send().await {
+                Ok(answer) if answer.status() == 200 => answer.text().await.unwrap_or_default(),
+                Ok(answer) => answer.status().to_string(),
+                Err(error) => format!("{error:?}"),
+            };
+        }
+        answers
     }
 
     /// Puts the credentials of the private registry of images where Docker keeps them.
