@@ -217,6 +217,8 @@ pub async fn lead_all(context: &Context, prepared: &Prepared) -> PortResult<bool
     if astray.is_empty() || prepared.release.policy.route.is_none() {
         return Ok(false);
     }
+    // Elsewhere may be where another daemon has led them since.
+    super::hold(context).await?;
     let mut record = context.world.registry.read(service).await?;
     ledger::switch(&mut record, prepared);
     if record.of(prepared.colour).next().is_none() {
