@@ -52,6 +52,16 @@ impl Reconciler {
         Ok(())
     }
 
+    /// Make sure that `record` is what is held still, before the proxies are told what follows from it: this
+    /// look may have been held up for long, or answered by somebody who was behind.
+    pub(super) async fn confirm(
+        &self,
+        service: &ServiceName,
+        record: &ServiceRecord,
+    ) -> PortResult<()> {
+        self.world.registry.replace(service, record, record).await
+    }
+
     /// What contradicts the journal is put on record again as it was committed last. Only while no
     /// deployment is under way.
     pub(super) async fn remember(
