@@ -59,9 +59,8 @@ impl Ledger {
         let old = self.registry.read(service).await.map_err(ours)?;
         let mut new = old.clone();
         change(&mut new);
-        if new != old {
-            self.registry.replace(service, &old, &new).await.map_err(ours)?;
-        }
+        // Also where nothing is to be changed: what was read may be out of date, and then something is.
+        self.registry.replace(service, &old, &new).await.map_err(ours)?;
         Ok(new)
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::deploy::ledger::switched;
 use crate::deploy::record::Prepared;
-use crate::model::{Colour, Route, ServiceRecord};
+use crate::model::{Colour, ReleaseId, Route, ServiceRecord};
 
 /// How a record contradicts what was committed last, while no deployment is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,13 +72,23 @@ fn is_torn(colour: Colour, route: &Route, last: &Prepared, committed: u64) -> bo
     live != Some(colour) && (uncommitted || half)
 }
 
+/// Whether all of `record` was made by `reverted`, and by nobody else: a registry that lost what undid it has
+/// it still.
+#[must_use]
+pub fn is_remnant(record: &ServiceRecord, reverted: &Prepared) -> bool {
+    let of_release = |release: &ReleaseId| *release == reverted.release.id;
+    record.colour.is_none_or(|colour| colour == reverted.colour)
+        && record.route.as_ref().is_none_or(|route| *route == switched(reverted))
+        && record.instances.values().all(|entry| of_release(&entry.release))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
     use crate::deploy::{fixture, ledger};
-    use crate::model;
+    use crate::model::{self, Instance};
 
     fn prepared(colour: Colour) -> Prepared {
         Prepared { colour, live: None, ..fixture::prepared(model::fixture::draft()) }
@@ -145,6 +155,30 @@ mod tests {
         ledger::commit(&mut switched, &next);
         let gone = contradiction(&switched, &last, |colour| colour == Colour::Green);
         assert_eq!(gone, Some(Contradiction::Gone));
+    }
+
+    #[test]
+    fn only_what_a_deployment_made_itself_is_its_remnant() {
+        let reverted = prepared(Colour::Blue);
+        let made = committed(&reverted);
+        assert!(is_remnant(&made, &reverted));
+        let without_route = ServiceRecord { route: None, ..made.clone() };
+        assert!(is_remnant(&without_route, &reverted));
+        let other_colour = ServiceRecord { colour: Some(Colour::Green), ..made.clone() };
+        assert!(!is_remnant(&other_colour, &reverted));
+        let mut other_route = made.clone();
+        other_route.route.as_mut().unwrap().generation += 1;
+        assert!(!is_remnant(&other_route, &reverted));
+        let mut theirs = prepared(Colour::Blue);
+        theirs.release.id = ReleaseId::from("theirs".to_owned());
+        let instance = Instance {
+            task: "task".to_owned(),
+            node: "n1".to_owned(),
+            address: ([10, 0, 0, 1], 8080).into(),
+        };
+        let mut other_instances = made;
+        ledger::register(&mut other_instances, &theirs, &[instance]);
+        assert!(!is_remnant(&other_instances, &reverted));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What went wrong by itself is put right, and what may be another daemon's is not.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -10,7 +12,7 @@ use verdigris::model::{Bake, Colour, DeploymentId, Outcome, ServiceRecord, Step,
 use crate::daemon::{Daemon, in_virtual_time};
 use crate::draft::{draft, gate, request, service};
 use crate::ends::{check_live, check_violations};
-use crate::world::{Part, Sim};
+use crate::world::{Answer, Part, Sim, SimProxy, Stubborn};
 
 /// Longer than the reconciler leaves anything unseen.
 const SEEN: Duration = Duration::from_secs(15);
@@ -72,6 +74,38 @@ fn what_another_daemon_may_be_at_is_left_to_it() {
         assert_eq!(sim.truth().registry[&service()].colour, torn);
         check_violations(&sim);
     });
+}
+
+/// What is on record some time after a first release was reverted, and its record came back as `lost`.
+fn recalled(lost: impl FnOnce(&mut ServiceRecord) + 'static) -> Option<ServiceRecord> {
+    let recalled = Rc::new(RefCell::new(None));
+    let answer = Rc::clone(&recalled);
+    in_virtual_time(async move {
+        let sim = Sim::new(1);
+        let daemon = Daemon::start(&sim).await;
+        let mut first = draft("good/books:1");
+        first.policy.gates.post_integration.push(gate("hang"));
+        let first = daemon.engine.submit(request(first)).await.unwrap().deployment;
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        let mut record = sim.truth().registry[&service()].clone();
+        let (_daemon, view) = daemon.see_through(first).await;
+        assert!(matches!(view.outcome, Some(Outcome::Reverted { .. })));
+        record.colour = Some(Colour::Blue);
+        lost(&mut record);
+        sim.truth().registry.insert(service(), record);
+        tokio::time::sleep(SEEN).await;
+        check_violations(&sim);
+        *answer.borrow_mut() = sim.truth().registry.get(&service()).cloned();
+    });
+    recalled.take()
+}
+
+#[test]
+fn a_first_release_that_was_reverted_does_not_stay_on_record_as_live() {
+    assert_eq!(recalled(|_| ()), None);
+    assert_eq!(recalled(|record| record.route = None), None);
+    let theirs = recalled(|record| record.route.as_mut().unwrap().generation += 1);
+    assert!(theirs.is_some(), "another daemon may have committed that");
 }
 
 #[test]
@@ -177,6 +211,40 @@ fn a_proxy_that_was_put_back_is_led_away_before_the_new_colour_goes() {
             check_violations(&sim);
         });
     }
+}
+
+#[test]
+fn requests_that_came_by_a_proxy_that_was_put_back_are_waited_for_however_often_it_is_led_away() {
+    let mut came = 0;
+    for seed in 0..20 {
+        in_virtual_time(async {
+            let sim = Sim::new(seed);
+            let daemon = Daemon::start(&sim).await;
+            let first = daemon.engine.submit(request(draft("good/books:1"))).await.unwrap();
+            let (daemon, _) = daemon.see_through(first.deployment).await;
+            sim.truth().in_flight = true;
+            let mut second = draft("good/books:22");
+            second.policy.gates.post_integration.push(gate("fail"));
+            let second = daemon.engine.submit(request(second)).await.unwrap().deployment;
+            while sim.truth().drains == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            // Others are waited for at that instant; and at first it cannot be led away again.
+            sim.restore_from_backup();
+            let led = |proxy: &SimProxy| proxy.held()[&service()].live == Some(Colour::Green);
+            let is_led = sim.truth().proxies.values().any(led);
+            let until = Some(tokio::time::Instant::now() + Duration::from_secs(15));
+            let answer = Answer::Refused;
+            let what = "restore a proxy";
+            sim.truth().stubborn.push(Stubborn { what, proxy: None, answer, until });
+            let (_daemon, view) = daemon.see_through(second).await;
+            assert!(matches!(view.outcome, Some(Outcome::Reverted { .. })), "seed {seed}");
+            assert_eq!(sim.truth().drains, if is_led { 2 } else { 1 }, "seed {seed}");
+            check_violations(&sim);
+            came += usize::from(is_led);
+        });
+    }
+    assert!(came > 2, "the public was on the new colour again in some: {came}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! meets whatever the seed holds, others beside it included; at its end the world is exactly as before,
 //! or exactly as committed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,17 +16,30 @@ use verdigris::model::{
 use crate::daemon::{Daemon, in_virtual_time};
 use crate::draft::{draft, gate, neighbour, request, service};
 use crate::ends::{check_committed, check_reverted, check_violations};
-use crate::world::{Answer, Daemon as By, Losses, Part, Picture, Sim, Stubborn, Truth};
+use crate::world::{
+    Answer, Daemon as By, Election, Fault, Losses, Part, Picture, Sim, Stubborn, Truth,
+};
 
-/// Play `seed`; answers all acts, in their order.
-pub fn run(seed: u64) -> Vec<(Duration, String)> {
-    let mut trace = Vec::new();
+/// What came of a seed.
+#[derive(Debug, Default)]
+pub struct Played {
+    /// All acts, in their order.
+    pub trace: Vec<(Duration, String)>,
+    /// What went wrong in it.
+    pub met: BTreeSet<Fault>,
+}
+
+/// Play `seed`.
+pub fn run(seed: u64) -> Played {
+    let mut played = Played::default();
     in_virtual_time(async {
         let sim = Sim::new(seed);
         play(&sim).await;
-        trace = std::mem::take(&mut sim.truth().trace);
+        let mut truth = sim.truth();
+        let (trace, met) = (std::mem::take(&mut truth.trace), std::mem::take(&mut truth.met));
+        played = Played { trace, met };
     });
-    trace
+    played
 }
 
 async fn play(sim: &Sim) {
@@ -37,6 +51,9 @@ async fn play(sim: &Sim) {
 
     let mut second = draft("good/books:22");
     let aborts = disturb(&mut sim.truth(), &mut second);
+    if sim.truth().rng.u32(0..16) == 0 {
+        elect(sim);
+    }
     let sequence = Some(10).filter(|_| sim.truth().rng.bool());
     let asked = Request { sequence, kind: scene.asks(second), ..request(draft("good/books:22")) };
     let submitted = tokio::select! {
@@ -166,6 +183,9 @@ fn disturb(truth: &mut Truth, draft: &mut Draft) -> bool {
         truth.faults.left = truth.rng.u32(1..25);
         truth.faults.rate = truth.rng.u32(1..40);
     }
+    if truth.rng.u32(0..4) == 0 {
+        truth.halves = truth.rng.u32(1..6);
+    }
     if truth.rng.u32(0..8) == 0 {
         draft.policy.retain = Retain { releases: 1, scale: None, duration: None };
     }
@@ -203,7 +223,7 @@ fn disturb(truth: &mut Truth, draft: &mut Draft) -> bool {
 /// One proxy, or each, refuses something: for ever, or for a while where it would never end otherwise.
 fn grow_stubborn(truth: &mut Truth) {
     let proxy = truth.rng.choice([None, Some("edge-haproxy"), Some("edge-nginx")]).expect("three");
-    let answer = truth.rng.choice([Answer::Refused, Answer::Denied]).expect("two");
+    let answer = truth.rng.choice([Answer::Refused, Answer::Denied, Answer::Half]).expect("three");
     let what = truth.rng.choice(["stage", "flip"]).expect("two");
     truth.stubborn.push(Stubborn { what, proxy, answer, until: None });
     if truth.rng.bool() {
@@ -226,7 +246,7 @@ async fn meddle(sim: Sim, engine: Engine, id: DeploymentId, aborts: bool) {
         // It may have ended, or its daemon may be dead.
         let _ = engine.abort(id, "simulation", "").await;
     }
-    let whim = sim.truth().rng.u32(0..16);
+    let whim = sim.truth().rng.u32(0..20);
     pause(&sim, 3000).await;
     match whim {
         0 | 1 => {
@@ -250,12 +270,27 @@ async fn meddle(sim: Sim, engine: Engine, id: DeploymentId, aborts: bool) {
         9 => sim.truth().registry.clear(),
         10 | 11 => sim.restart_with_old_files(),
         12 => sim.restore_from_backup(),
+        13..=15 => elect(&sim),
         _ => {}
     }
     let deaths = sim.truth().rng.u32(0..6).saturating_sub(3);
     for _ in 0..deaths {
         pause(&sim, 4000).await;
         sim.let_one_die();
+    }
+}
+
+/// The registry has no leader for a while, and the new one may have forgotten sessions.
+fn elect(sim: &Sim) {
+    let (election, loses_session) = {
+        let rng = &mut sim.truth().rng;
+        let until = Instant::now() + Duration::from_millis(rng.u64(1..15_000));
+        let [leaderless, behind] = [(), ()].map(|()| rng.u32(0..90));
+        (Election { until, leaderless, behind }, rng.u32(0..3) == 0)
+    };
+    sim.elect(election);
+    if loses_session {
+        sim.lose_session();
     }
 }
 

@@ -6,12 +6,15 @@
 mod act;
 mod checks;
 mod client;
+mod election;
 mod flights;
 mod gates;
+mod half;
 mod journal;
 mod leases;
 mod proxies;
 mod registry;
+mod rivals;
 mod swarm;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,12 +32,13 @@ use act::Faults;
 pub use act::Part;
 use checks::Open;
 use client::Client;
+pub use election::Election;
+use election::Servers;
 use flights::Flights;
 pub use journal::Commit;
 use journal::Journals;
 use leases::Leasehold;
-use proxies::SimProxy;
-pub use proxies::{Answer, Stubborn, Views};
+pub use proxies::{Answer, SimProxy, Stubborn, Views};
 pub use registry::Losses;
 use swarm::SimService;
 
@@ -43,6 +47,23 @@ use swarm::SimService;
 pub enum Daemon {
     Ours,
     Rival,
+}
+
+/// What can go wrong, as far as it is counted: that seeds draw it often enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// A proxy did part of an act.
+    Half,
+    /// The registry had no leader.
+    NoLeader,
+    /// What was read from it was out of date.
+    StaleRead,
+    /// It forgot the daemon's session.
+    LostSession,
+}
+
+impl Fault {
+    pub const ALL: [Self; 4] = [Self::Half, Self::NoLeader, Self::StaleRead, Self::LostSession];
 }
 
 /// All that the daemon leaves behind: compared before and after.
@@ -70,8 +91,11 @@ pub struct Truth {
     pub registry: BTreeMap<ServiceName, ServiceRecord>,
     /// Writes that the registry loses still.
     pub losses: Losses,
+    pub servers: Servers,
     pub leases: Leasehold,
     pub proxies: BTreeMap<String, SimProxy>,
+    /// Acts that proxies do half yet, now and then.
+    pub halves: u32,
     /// What proxies refuse.
     pub stubborn: Vec<Stubborn>,
     /// Requests that do not end are in flight on whatever is drained.
@@ -87,6 +111,8 @@ pub struct Truth {
     log: BTreeMap<DeploymentId, Vec<Event>>,
     /// Deployments that have not ended.
     pub open: BTreeMap<(Daemon, DeploymentId), Open>,
+    /// Those that began something though another daemon had the service.
+    pub outdated: BTreeSet<(Daemon, DeploymentId)>,
     /// What was committed last, by any daemon.
     pub committed: BTreeMap<ServiceName, Commit>,
     pub faults: Faults,
@@ -97,6 +123,8 @@ pub struct Truth {
     /// Where the keepers of the proxies led the public when that was looked at last.
     led: BTreeMap<(String, ServiceName), Colour>,
     pub violations: Vec<String>,
+    /// What went wrong so far.
+    pub met: BTreeSet<Fault>,
     /// When what was done: a seed replays act by act.
     pub trace: Vec<(Duration, String)>,
     /// Every act is told, for whoever replays a seed with `TELL=1`.
@@ -130,8 +158,10 @@ impl Sim {
             next_task: 0,
             registry: BTreeMap::new(),
             losses: Losses::default(),
+            servers: Servers::default(),
             leases: Leasehold::default(),
             proxies: proxies.map(|name| (name.to_owned(), SimProxy::default())).into(),
+            halves: 0,
             stubborn: Vec::new(),
             in_flight: false,
             drains: 0,
@@ -141,6 +171,7 @@ impl Sim {
             accepted: BTreeMap::new(),
             log: BTreeMap::new(),
             open: BTreeMap::new(),
+            outdated: BTreeSet::new(),
             committed: BTreeMap::new(),
             faults: Faults::default(),
             life: 0,
@@ -148,6 +179,7 @@ impl Sim {
             flights: Flights::default(),
             led: BTreeMap::new(),
             violations: Vec::new(),
+            met: BTreeSet::new(),
             trace: Vec::new(),
             told: std::env::var_os("TELL").is_some(),
         };

@@ -54,8 +54,6 @@ async fn lead(context: &Context, prepared: &Prepared, instances: &[Instance]) ->
 pub async fn unstage(context: &Context, prepared: &Prepared) -> PortResult<()> {
     if is_led(context, prepared).await? {
         lead_back(context, prepared).await?;
-        // Others may have come by that proxy.
-        context.tries.set_drained(false);
         drain_new(context, prepared).await?;
     }
     take_out(context, prepared).await
@@ -184,6 +182,11 @@ async fn lead_back(context: &Context, prepared: &Prepared) -> PortResult<()> {
     let turn = context.ledger.turn(service);
     let _turn = turn.lock().await;
     let now = context.world.proxies.snapshot(service).await?;
+    if now.values().any(|view| leads_to(view.as_ref(), prepared.colour)) {
+        // Whoever came by that proxy is waited for, also where this is tried again, and where others were
+        // waited for before.
+        context.tries.set_drained(false);
+    }
     let mut back = views_before(prepared);
     if let Some(live) = prepared.live {
         keep_moved(&mut back, &now, live);
@@ -214,6 +217,8 @@ pub async fn lead_all(context: &Context, prepared: &Prepared) -> PortResult<bool
     if astray.is_empty() || prepared.release.policy.route.is_none() {
         return Ok(false);
     }
+    // Elsewhere may be where another daemon has led them since.
+    super::hold(context).await?;
     let mut record = context.world.registry.read(service).await?;
     ledger::switch(&mut record, prepared);
     if record.of(prepared.colour).next().is_none() {

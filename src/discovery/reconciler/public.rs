@@ -26,6 +26,7 @@ impl Reconciler {
         if late.is_empty() && astray.is_empty() || self.is_anothers(service).await? {
             return Ok(());
         }
+        self.confirm(service, record).await?;
         self.tell(&wanted, late).await?;
         if astray.is_empty() {
             return Ok(());
@@ -53,6 +54,7 @@ impl Reconciler {
         if late.is_empty() || self.is_anothers(service).await? {
             return Ok(());
         }
+        self.confirm(service, record).await?;
         self.tell(&wanted, late).await
     }
 

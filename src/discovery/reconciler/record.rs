@@ -5,10 +5,14 @@ use super::sight::Colours;
 use crate::deploy::ledger;
 use crate::deploy::ports::{PortResult, SwarmSnapshot, Trouble};
 use crate::deploy::record::Prepared;
+use crate::deploy::saga::State;
 use crate::discovery::compare::{Findings, Seen};
 use crate::discovery::leftovers::Owner;
-use crate::discovery::past::{Contradiction, contradiction};
+use crate::discovery::past::{Contradiction, contradiction, is_remnant};
 use crate::model::{Colour, ServiceName, ServiceRecord};
+
+/// Deployments among which the one is looked for that left a record: others may have been refused since.
+const RECENT: usize = 10;
 
 /// What is known to be on record.
 #[derive(Debug)]
@@ -46,6 +50,16 @@ impl Reconciler {
         }
         *known = Known { record, readable: true };
         Ok(())
+    }
+
+    /// Make sure that `record` is what is held still, before the proxies are told what follows from it: this
+    /// look may have been held up for long, or answered by somebody who was behind.
+    pub(super) async fn confirm(
+        &self,
+        service: &ServiceName,
+        record: &ServiceRecord,
+    ) -> PortResult<()> {
+        self.world.registry.replace(service, record, record).await
     }
 
     /// What contradicts the journal is put on record again as it was committed last. Only while no
@@ -98,11 +112,10 @@ impl Reconciler {
         colours: &Colours,
     ) -> PortResult<()> {
         let nothing = ServiceRecord::default();
-        if !colours.is_empty() || known.record.colour.is_some() || known.record == nothing {
+        if !colours.is_empty() || known.record == nothing || self.last(service).await?.is_some() {
             return Ok(());
         }
-        let ours = !self.world.journal.recent(Some(service), 1).await?.is_empty();
-        if !ours || self.last(service).await?.is_some() || self.is_anothers(service).await? {
+        if !self.is_left(service, &known.record).await? || self.is_anothers(service).await? {
             return Ok(());
         }
         // The list of all services may not have told everything.
@@ -114,6 +127,24 @@ impl Reconciler {
         self.put(service, known, nothing).await?;
         self.diary.note(service, "what a reverted first release left on record is removed");
         Ok(())
+    }
+
+    /// `record`, of a service of which nothing was ever committed here, was left by a deployment of this
+    /// daemon. One that names a live colour may be what another daemon has committed.
+    async fn is_left(&self, service: &ServiceName, record: &ServiceRecord) -> PortResult<bool> {
+        let journal = &self.world.journal;
+        let recent = journal.recent(Some(service), RECENT).await?;
+        if record.colour.is_none() {
+            return Ok(!recent.is_empty());
+        }
+        for deployment in recent {
+            let state = State::replay(&journal.read(deployment).await?).ok();
+            if state.as_ref().and_then(State::prepared).is_some_and(|made| is_remnant(record, made))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Each of `colours` was made by a deployment of this daemon that has ended: no other daemon is at

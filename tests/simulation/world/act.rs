@@ -25,7 +25,7 @@ fn part_of(what: &str) -> Part {
     }
 }
 
-/// Acts in which a stopped daemon is held up.
+/// Acts that a daemon which is stopped in their midst may not have done yet.
 const STOPPABLE: [&str; 4] = ["append", "write the registry", "read the registry", "run a gate"];
 
 /// Refusals that are remembered: more than any deployment meets before it says that it is stuck.
@@ -64,7 +64,12 @@ impl Faults {
 
     /// Something goes wrong at this instant.
     pub fn trouble(&mut self) {
-        self.troubled = Some(Instant::now());
+        self.trouble_until(Instant::now());
+    }
+
+    /// Something goes wrong until then.
+    pub fn trouble_until(&mut self, until: Instant) {
+        self.troubled = self.troubled.max(Some(until));
     }
 
     /// For how long nothing has gone wrong.
@@ -81,7 +86,7 @@ impl Faults {
         of_late.map(|(at, _, passing)| (*at, *passing)).collect()
     }
 
-    fn refuse(&mut self, what: &str, trouble: Trouble) {
+    pub(super) fn refuse(&mut self, what: &str, trouble: Trouble) {
         let passing = !matches!(trouble, Trouble::Denied | Trouble::Invalid);
         self.refusals.push_back((Instant::now(), what.to_owned(), passing));
         if self.refusals.len() > REMEMBERED {
@@ -100,7 +105,9 @@ impl Truth {
     pub fn end_faults(&mut self) {
         self.faults.end();
         self.stubborn.clear();
+        self.halves = 0;
         self.losses = Losses::default();
+        self.servers.end_election();
     }
 
     /// Whether `part` says at the moment that there is nothing.
@@ -148,9 +155,24 @@ impl Sim {
         may_half_fail: bool,
         effect: impl FnOnce(&mut Truth) -> PortResult<T> + Send,
     ) -> PortResult<T> {
+        self.wait_out_the_pause().await;
+        let result = self.act_sent(what, may_half_fail, effect).await;
+        self.wait_out_the_pause().await;
+        result
+    }
+
+    /// An act that was sent before the daemon was stopped, if it was.
+    pub(super) async fn act_sent<T>(
+        &self,
+        what: &str,
+        may_half_fail: bool,
+        effect: impl FnOnce(&mut Truth) -> PortResult<T> + Send,
+    ) -> PortResult<T> {
         let micros = self.truth().rng.u64(0..3000);
         tokio::time::sleep(Duration::from_micros(micros)).await;
-        self.wait_out_the_pause(what).await;
+        if STOPPABLE.contains(&what) && self.truth().rng.bool() {
+            self.wait_out_the_pause().await;
+        }
         if let Some(result) = self.strike(what, may_half_fail, effect) {
             return result;
         }
@@ -158,10 +180,10 @@ impl Sim {
         std::future::pending().await
     }
 
-    /// A daemon that is stopped goes on when it is woken. What it has begun at a proxy or the Swarm it
-    /// has sent: these acts are not held up.
-    async fn wait_out_the_pause(&self, what: &str) {
-        if self.daemon == Daemon::Rival || !STOPPABLE.contains(&what) {
+    /// A daemon that is stopped begins nothing, and takes in no answer, until it is woken. What it has begun
+    /// at a proxy or the Swarm it has sent.
+    pub(super) async fn wait_out_the_pause(&self) {
+        if self.daemon == Daemon::Rival {
             return;
         }
         let until = self.truth().faults.pause.map(|(_, until)| until);
@@ -198,7 +220,7 @@ impl Sim {
             self.kill(&mut truth);
             return None;
         }
-        let fails = truth.fails();
+        let fails = truth.fails() || truth.lacks_leader(part_of(what));
         if fails && (!may_half_fail || truth.rng.bool()) {
             truth.faults.refuse(what, Trouble::Unreachable);
             return Some(Err(unreachable()));

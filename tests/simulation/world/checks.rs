@@ -55,7 +55,13 @@ fn needed(step: Step) -> &'static [&'static str] {
             &["take the lease", "read the registry", "write the registry"]
         }
         Step::PreDeployment | Step::PreIntegration | Step::PostIntegration => &["clean gates"],
-        Step::Drain => &["snapshot the proxies", "read the registry", "restore a proxy", "drain"],
+        Step::Drain => &[
+            "take the lease",
+            "snapshot the proxies",
+            "read the registry",
+            "restore a proxy",
+            "drain",
+        ],
         Step::Switch => &[
             "take the lease",
             "read the registry",
@@ -150,6 +156,7 @@ impl Truth {
             let end = format!("{} journals after the end of {id}: {record:?}", daemon.name());
             return self.violate(end);
         };
+        self.examine_tenure(daemon, id, &open.service, record);
         let undone_or_over = matches!(record, Record::Undoing { .. } | Record::Ended { .. });
         if undone_or_over && self.gates.get(&id).is_some_and(|running| *running > 0) {
             self.violate(format!("a gate of {id} is at work yet: {record:?}"));
@@ -185,10 +192,11 @@ impl Truth {
     /// commit everything is tried again.
     fn may_be_stuck(&self, open: &Open, step: Step) -> bool {
         let refused = self.faults.refused(needed(step), open.tries);
-        let Some((last, passing)) = refused.last() else { return false };
-        let for_good = !passing && !open.committed;
+        let mut just_now = refused.iter().filter(|(at, _)| at.elapsed() <= JUST_NOW).peekable();
         let for_long = refused.len() >= TRIES && open.tries.elapsed() >= TRIED_FOR;
-        last.elapsed() <= JUST_NOW && (for_good || for_long)
+        let is_for_long = for_long && just_now.peek().is_some();
+        // Of several proxies one may have refused for good, and another one in passing after it.
+        is_for_long || (!open.committed && just_now.any(|(_, passing)| !passing))
     }
 
     /// A new life of `daemon` begins to try.

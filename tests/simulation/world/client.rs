@@ -28,6 +28,17 @@ pub enum Reply {
     Stopped(String),
 }
 
+impl Reply {
+    fn badness(&self) -> u8 {
+        match self {
+            Self::Served => 0,
+            Self::Dead(_) => 1,
+            Self::Nowhere => 2,
+            Self::Stopped(_) => 3,
+        }
+    }
+}
+
 /// One request, and how it ended.
 struct Met {
     proxy: String,
@@ -51,13 +62,8 @@ impl Truth {
         for (name, proxy) in &self.proxies {
             let known = self.committed.keys().filter(|known| !proxy.running().contains_key(known));
             for service in proxy.running().keys().chain(known) {
-                let view = proxy.running().get(service);
-                all.push(Met {
-                    proxy: name.clone(),
-                    service: service.clone(),
-                    leads: view.and_then(|view| view.live),
-                    reply: self.request(view),
-                });
+                let (leads, reply) = self.ask(proxy, service);
+                all.push(Met { proxy: name.clone(), service: service.clone(), leads, reply });
             }
         }
         for met in all {
@@ -67,6 +73,15 @@ impl Truth {
             let committed = &self.committed;
             self.proxies.values_mut().for_each(|proxy| proxy.is_back(committed));
         }
+    }
+
+    /// Where a request is led, and how it ends: the worst of what the processes of `proxy` make of it.
+    fn ask(&self, proxy: &SimProxy, service: &ServiceName) -> (Option<Colour>, Reply) {
+        let met = proxy.leads().map(|views| {
+            let view = views.get(service);
+            (view.and_then(|view| view.live), self.request(view))
+        });
+        met.max_by_key(|(_, reply)| reply.badness()).unwrap_or((None, Reply::Nowhere))
     }
 
     /// The worst that a request can meet: it may be led to any instance.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use verdigris::model::{Colour, ServiceName};
 
-use super::Truth;
 use super::client::Reply;
+use super::{Truth, Views};
 
 /// How long requests may go on after the public has left their colour, as the drafts say.
 pub const DRAIN: Duration = Duration::from_secs(10);
@@ -64,7 +64,7 @@ impl Truth {
 
     fn note_where_the_public_is(&mut self) {
         let known = self.proxies.values().filter(|proxy| proxy.is_known());
-        let views = known.flat_map(|proxy| proxy.running().values());
+        let views = known.flat_map(|proxy| proxy.leads().flat_map(Views::values));
         let led: Vec<_> =
             views.filter_map(|view| Some((view.service.clone(), view.live?))).collect();
         self.flights.left.retain(|colour, _| !led.contains(colour));
@@ -92,7 +92,8 @@ impl Truth {
     fn begin_flight(&mut self) {
         let known = self.proxies.iter().filter(|(_, proxy)| proxy.is_known());
         let views = known.flat_map(|(name, proxy)| {
-            proxy.running().values().map(move |view| (name.clone(), view))
+            let views = proxy.leads().flat_map(Views::values);
+            views.map(move |view| (name.clone(), view))
         });
         let open = views.flat_map(|(proxy, view)| {
             let live = view.live.into_iter();

@@ -37,6 +37,20 @@ impl Leasehold {
         self.believers.retain(|(believer, _)| *believer != daemon);
     }
 
+    /// The session of `daemon` is gone, and it does not know.
+    pub fn lose_session(&mut self, daemon: Daemon) {
+        let held = self.held.values_mut().filter(|held| held.by == daemon);
+        held.for_each(|held| held.locked = false);
+    }
+
+    /// `daemon` finds that its session is gone.
+    pub fn notice_loss(&mut self, daemon: Daemon) {
+        let held = &self.held;
+        self.believers.retain(|(believer, service)| {
+            *believer != daemon || held.get(service).is_some_and(|held| held.locked)
+        });
+    }
+
     fn believes(&self, daemon: Daemon, service: &ServiceName) -> bool {
         self.believers.contains(&(daemon, service.clone()))
     }
@@ -45,11 +59,16 @@ impl Leasehold {
 impl Truth {
     /// Whether the session of `daemon` was given up: nobody renewed it while the daemon was stopped.
     fn expired(&self, daemon: Daemon) -> bool {
-        let pause = self.faults.pause.filter(|_| daemon == Daemon::Ours);
-        let Some((from, _)) = pause else { return false };
-        let end = from + TTL;
+        let Some(end) = self.overslept(daemon) else { return false };
         let opened = self.leases.sessions.get(&daemon);
-        Instant::now() >= end && opened.is_none_or(|opened| *opened < end)
+        opened.is_none_or(|opened| *opened < end)
+    }
+
+    /// When the session of `daemon` ended, if that was stopped for longer than it lived.
+    pub fn overslept(&self, daemon: Daemon) -> Option<Instant> {
+        let (from, until) = self.faults.pause.filter(|_| daemon == Daemon::Ours)?;
+        let end = from + TTL;
+        (end < until && end <= Instant::now()).then_some(end)
     }
 
     /// The tenure of `daemon` on `service`, if it has it and knows so.
@@ -73,14 +92,23 @@ impl Truth {
         Ok(tenure)
     }
 
-    /// Whether a write of `service` by `daemon` passes its fence.
-    pub fn passes(&self, daemon: Daemon, service: &ServiceName) -> bool {
-        let held = self.leases.held.get(service);
-        let has = held.is_some_and(|held| held.locked && held.by == daemon);
-        !self.leases.believes(daemon, service) || (has && !self.expired(daemon))
+    /// A write of `service` by `daemon` passes its fence. Where it does not though nobody else has had
+    /// the service, it is the session that was lost, and the daemon knows from then on.
+    pub fn passes(&mut self, daemon: Daemon, service: &ServiceName) -> Result<(), Trouble> {
+        let held = self.leases.held.get(service).filter(|held| held.by == daemon);
+        let locked = held.is_some_and(|held| held.locked) && !self.expired(daemon);
+        if locked || !self.leases.believes(daemon, service) {
+            return Ok(());
+        }
+        if held.is_none() {
+            return Err(Trouble::Superseded);
+        }
+        self.leases.believers.remove(&(daemon, service.clone()));
+        Err(Trouble::Unreachable)
     }
 
-    fn rival(&self, daemon: Daemon, service: &ServiceName) -> Option<Daemon> {
+    /// The other daemon that has the lease on `service`.
+    pub fn rival(&self, daemon: Daemon, service: &ServiceName) -> Option<Daemon> {
         let held = self.leases.held.get(service).filter(|held| held.locked && held.by != daemon)?;
         (!self.expired(held.by)).then_some(held.by)
     }

@@ -26,6 +26,8 @@ pub struct SimProxy {
     past: Vec<Views>,
     /// It went back to an earlier state that its keeper takes for the truth.
     misled: bool,
+    /// What some of its processes lead by, where an act was done half.
+    pub(super) stray: Option<Views>,
 }
 
 impl SimProxy {
@@ -35,6 +37,11 @@ impl SimProxy {
 
     pub fn running(&self) -> &Views {
         &self.running
+    }
+
+    /// What its processes lead by.
+    pub fn leads(&self) -> impl Iterator<Item = &Views> {
+        [Some(&self.running), self.stray.as_ref()].into_iter().flatten()
     }
 
     /// It restarted with an earlier state, and its keeper has not noticed, or cannot.
@@ -60,7 +67,10 @@ impl SimProxy {
     }
 
     /// A keeper makes the whole proxy agree with each change.
-    fn change(&mut self, act: impl FnOnce(&mut Views) -> PortResult<()>) -> PortResult<()> {
+    pub(super) fn change(
+        &mut self,
+        act: impl FnOnce(&mut Views) -> PortResult<()>,
+    ) -> PortResult<()> {
         let before = self.held.clone();
         act(&mut self.held)?;
         if before != self.held {
@@ -70,8 +80,10 @@ impl SimProxy {
         Ok(())
     }
 
-    fn agree(&mut self) {
+    /// Its keeper makes all of it agree with what it holds.
+    pub(super) fn agree(&mut self) {
         self.running = self.held.clone();
+        self.stray = None;
     }
 }
 
@@ -82,6 +94,8 @@ pub enum Answer {
     Refused,
     /// It does it, and says that it did not.
     Denied,
+    /// It does it half.
+    Half,
 }
 
 /// One kind of act that proxies refuse.
@@ -109,11 +123,15 @@ impl Truth {
         &mut self,
         what: &str,
         name: &str,
+        silent: &mut Option<Instant>,
         act: impl FnOnce(&mut Views) -> PortResult<()>,
     ) -> PortResult<()> {
-        let answer = self.stubbornness(what, name);
-        if answer == Some(Answer::Refused) {
-            return Err(refusal(what));
+        let half = self.halves().then_some(Answer::Half);
+        let answer = self.stubbornness(what, name).or(half);
+        match answer {
+            Some(Answer::Refused) => return Err(refusal(what)),
+            Some(Answer::Half) => return self.act_half(what, name, silent, act),
+            Some(Answer::Denied) | None => {}
         }
         self.proxies.get_mut(name).expect("it is there").change(act)?;
         answer.map_or(Ok(()), |_| Err(refusal(what)))
@@ -127,15 +145,21 @@ fn refusal(what: &str) -> PortError {
 }
 
 /// How often a keeper looks at its proxy: as `LOOK_EVERY` of the real one says.
-const KEEPER_LOOKS: Duration = Duration::from_secs(5);
+pub(super) const KEEPER_LOOKS: Duration = Duration::from_secs(5);
 
 impl Sim {
     /// A proxy restarts with files of an earlier state, until its keeper looks.
     pub fn restart_with_old_files(&self) {
         let mut truth = self.truth();
-        let Some(name) = truth.send_back(false) else { return };
-        let wait = Duration::from_millis(truth.rng.u64(1..5000)).min(KEEPER_LOOKS);
-        let sim = self.clone();
+        let name = truth.send_back(false);
+        name.iter().for_each(|name| self.let_keeper_look(&mut truth, name));
+    }
+
+    /// The keeper of the proxy `name` looks at it, within its time.
+    fn let_keeper_look(&self, truth: &mut Truth, name: &str) {
+        let longest = u64::try_from(KEEPER_LOOKS.as_millis()).expect("few");
+        let wait = Duration::from_millis(truth.rng.u64(1..longest));
+        let (sim, name) = (self.clone(), name.to_owned());
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             let mut truth = sim.truth();
@@ -153,16 +177,33 @@ impl Sim {
     async fn on_each_proxy(
         &self,
         what: &str,
+        service: &ServiceName,
         act: impl Fn(&str, &mut Views) -> PortResult<()> + Send + Sync,
     ) -> PortResult<()> {
         let mut names: Vec<String> = self.truth().proxies.keys().cloned().collect();
         self.truth().rng.shuffle(&mut names);
         let mut all = Ok(());
+        let mut silent = None;
+        // It is sent to all of them at once.
+        self.wait_out_the_pause().await;
         for name in names {
-            let one = self
-                .act(what, |truth| truth.act_on_proxy(what, &name, |views| act(&name, views)))
-                .await;
-            all = all.and(one);
+            let one = self.act_sent(what, true, |truth| {
+                truth.examine_act(self.daemon, what, service);
+                let done = truth.act_on_proxy(what, &name, &mut silent, |views| act(&name, views));
+                if truth.proxies[&name].stray.is_some() {
+                    self.let_keeper_look(truth, &name);
+                }
+                done
+            });
+            all = all.and(one.await);
+            if let Some(until) = silent {
+                tokio::time::sleep_until(until).await;
+            }
+        }
+        self.wait_out_the_pause().await;
+        if let (Err(error), Some(_)) = (&all, silent) {
+            // It is told only now.
+            self.truth().faults.refuse(what, error.trouble);
         }
         all
     }
@@ -177,6 +218,7 @@ impl Truth {
         let led = |views: &&Views| views.values().any(|view| view.live.is_some());
         let old: Vec<Views> = proxy.past.iter().filter(led).cloned().collect();
         proxy.running = self.rng.choice(old)?;
+        proxy.stray = None;
         if keeper_too {
             proxy.held = proxy.running.clone();
             proxy.misled = true;
@@ -232,7 +274,7 @@ impl Proxies for Sim {
     }
 
     async fn stage(&self, view: &ServiceView, colour: Colour, new: &[Backend]) -> PortResult<()> {
-        self.on_each_proxy("stage", |_, views| {
+        self.on_each_proxy("stage", &view.service, |_, views| {
             stage(views, view, colour, new);
             Ok(())
         })
@@ -251,18 +293,18 @@ impl Proxies for Sim {
                 views.get(service).is_some_and(|v| v.rule == *rule && v.of(colour) == backends)
             };
             let mut proxies = truth.proxies.values();
-            let all_have = proxies.all(|proxy| has(&proxy.held) && has(&proxy.running));
+            let all_have = proxies.all(|proxy| has(&proxy.held) && proxy.leads().all(&has));
             Ok(all_have && truth.all_serve(backends))
         });
         staged.await.unwrap_or(false)
     }
 
     async fn flip(&self, service: &ServiceName, to: Colour, generation: u64) -> PortResult<()> {
-        self.on_each_proxy("flip", |_, views| flip(views, service, to, generation)).await
+        self.on_each_proxy("flip", service, |_, views| flip(views, service, to, generation)).await
     }
 
     async fn restore(&self, service: &ServiceName, before: &ProxyViews) -> PortResult<()> {
-        self.on_each_proxy("restore a proxy", |name, views| {
+        self.on_each_proxy("restore a proxy", service, |name, views| {
             if let Some(before) = before.get(name) {
                 restore(views, service, before.as_ref());
             }
@@ -272,7 +314,7 @@ impl Proxies for Sim {
     }
 
     async fn retire(&self, service: &ServiceName, colour: Colour) -> PortResult<()> {
-        self.on_each_proxy("retire", |_, views| {
+        self.on_each_proxy("retire", service, |_, views| {
             if let Some(view) = views.get_mut(service).filter(|view| view.live != Some(colour)) {
                 view.backends.remove(&colour);
             }
@@ -287,7 +329,7 @@ impl Proxies for Sim {
         colour: Colour,
         new: &[Backend],
     ) -> PortResult<()> {
-        self.on_each_proxy("refresh", |_, views| {
+        self.on_each_proxy("refresh", service, |_, views| {
             let Some(view) = views.get_mut(service) else { return Ok(()) };
             if !new.is_empty() {
                 view.backends.insert(colour, new.to_vec());

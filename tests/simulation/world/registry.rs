@@ -31,11 +31,11 @@ impl Truth {
             self.faults.trouble();
             return Ok(());
         }
-        if record.is_empty() {
-            self.registry.remove(service);
-        } else {
-            self.registry.insert(service.clone(), record.clone());
-        }
+        let was = match record.is_empty() {
+            true => self.registry.remove(service),
+            false => self.registry.insert(service.clone(), record.clone()),
+        };
+        self.servers.remember(service, was.unwrap_or_default());
         if self.losses.denied > 0 && self.rng.bool() {
             self.losses.denied -= 1;
             return Err(PortError::new(Trouble::Unreachable, "write the registry"));
@@ -65,14 +65,16 @@ impl Sim {
         let daemon = self.daemon;
         self.stop_before_writing();
         self.act("write the registry", |truth| {
-            if !truth.passes(daemon, service) {
-                return Err(PortError::new(Trouble::Superseded, "write the registry"));
+            if let Err(trouble) = truth.passes(daemon, service) {
+                return Err(PortError::new(trouble, "write the registry"));
             }
             let held = truth.registry.get(service).cloned().unwrap_or_default();
             if read.is_some_and(|read| *read != held) {
                 return Err(PortError::new(Trouble::Conflict, "write the registry"));
             }
-            truth.write(service, record)
+            let written = truth.write(service, record);
+            truth.examine_write(daemon, service, &held);
+            written
         })
         .await
     }
@@ -83,8 +85,11 @@ impl Registry for Sim {
     async fn read(&self, service: &ServiceName) -> PortResult<ServiceRecord> {
         self.act("read the registry", |truth| {
             let nothing = truth.says_nothing(Part::Registry);
-            let held = truth.registry.get(service).filter(|_| !nothing);
-            Ok(held.cloned().unwrap_or_default())
+            if nothing {
+                return Ok(ServiceRecord::default());
+            }
+            let held = truth.registry.get(service).cloned().unwrap_or_default();
+            Ok(truth.known(service, held))
         })
         .await
     }
@@ -92,7 +97,15 @@ impl Registry for Sim {
     async fn read_all(&self) -> PortResult<BTreeMap<ServiceName, ServiceRecord>> {
         self.act("read all of the registry", |truth| {
             let nothing = truth.says_nothing(Part::Registry);
-            Ok(if nothing { BTreeMap::new() } else { truth.registry.clone() })
+            if nothing {
+                return Ok(BTreeMap::new());
+            }
+            let all = truth.registry.clone().into_iter();
+            let known = all.map(|(service, held)| {
+                let known = truth.known(&service, held);
+                (service, known)
+            });
+            Ok(known.filter(|(_, record)| !record.is_empty()).collect())
         })
         .await
     }

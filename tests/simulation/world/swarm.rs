@@ -226,6 +226,7 @@ impl Swarm for Sim {
         deployment: DeploymentId,
     ) -> PortResult<()> {
         self.act("start", |truth| {
+            truth.examine_act(self.daemon, "start", &release.service);
             truth.start(release, colour, deployment);
             Ok(())
         })
@@ -238,6 +239,7 @@ impl Swarm for Sim {
                 let error = PortError::new(Trouble::Other, format!("remove `{name}`"));
                 return Err(error.because("a task does not stop"));
             }
+            truth.examine_act_on(self.daemon, "restore", name);
             match before {
                 Some(before) => truth.put(name, before.spec.clone()),
                 None => drop(truth.swarm.remove(name)),
@@ -253,6 +255,7 @@ impl Swarm for Sim {
             let missing = || PortError::new(Trouble::NotFound, format!("scale `{name}`"));
             let mut spec = service.ok_or_else(missing)?.spec.clone();
             spec["Mode"] = json!({ "Replicated": { "Replicas": replicas } });
+            truth.examine_act_on(self.daemon, "scale", name);
             truth.put(name, spec);
             Ok(())
         })
