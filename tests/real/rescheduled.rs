@@ -1,5 +1,6 @@
 //! Swarm puts an instance of the live colour elsewhere, in the middle of each step.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -26,24 +27,34 @@ fn stack(world: &World, step: Step, commits: bool) -> Stack {
     }
 }
 
+/// The tasks whose containers run, as the engine tells.
+fn tasks(world: &World) -> BTreeSet<String> {
+    let label = r#"{{.Label "com.docker.swarm.task.id"}}"#;
+    world.bed.docker(&["ps", "--format", label]).lines().map(str::to_owned).collect()
+}
+
 /// Waits until both proxies are told to lead to every instance, wherever it is now.
 async fn all_are_led_to(world: &World, what: &str) {
     let begun = Instant::now();
     loop {
         let now = world.picture().await;
-        let addresses: Vec<&str> = now
+        let registered: BTreeMap<String, &str> = now
             .parts("row instances books-ms ")
-            .map(|(_, row)| row.lines().nth(1).unwrap())
+            .map(|(task, row)| (task.to_owned(), row.lines().nth(1).unwrap()))
             .collect();
         let files = ["file nginx/nginx.conf", "file haproxy/haproxy.cfg"];
-        let texts: Vec<&str> = files.iter().map(|file| now.part(file).unwrap()).collect();
-        let left = addresses.iter().filter(|it| !texts.iter().all(|text| text.contains(**it)));
-        let left: Vec<_> = left.collect();
-        if addresses.len() == 2 && left.is_empty() {
+        let texts = files.map(|file| now.part(file).unwrap());
+        let led = registered.values().all(|at| texts.iter().all(|text| text.contains(at)));
+        let known: BTreeSet<String> = registered.keys().cloned().collect();
+        let running = tasks(world);
+        if led && running.len() == 2 && running == known {
             return;
         }
         let waited = begun.elapsed();
-        assert!(waited < Duration::from_secs(15), "{what}: of {addresses:?} not led to: {left:?}");
+        assert!(
+            waited < Duration::from_secs(15),
+            "{what}: of {running:?} are registered {registered:?}, led to: {led}"
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
