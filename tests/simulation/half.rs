@@ -15,6 +15,9 @@ const SEEDS: u64 = 40;
 /// For as long as a proxy does an act half.
 const HALF: Duration = Duration::from_secs(40);
 
+/// Longer than a proxy that was asked last in that time is silent, and the reconciler leaves it unseen then.
+const SEEN: Duration = Duration::from_secs(30);
+
 /// A release is live, and from then on proxies do `what` half.
 async fn halving(sim: &Sim, what: &'static str) -> Daemon {
     let daemon = Daemon::start(sim).await;
@@ -102,7 +105,7 @@ fn instances_are_followed_by_all_processes_in_the_end() {
             let sim = Sim::new(seed);
             let _daemon = halving(&sim, "refresh").await;
             sim.let_die(&service().swarm_name(Colour::Blue));
-            tokio::time::sleep(HALF + Duration::from_secs(15)).await;
+            tokio::time::sleep(HALF + SEEN).await;
             check_met(&sim);
             let serving = sim.truth().serving(&service().swarm_name(Colour::Blue));
             for proxy in sim.truth().proxies.values() {
