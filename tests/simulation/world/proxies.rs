@@ -300,7 +300,18 @@ impl Proxies for Sim {
     }
 
     async fn flip(&self, service: &ServiceName, to: Colour, generation: u64) -> PortResult<()> {
-        self.on_each_proxy("flip", service, |_, views| flip(views, service, to, generation)).await
+        let serving = self.truth().serving(&service.swarm_name(to));
+        self.on_each_proxy("flip", service, |_, views| {
+            // A keeper that was put back has other instances than those that were staged: not proved.
+            let proved = |view: &ServiceView| {
+                view.of(to).iter().any(|backend| serving.contains(&backend.task))
+            };
+            if !views.get(service).is_some_and(proved) {
+                return Err(refusal("flip"));
+            }
+            flip(views, service, to, generation)
+        })
+        .await
     }
 
     async fn restore(&self, service: &ServiceName, before: &ProxyViews) -> PortResult<()> {
