@@ -147,7 +147,14 @@ fn a_proxy_that_was_put_back_is_led_on_before_the_old_colour_goes() {
 
 #[test]
 fn instances_are_followed_under_a_deployment_also_when_the_registry_forgot_the_service() {
-    in_virtual_time(async {
+    // Also by proxies that missed it when the registry learnt of them.
+    for missed in [false, true] {
+        followed_though_forgotten(missed);
+    }
+}
+
+fn followed_though_forgotten(missed: bool) {
+    in_virtual_time(async move {
         let sim = Sim::new(1);
         let daemon = Daemon::start(&sim).await;
         let first = daemon.engine.submit(request(draft("good/books:1"))).await.unwrap().deployment;
@@ -157,6 +164,12 @@ fn instances_are_followed_under_a_deployment_also_when_the_registry_forgot_the_s
         let second = daemon.engine.submit(request(second)).await.unwrap().deployment;
         tokio::time::sleep(Duration::from_secs(4)).await;
         sim.truth().registry.clear();
+        if missed {
+            let until = Some(tokio::time::Instant::now() + Duration::from_secs(5));
+            let stubborn =
+                Stubborn { what: "refresh", proxy: None, answer: Answer::Refused, until };
+            sim.truth().stubborn.push(stubborn);
+        }
         let live = service().swarm_name(Colour::Blue);
         sim.let_die(&live);
         tokio::time::sleep(SEEN).await;

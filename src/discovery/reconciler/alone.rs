@@ -1,10 +1,10 @@
-//! While the registry is away: proxies follow the instances that run all the same.
+//! While the registry is away, or has nothing to say: proxies follow the instances that run all the same.
 //!
 //! Which colour is live nobody can say then, and nothing here asks it: each proxy goes on leading where
 //! it leads. But an address that it knows may be of a task that Swarm has replaced, and a colour that has
 //! nothing but such addresses is down for no need. The registry is mended when it is back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt};
 
@@ -12,6 +12,7 @@ use super::sight::{self, Colours};
 use super::{ABREAST, Reconciler};
 use crate::deploy::ledger;
 use crate::deploy::ports::{PortResult, ProxyViews};
+use crate::discovery::compare::Seen;
 use crate::model::{Backend, Colour, ServiceName};
 
 impl Reconciler {
@@ -35,6 +36,18 @@ impl Reconciler {
         let _idle = self.engine.idle_turn(service);
         let owned = self.owned(service).await?;
         let seen = sight::see(&*self.world.swarm, colours).await?;
+        self.follow_running(service, &seen, &owned, "the registry is away").await
+    }
+
+    /// The proxies learn what runs of the colours that they know and that no deployment is busy with; `why`
+    /// the registry does not say it.
+    pub(super) async fn follow_running(
+        &self,
+        service: &ServiceName,
+        seen: &Seen,
+        owned: &BTreeSet<Colour>,
+        why: &str,
+    ) -> PortResult<()> {
         let views = self.world.proxies.snapshot(service).await?;
         for (colour, entries) in seen.colours.iter().filter(|(colour, _)| !owned.contains(colour)) {
             let running = ledger::backends(entries.iter().map(|entry| &entry.instance));
@@ -42,8 +55,7 @@ impl Reconciler {
                 continue;
             }
             self.world.proxies.refresh(service, *colour, &running).await?;
-            let line = format!("the registry is away: proxies follow what runs of {colour}");
-            self.diary.note(service, &line);
+            self.diary.note(service, &format!("{why}: proxies follow what runs of {colour}"));
         }
         Ok(())
     }

@@ -47,7 +47,13 @@ impl Reconciler {
         seen: &Seen,
         owned: &BTreeSet<Colour>,
     ) -> PortResult<()> {
-        let Some(wanted) = ledger::public(service, record) else { return Ok(()) };
+        let Some(wanted) = ledger::public(service, record) else {
+            // It lost the service, which is put on record again once the deployment has ended.
+            return match self.is_anothers(service).await? {
+                true => Ok(()),
+                false => self.follow_running(service, seen, owned, "it is not on record").await,
+            };
+        };
         let mut late = late(&self.world.proxies.snapshot(service).await?, &wanted);
         // What is on record of a colour of which nothing was seen is what was known last.
         late.retain(|colour| !owned.contains(colour) && seen.serves(*colour));
