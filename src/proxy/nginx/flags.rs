@@ -145,8 +145,15 @@ impl Flags {
     /// The configuration tests for blue, then for green, so green wins where both are: from blue to
     /// green the new flag is the switch, from green to blue the old one's end.
     async fn set(&self, service: &ServiceName, roster: Roster, to: Colour) -> Result<()> {
-        install::touch(&self.path(service, roster, to)).await?;
-        install::remove(&self.path(service, roster, to.other())).await
+        let new = self.path(service, roster, to);
+        let is_new = !new.exists();
+        install::touch(&new).await?;
+        let ended = install::remove(&self.path(service, roster, to.other())).await;
+        if ended.is_err() && is_new {
+            // What is told to have failed has moved nobody.
+            install::remove(&new).await?;
+        }
+        ended
     }
 
     async fn assure(&self, service: &ServiceName, roster: Roster, live: Colour) -> Result<()> {
@@ -218,6 +225,20 @@ mod tests {
             assert_eq!(flags.live(&books), Some(colour));
             assert_eq!(install::names(directory.path()).await.unwrap().len(), 1);
         }
+    }
+
+    #[tokio::test]
+    async fn a_flip_that_fails_moves_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let flags = flags(&directory).await;
+        let books = books(1, 2);
+        flags.flip(&books, Colour::Blue).await.unwrap();
+        let [blue] = &install::names(directory.path()).await.unwrap()[..] else { panic!() };
+        // A flag that cannot be removed.
+        std::fs::remove_file(directory.path().join(blue)).unwrap();
+        std::fs::create_dir(directory.path().join(blue)).unwrap();
+        flags.flip(&books, Colour::Green).await.unwrap_err();
+        assert_eq!(flags.live(&books), Some(Colour::Blue));
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Group, Kind, Target};
-use crate::connection::Connection;
+use crate::connection::{Connection, Line};
 use crate::loss::Loss;
 use crate::recorder::{Identity, Recorder};
 use crate::tls::Tls;
@@ -78,11 +78,13 @@ pub(crate) struct Client {
     recorder: Arc<Recorder>,
     /// The connection that is kept alive.
     kept: Option<Connection>,
+    /// The socket of the request that is under way, once it is connected.
+    line: Option<Line>,
 }
 
 impl Client {
     pub(crate) fn new(settings: Settings, kind: Kind, recorder: Arc<Recorder>) -> Self {
-        Self { settings, kind, recorder, kept: None }
+        Self { settings, kind, recorder, kept: None, line: None }
     }
 
     /// Sends until told to stop; a request that is under way is finished.

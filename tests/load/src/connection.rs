@@ -46,6 +46,28 @@ pub(crate) struct Connection {
     socket: std::net::TcpStream,
 }
 
+/// The socket of a connection, for a look at it when nothing comes from there.
+pub(crate) struct Line {
+    /// Keeps it open until it was looked at.
+    socket: std::net::TcpStream,
+    since: &'static str,
+}
+
+impl Line {
+    /// What the kernel tells of it: what was sent and acknowledged, and what came.
+    pub(crate) async fn told(self) -> String {
+        let port = self.socket.local_addr().map_or(0, |address| address.port());
+        let filter = format!("sport = :{port}");
+        let ss = tokio::process::Command::new("ss").args(["-tinH", &filter]).output().await;
+        let words = match ss {
+            Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+            Err(error) => format!("ss: {error}"),
+        };
+        let words: Vec<&str> = words.split_whitespace().collect();
+        format!("{} connection, {}", self.since, words.join(" "))
+    }
+}
+
 /// Why a request did not get the head of an answer.
 pub(crate) struct Unanswered {
     /// What it counts as, if it counts.
@@ -86,6 +108,11 @@ impl Connection {
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (sender, driver) = handshake.map_err(|error| Loss::broken(&error, false))?;
         Ok(Self { sender, driver, ended: false, received, socket })
+    }
+
+    /// Its socket.
+    pub(crate) fn line(&self, since: &'static str) -> Option<Line> {
+        Some(Line { socket: self.socket.try_clone().ok()?, since })
     }
 
     /// Whether another request may be sent: the connection is ready and, right now, the other side

@@ -21,17 +21,29 @@ impl Client {
     pub(super) async fn request(&mut self) {
         let begun = Instant::now();
         let mut retried = false;
+        self.line = None;
         let limit = match self.kind {
             Kind::Slow => self.settings.config.delay + self.settings.config.timeout,
             _ => self.settings.config.timeout,
         };
         let outcome = match tokio::time::timeout(limit, self.exchange(&mut retried)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Loss::timeout("no whole answer in time")),
+            Err(_) => {
+                Err(Loss::timeout(&format!("no whole answer in time{}", self.so_far().await)))
+            }
         };
+        self.line = None;
         match outcome {
             Ok(answer) => self.recorder.answered(self.settings.target, self.kind, begun, answer),
             Err(loss) => self.lost(begun, loss, retried),
+        }
+    }
+
+    /// How far the request that is under way came, as the kernel tells it.
+    async fn so_far(&mut self) -> String {
+        match self.line.take() {
+            None => ": not connected".to_owned(),
+            Some(line) => format!(": {}", line.told().await),
         }
     }
 
@@ -58,6 +70,7 @@ impl Client {
         if let Some(mut connection) = self.kept.take()
             && connection.is_reusable().await
         {
+            self.line = connection.line("kept");
             match connection.send(self.get()?).await {
                 Ok(response) => return Ok((connection, response)),
                 Err(failure) if failure.unsent => {}
@@ -65,7 +78,9 @@ impl Client {
                 Err(failure) => return Err(failure.loss),
             }
         }
+        self.line = None;
         let mut connection = self.open().await?;
+        self.line = connection.line("new");
         match connection.send(self.get()?).await {
             Ok(response) => Ok((connection, response)),
             Err(failure) => Err(failure.loss),
