@@ -7,7 +7,7 @@ use super::{Reconciler, lock};
 use crate::deploy::history::{self, Committed};
 use crate::deploy::ports::{PortResult, SwarmSnapshot};
 use crate::discovery::leftovers::{Owner, owner};
-use crate::model::{DeploymentId, ServiceName, labels};
+use crate::model::{DeploymentId, ServiceName, ServiceRecord, labels};
 
 /// The newest deployment of a service when it was read, and what was committed last.
 type Known = (DeploymentId, Option<Arc<Committed>>);
@@ -17,6 +17,9 @@ type Known = (DeploymentId, Option<Arc<Committed>>);
 #[derive(Default)]
 pub(super) struct Memory {
     known: Mutex<BTreeMap<ServiceName, Known>>,
+    /// Records of services of which nothing runs that are found to be nobody's leftovers: as long as they are
+    /// the same, they are not looked into again.
+    pub(super) not_left: Mutex<BTreeMap<ServiceName, ServiceRecord>>,
 }
 
 impl Reconciler {

@@ -1,7 +1,7 @@
 //! The registry: what it forgot is put on record again, and instances are followed.
 
-use super::Reconciler;
 use super::sight::Colours;
+use super::{Reconciler, lock};
 use crate::deploy::ledger;
 use crate::deploy::ports::{PortResult, SwarmSnapshot, Trouble};
 use crate::deploy::record::Prepared;
@@ -112,10 +112,10 @@ impl Reconciler {
         colours: &Colours,
     ) -> PortResult<()> {
         let nothing = ServiceRecord::default();
-        if !colours.is_empty() || known.record == nothing || self.last(service).await?.is_some() {
+        if !colours.is_empty() || known.record == nothing || !self.is_left(service, known).await? {
             return Ok(());
         }
-        if !self.is_left(service, &known.record).await? || self.is_anothers(service).await? {
+        if self.is_anothers(service).await? {
             return Ok(());
         }
         // The list of all services may not have told everything.
@@ -129,9 +129,22 @@ impl Reconciler {
         Ok(())
     }
 
-    /// `record`, of a service of which nothing was ever committed here, was left by a deployment of this
-    /// daemon. One that names a live colour may be what another daemon has committed.
-    async fn is_left(&self, service: &ServiceName, record: &ServiceRecord) -> PortResult<bool> {
+    /// What is on record of a service was left by a deployment of this daemon, which never committed one.
+    async fn is_left(&self, service: &ServiceName, known: &Known) -> PortResult<bool> {
+        let record = &known.record;
+        if lock(&self.memory.not_left).get(service) == Some(record) {
+            return Ok(false);
+        }
+        let is_left = self.last(service).await?.is_none() && self.made(service, record).await?;
+        if !is_left {
+            lock(&self.memory.not_left).insert(service.clone(), record.clone());
+        }
+        Ok(is_left)
+    }
+
+    /// A recent deployment of this daemon made `record`. One that names a live colour may be what another
+    /// daemon has committed.
+    async fn made(&self, service: &ServiceName, record: &ServiceRecord) -> PortResult<bool> {
         let journal = &self.world.journal;
         let recent = journal.recent(Some(service), RECENT).await?;
         if record.colour.is_none() {
