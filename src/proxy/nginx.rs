@@ -71,14 +71,15 @@ impl Nginx {
     }
 
     /// Make the flags that a configuration of `entries` tests for. Those of others than it and `loaded`,
-    /// which runs now, are not needed once nobody is left who read them.
+    /// which runs now, if that is known, are not needed once nobody is left who read them.
     pub async fn raise(&self, entries: &Entries, loaded: Option<&Entries>) -> Result<()> {
         self.flags.raise(entries).await?;
-        if self.is_leaving() {
-            return Ok(());
+        match loaded {
+            Some(loaded) if !self.is_leaving() => {
+                self.flags.forget_all_but(&[loaded, entries]).await
+            }
+            _ => Ok(()),
         }
-        let known: Vec<&Entries> = loaded.into_iter().chain([entries]).collect();
-        self.flags.forget_all_but(&known).await
     }
 
     /// Move the public requests of the service of `entry` to `to`.

@@ -72,6 +72,29 @@ async fn a_keeper_without_memory_begins_with_what_is_recorded(
     assert_eq!(outcome.lost, Vec::<String>::new(), "of {}", outcome.sent);
 }
 
+/// What runs may have been rendered from more than is recorded: until it has read the new file, it goes by
+/// the flags that it knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keeper_without_memory_leads_nobody_astray_before_the_reload() {
+    let world = world!(Kind::Nginx);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    fleet.retire(&name("books"), Blue).await.unwrap();
+    let views = fleet.snapshot(&name("books")).await.unwrap();
+    let known = views.into_values().flatten().next().unwrap();
+    world.registry.write(&name("books"), &recorded(&known)).await.unwrap();
+    drop(fleet);
+    std::fs::remove_dir_all(world.path("state")).unwrap();
+    let before = blue.requests();
+    let load = Load::start(world.http(), HOST, 3, 3);
+    let fleet = world.fleet().await;
+    assert_eq!((reloads(&fleet), body(&world).await), (1, "green".to_owned()));
+    load.stop().await;
+    assert_eq!(blue.requests(), before, "nobody came to the colour that is not live");
+}
+
 /// What the registry holds of a service that a proxy leads to like this.
 fn recorded(view: &ServiceView) -> ServiceRecord {
     let entry = |colour, backend: &Backend| Registration {

@@ -128,7 +128,8 @@ impl Machine {
         self.report.reloaded();
         // New flags must be there before what tests them; old ones may go after.
         if let Driver::Nginx { proxy, .. } = &*self.driver {
-            let loaded = self.state.loaded.as_ref().map(|loaded| &loaded.entries);
+            let told = plan.told.as_ref().ok().and_then(Option::as_deref);
+            let loaded = told.and_then(|told| self.loaded(told)).map(|loaded| &loaded.entries);
             proxy.raise(&plan.entries, loaded).await?;
         }
         let followed = self.driver.reload(&plan.rendition.generation, &plan.rendition.text).await;

@@ -92,7 +92,7 @@ impl Machine {
     }
 
     /// What is known to be running: what was read last, if the proxy still tells its generation.
-    fn loaded(&self, told: &str) -> Option<&Loaded> {
+    pub(super) fn loaded(&self, told: &str) -> Option<&Loaded> {
         self.state.loaded.as_ref().filter(|loaded| loaded.generation == told)
     }
 
