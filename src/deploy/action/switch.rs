@@ -247,8 +247,15 @@ pub async fn lead_none(context: &Context, prepared: &Prepared) -> PortResult<()>
 /// Before the instances of a colour that was kept are replaced: a proxy that was put back to an earlier
 /// state since the look at it may lead there.
 pub async fn lead_off(context: &Context, prepared: &Prepared) -> PortResult<()> {
-    if prepared.live.is_some() && is_led(context, prepared).await? {
+    if prepared.live.is_none() {
+        return Ok(());
+    }
+    let led = is_led(context, prepared).await?;
+    if led {
         lead_back(context, prepared).await?;
+    }
+    // An earlier life may have led it back, and not have waited to the end.
+    if led || context.state.taken_up {
         drain_new(context, prepared).await?;
         // These were on what was kept: a revert has to wait for those on what replaces it.
         context.tries.set_drained(false);
