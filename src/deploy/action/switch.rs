@@ -52,10 +52,7 @@ async fn lead(context: &Context, prepared: &Prepared, instances: &[Instance]) ->
 /// Undo of [`stage`]: nobody may be led to the new instances any more, by a proxy that was put back
 /// meanwhile.
 pub async fn unstage(context: &Context, prepared: &Prepared) -> PortResult<()> {
-    if is_led(context, prepared).await? {
-        lead_back(context, prepared).await?;
-        drain_new(context, prepared).await?;
-    }
+    lead_away(context, prepared, true).await?;
     take_out(context, prepared).await
 }
 
@@ -235,32 +232,42 @@ pub async fn lead_all(context: &Context, prepared: &Prepared) -> PortResult<bool
 /// Before the new colour goes in a revert: no proxy leads to it, nor to its instances, and nobody was led
 /// away from it just now, be it by an earlier life.
 pub async fn lead_none(context: &Context, prepared: &Prepared) -> PortResult<()> {
-    if is_led(context, prepared).await? {
-        return unstage(context, prepared).await;
+    match lead_away(context, prepared, !context.state.taken_up).await? {
+        true => take_out(context, prepared).await,
+        false => Ok(()),
     }
-    if context.state.taken_up {
-        drain_new(context, prepared).await?;
-    }
-    Ok(())
 }
 
 /// Before the instances of a colour that was kept are replaced: a proxy that was put back to an earlier
-/// state since the look at it may lead there.
+/// state since the look at it may lead there, or an earlier life may have led it back and not have waited to
+/// the end.
 pub async fn lead_off(context: &Context, prepared: &Prepared) -> PortResult<()> {
     if prepared.live.is_none() {
         return Ok(());
     }
-    let led = is_led(context, prepared).await?;
-    if led {
-        lead_back(context, prepared).await?;
-    }
-    // An earlier life may have led it back, and not have waited to the end.
-    if led || context.state.taken_up {
-        drain_new(context, prepared).await?;
-        // These were on what was kept: a revert has to wait for those on what replaces it.
-        context.tries.set_drained(false);
-    }
+    lead_away(context, prepared, !context.state.taken_up).await?;
+    // These were on what was kept: a revert has to wait for those on what replaces it.
+    context.tries.set_drained(false);
     Ok(())
+}
+
+/// Every proxy that leads to the new colour is led back, and the requests that came by it are waited for,
+/// until no proxy leads there after the wait: one may have been put back to an earlier state during it.
+/// Nobody who was there before has to be waited for any more if `waited`. Answers whether any was led back.
+async fn lead_away(context: &Context, prepared: &Prepared, mut waited: bool) -> PortResult<bool> {
+    let mut led_back = false;
+    loop {
+        if is_led(context, prepared).await? {
+            lead_back(context, prepared).await?;
+            led_back = true;
+            waited = false;
+        }
+        if waited {
+            return Ok(led_back);
+        }
+        drain_new(context, prepared).await?;
+        waited = true;
+    }
 }
 
 /// Whether a proxy leads to the new colour.
