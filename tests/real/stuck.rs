@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use verdigris::api::Because;
-use verdigris::model::{DeploymentId, ExitCode, Happening, Outcome, Step};
+use verdigris::model::{Colour, DeploymentId, ExitCode, Happening, Outcome, Step};
 
 use crate::commands::run;
 use crate::support::receiver::Receiver;
@@ -135,13 +135,27 @@ async fn its_name_is_taken(world: &World, receiver: &Receiver) {
     assert_eq!(receiver.occasions(2).await, ["stuck", "reverted"]);
 }
 
+/// The flag by which the configuration of nginx leads `service` to `colour`.
+fn flag(nginx: &Path, service: &str, colour: Colour) -> PathBuf {
+    let config = std::fs::read_to_string(nginx.join("nginx.conf")).unwrap();
+    let mut flags =
+        std::fs::read_dir(nginx.join("flags")).unwrap().map(|entry| entry.unwrap().path());
+    let is_wanted = |flag: &PathBuf| {
+        let name = flag.file_name().unwrap().to_string_lossy();
+        name.starts_with(&format!("{service}."))
+            && name.ends_with(&format!(".{colour}"))
+            && config.contains(&format!("flags/{name}\""))
+    };
+    flags.find(is_wanted).unwrap_or_else(|| panic!("nothing leads {service} to {colour}"))
+}
+
 /// A proxy's part: the flag of the new colour cannot be removed.
 async fn its_flag_stays(world: &World, receiver: &Receiver) {
     let before = world.settled().await;
     let stack = world.books("3.0").asking("bake", json!({ "for": "60s" }));
     let id = world.submit(request(&stack)).await.unwrap().deployment;
     world.until_begun(id, Step::Bake).await;
-    let pinned = Pinned::at(world.bed.directory().join("nginx/flags/books-ms.blue"));
+    let pinned = Pinned::at(flag(&world.bed.directory().join("nginx"), "books-ms", Colour::Blue));
     let because = Because { by: "tester".to_owned(), why: String::new() };
     world.client().abort(id, &because).await.unwrap();
     let said = stuck(world, id, Step::Switch);

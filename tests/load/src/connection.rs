@@ -31,6 +31,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Io for S {}
 
 type Wire = TokioIo<Counted<Box<dyn Io>>>;
 
+/// What moves a connection; none once it has ended. It is dropped then: a request that waits in its queue
+/// comes back only so.
+type Driver = Option<http1::Connection<Wire, Empty<Bytes>>>;
+
 /// Bytes that arrive between two answers (session tickets of TLS) are given so long to be digested.
 const DIGESTION: Duration = Duration::from_millis(50);
 /// After `Connection: close` the server ends the connection; we wait so long for that.
@@ -39,8 +43,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// One connection.
 pub(crate) struct Connection {
     sender: http1::SendRequest<Empty<Bytes>>,
-    driver: http1::Connection<Wire, Empty<Bytes>>,
-    ended: bool,
+    driver: Driver,
     received: Received,
     /// The same socket, to look at it without the runtime's memory of what it last saw there.
     socket: std::net::TcpStream,
@@ -107,7 +110,7 @@ impl Connection {
         let (stream, received) = Counted::new(stream);
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (sender, driver) = handshake.map_err(|error| Loss::broken(&error, false))?;
-        Ok(Self { sender, driver, ended: false, received, socket })
+        Ok(Self { sender, driver: Some(driver), received, socket })
     }
 
     /// Its socket.
@@ -123,14 +126,14 @@ impl Connection {
     }
 
     async fn become_quiet(&mut self) -> bool {
-        let Self { sender, driver, ended, socket, .. } = self;
+        let Self { sender, driver, socket, .. } = self;
         loop {
-            if *ended || drive(driver, ended, sender.ready()).await.is_err() {
+            if driver.is_none() || drive(driver, sender.ready()).await.is_err() {
                 return false;
             }
             match socket.peek(&mut [0]) {
                 Ok(0) => return false,
-                Ok(_) => drive(driver, ended, tokio::time::sleep(Duration::from_millis(1))).await,
+                Ok(_) => drive(driver, tokio::time::sleep(Duration::from_millis(1))).await,
                 Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
             }
         }
@@ -142,8 +145,8 @@ impl Connection {
         request: Request<Empty<Bytes>>,
     ) -> Result<Response<Incoming>, Unanswered> {
         let before = self.received.bytes();
-        let Self { sender, driver, ended, .. } = self;
-        drive(driver, ended, sender.try_send_request(request)).await.map_err(|mut error| {
+        let Self { sender, driver, .. } = self;
+        drive(driver, sender.try_send_request(request)).await.map_err(|mut error| {
             let before_first_byte = self.received.bytes() == before;
             Unanswered {
                 unsent: error.take_message().is_some(),
@@ -156,7 +159,7 @@ impl Connection {
     /// The next piece of the answer; `None` at its proper end.
     pub(crate) async fn next_piece(&mut self, body: &mut Incoming) -> Result<Option<Bytes>, Loss> {
         loop {
-            let frame = drive(&mut self.driver, &mut self.ended, body.frame()).await;
+            let frame = drive(&mut self.driver, body.frame()).await;
             match frame {
                 None => return Ok(None),
                 Some(Err(error)) => return Err(Loss::broken(&error, true)),
@@ -178,8 +181,9 @@ impl Connection {
     /// Lets the server end the connection first, as it said it would, so that the port is free
     /// again at once on our side.
     pub(crate) async fn part(self) {
-        let Self { sender, mut driver, .. } = self;
+        let Self { sender, driver, .. } = self;
         drop(sender);
+        let Some(mut driver) = driver else { return };
         let goodbye = async {
             let ended = std::future::poll_fn(|context| driver.poll_without_shutdown(context)).await;
             if ended.is_ok() {
@@ -194,19 +198,17 @@ impl Connection {
 }
 
 /// Awaits `work` while moving the connection along.
-async fn drive<F: Future>(
-    driver: &mut http1::Connection<Wire, Empty<Bytes>>,
-    ended: &mut bool,
-    work: F,
-) -> F::Output {
+async fn drive<F: Future>(driver: &mut Driver, work: F) -> F::Output {
     let mut work = pin!(work);
     std::future::poll_fn(|context| {
         if let Poll::Ready(output) = work.as_mut().poll(context) {
             return Poll::Ready(output);
         }
         // An error of the connection reaches `work` too, and is told from there.
-        if !*ended && driver.poll_without_shutdown(context).is_ready() {
-            *ended = true;
+        if let Some(moving) = driver
+            && moving.poll_without_shutdown(context).is_ready()
+        {
+            *driver = None;
         }
         work.as_mut().poll(context)
     })
@@ -240,6 +242,33 @@ mod tests {
         let answer = connection.send(get()).await.unwrap_or_else(|_| panic!("an answer"));
         connection.finish(answer.into_body()).await.unwrap_or_else(|_| panic!("its end"));
         server.await.unwrap();
+        let sent = tokio::time::timeout(Duration::from_secs(5), connection.send(get())).await;
+        let Err(failure) = sent.expect("it never comes back") else { panic!("nobody answers") };
+        assert!(failure.unsent && failure.before_first_byte);
+    }
+
+    /// The same for whoever found it ready: the request waits in its queue when the end is seen.
+    #[tokio::test]
+    async fn a_request_that_meets_the_end_of_a_ready_connection_comes_back_unsent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (end, ends) = tokio::sync::oneshot::channel::<()>();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 512];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            ends.await.unwrap();
+        });
+        let mut connection = Connection::open(address, None).await.unwrap();
+        let answer = connection.send(get()).await.unwrap_or_else(|_| panic!("an answer"));
+        connection.finish(answer.into_body()).await.unwrap_or_else(|_| panic!("its end"));
+        assert!(connection.is_reusable().await);
+        end.send(()).unwrap();
+        server.await.unwrap();
+        while !matches!(connection.socket.peek(&mut [0]), Ok(0)) {
+            tokio::task::yield_now().await;
+        }
         let sent = tokio::time::timeout(Duration::from_secs(5), connection.send(get())).await;
         let Err(failure) = sent.expect("it never comes back") else { panic!("nobody answers") };
         assert!(failure.unsent && failure.before_first_byte);
