@@ -161,20 +161,29 @@ pub fn switched(prepared: &Prepared) -> Route {
     }
 }
 
-/// The service as the proxies have to see it while the new instances are staged; none without a route.
+/// The service as the proxies have to see it while the new instances are staged; none without a route. Where
+/// what is live has no route the public is led nowhere, and stays so until the switch.
 #[must_use]
 pub fn staged(prepared: &Prepared, live: &[Backend], new: &[Backend]) -> Option<ServiceView> {
+    let unrouted = has_no_route(&prepared.before.registry);
+    let led = prepared.live.filter(|_| !unrouted);
     let mut backends = BTreeMap::from([(prepared.colour, new.to_vec())]);
-    if let Some(colour) = prepared.live {
+    if let Some(colour) = led {
         backends.insert(colour, live.to_vec());
     }
     Some(ServiceView {
         service: prepared.release.service.clone(),
         rule: prepared.release.policy.route.clone()?,
-        live: prepared.live,
+        live: led,
         generation: prepared.before.registry.route.as_ref().map_or(0, |route| route.generation),
         backends,
     })
+}
+
+/// Whether `record` says that the service has no route, which an empty one does not.
+#[must_use]
+pub fn has_no_route(record: &ServiceRecord) -> bool {
+    record.route.as_ref().is_some_and(|route| route.rule.is_none())
 }
 
 /// The service as the proxies should see it by its record; none without a route.

@@ -200,9 +200,9 @@ impl Keeper {
             match self.driver.is_drained(&entry, colour).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
-                // A proxy that does not run has no request under way.
+                // A proxy that does not run has no request under way. One that is silent may have.
                 Err(Error::NotRunning { .. } | Error::Socket { .. })
-                    if probe::generation(self.settings.status).await.is_err() =>
+                    if probe::is_closed(self.settings.status).await =>
                 {
                     return Ok(());
                 }

@@ -6,9 +6,27 @@ use verdigris::deploy::record::{Journalled, Record};
 use verdigris::model::{Outcome, Retain, Step};
 
 use crate::daemon::{Daemon, in_virtual_time};
-use crate::draft::{draft, request};
+use crate::draft::{draft, request, service};
 use crate::ends::check_violations;
 use crate::world::Sim;
+
+#[test]
+fn what_somebody_removed_cannot_be_kept_and_holds_nothing_up() {
+    in_virtual_time(async {
+        let sim = Sim::new(0);
+        let mut daemon = Daemon::start(&sim).await;
+        for image in ["good/books:1", "good/books:22"] {
+            let mut kept = draft(image);
+            kept.policy.retain = Retain { releases: 1, scale: Some(0), duration: None };
+            let id = daemon.engine.submit(request(kept)).await.unwrap().deployment;
+            let view;
+            (daemon, view) = daemon.see_through(id).await;
+            assert_eq!(view.outcome, Some(Outcome::Committed), "{image}");
+            let live = service().swarm_name(sim.truth().committed[&service()].colour);
+            sim.truth().swarm.remove(&live);
+        }
+    });
+}
 
 #[test]
 fn a_proxy_that_was_put_back_is_led_away_before_a_kept_colour_is_replaced() {

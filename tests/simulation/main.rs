@@ -23,6 +23,7 @@ mod shutdown;
 mod sight;
 mod stuck;
 mod told;
+mod unrouted;
 mod world;
 
 use std::collections::BTreeMap;

@@ -38,7 +38,7 @@ async fn stuck(by_hand: bool) {
     assert_eq!(outcome.exit_code(), ExitCode::Stuck);
     assert_eq!(problem.step, Step::Start);
     assert_eq!(problem.message, "cannot remove `books-ms-green`: a task does not stop");
-    assert_eq!(problem.details, ["still to be undone: start, pre-deployment"]);
+    assert_eq!(problem.details, ["still to be undone: start, pre-integration, pre-deployment"]);
     let mut alerts =
         alerts.filter(|event| std::future::ready(matches!(event.what, Happening::Stuck { .. })));
     assert_eq!(alerts.next().await.unwrap().deployment, id);

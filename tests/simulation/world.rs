@@ -115,6 +115,8 @@ pub struct Truth {
     pub outdated: BTreeSet<(Daemon, DeploymentId)>,
     /// What was committed last, by any daemon.
     pub committed: BTreeMap<ServiceName, Commit>,
+    /// Releases without a route are deployed: whoever meets nobody has lost nothing.
+    pub unrouted: bool,
     pub faults: Faults,
     /// The daemon's life; acts of an earlier one have no effect.
     life: u64,
@@ -173,6 +175,7 @@ impl Sim {
             open: BTreeMap::new(),
             outdated: BTreeSet::new(),
             committed: BTreeMap::new(),
+            unrouted: false,
             faults: Faults::default(),
             life: 0,
             client: Client::default(),

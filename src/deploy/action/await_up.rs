@@ -84,6 +84,7 @@ impl Watched {
     ) -> Result<Vec<Instance>, Failure> {
         loop {
             if let Some(instances) = self.look(context, prepared).await? {
+                context.tries.see();
                 return Ok(instances);
             }
             tokio::select! {

@@ -4,7 +4,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{Context, failed, stopped, switch};
 use crate::deploy::ledger;
-use crate::deploy::ports::PortResult;
+use crate::deploy::ports::{PortResult, Trouble};
 use crate::deploy::record::{Prepared, StepResult};
 use crate::model::{Colour, Failure, Step};
 
@@ -78,7 +78,8 @@ async fn retire_colour(context: &Context, prepared: &Prepared, old: Colour) -> P
     let service = &prepared.release.service;
     let retain = &prepared.release.policy.retain;
     let keep = retain.releases > 0;
-    if keep && retain.scale.is_none() {
+    let keeps_running = keep && retain.scale.is_none();
+    if keeps_running && prepared.release.policy.route.is_some() {
         context.note(Step::Retire, format!("`{old}` is kept running"));
         return Ok(());
     }
@@ -88,6 +89,13 @@ async fn retire_colour(context: &Context, prepared: &Prepared, old: Colour) -> P
         await_drained(context, prepared, old).await;
     }
     led?;
+    if prepared.release.policy.route.is_none() {
+        switch::take_off(context, prepared).await?;
+    }
+    if keeps_running {
+        context.note(Step::Retire, format!("`{old}` is kept running"));
+        return Ok(());
+    }
     // Out of the registry and the proxies first: nobody is sent to an instance that is being stopped.
     let deregister = context.ledger.change(service, |record| ledger::retire(record, old));
     let (deregistered, retired) =
@@ -98,7 +106,11 @@ async fn retire_colour(context: &Context, prepared: &Prepared, old: Colour) -> P
     match retain.scale {
         Some(replicas) if keep => {
             context.note(Step::Retire, format!("`{old}` is kept with {replicas} replicas"));
-            context.world.swarm.scale(&name, replicas.into()).await
+            match context.world.swarm.scale(&name, replicas.into()).await {
+                // Somebody has removed it: nothing is left that could be kept.
+                Err(error) if error.trouble == Trouble::NotFound => Ok(()),
+                scaled => scaled,
+            }
         }
         _ => context.world.swarm.restore(&name, None).await,
     }

@@ -22,7 +22,10 @@ pub async fn prepare(context: &Context) -> Result<StepResult, Failure> {
     if !found.problems.is_empty() {
         return Err(unfit(found.problems));
     }
-    let Prepared { release, colour, .. } = &found.prepared;
+    let Prepared { release, colour, running, .. } = &found.prepared;
+    if *running {
+        context.tries.see();
+    }
     context
         .note(Step::Prepare, format!("`{colour}` gets {} (release {})", release.image, release.id));
     Ok(StepResult::Prepared(found.prepared))

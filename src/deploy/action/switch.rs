@@ -37,6 +37,12 @@ pub async fn stage(context: &Context) -> Result<StepResult, Failure> {
 }
 
 async fn lead(context: &Context, prepared: &Prepared, instances: &[Instance]) -> PortResult<()> {
+    // A reconciler that has looked before the deployment began must not tell the proxies, after this, of
+    // instances that were the colour's then.
+    let turn = context.ledger.turn(&prepared.release.service);
+    let _turn = turn.lock().await;
+    // It may have been waited for, and another daemon may have the service since.
+    super::hold(context).await?;
     let new = ledger::backends(instances);
     let live = prepared.live.map(|colour| {
         let entries = prepared.before.registry.of(colour).map(|entry| &entry.instance);
@@ -99,7 +105,7 @@ fn keep_moved(before: &mut ProxyViews, now: &ProxyViews, live: Colour) {
 pub async fn switch(context: &Context) -> Result<StepResult, Failure> {
     let prepared = context.prepared(Step::Switch)?;
     let service = &prepared.release.service;
-    let moved = match context.state.may_have_moved() {
+    let moved = match context.state.may_have_moved() || context.tries.seen_long_ago() {
         true => follow_moved(context, prepared).await?,
         false => None,
     };
@@ -113,7 +119,7 @@ pub async fn switch(context: &Context) -> Result<StepResult, Failure> {
                 let flipped = proxies.flip(service, prepared.colour, route.generation).await;
                 flipped.map_err(|error| error.of(Origin::Proxy))
             }
-            None => Ok(()),
+            None => lead_nowhere(context, prepared).await.map(drop),
         }
     };
     // Both are awaited to their ends: what was half done is undone, not left running behind.
@@ -146,7 +152,7 @@ async fn follow_moved(
 pub async fn unswitch(context: &Context, prepared: &Prepared) -> PortResult<()> {
     let service = &prepared.release.service;
     let publish = context.ledger.change(service, |record| ledger::unswitch(record, prepared));
-    let (published, back) = tokio::join!(publish, lead_back(context, prepared));
+    let (back, published) = tokio::join!(lead_back(context, prepared), publish);
     back?;
     published?;
     drain_new(context, prepared).await?;
@@ -173,11 +179,10 @@ async fn drain_new(context: &Context, prepared: &Prepared) -> PortResult<()> {
     Ok(())
 }
 
-/// The public is led to where it was before, while the new instances stay staged.
+/// The public is led to where it was before, while the new instances stay staged. It takes no turn: whoever
+/// has it may be waiting for a registry that is silent, and the public may be on a release that is broken.
 async fn lead_back(context: &Context, prepared: &Prepared) -> PortResult<()> {
     let service = &prepared.release.service;
-    let turn = context.ledger.turn(service);
-    let _turn = turn.lock().await;
     let now = context.world.proxies.snapshot(service).await?;
     if now.values().any(|view| leads_to(view.as_ref(), prepared.colour)) {
         // Whoever came by that proxy is waited for, also where this is tried again, and where others were
@@ -209,9 +214,12 @@ pub async fn lead_all(context: &Context, prepared: &Prepared) -> PortResult<bool
     let service = &prepared.release.service;
     let turn = context.ledger.turn(service);
     let _turn = turn.lock().await;
+    if prepared.release.policy.route.is_none() {
+        return lead_nowhere(context, prepared).await;
+    }
     let mut astray = context.world.proxies.snapshot(service).await?;
     astray.retain(|_, view| !leads_to(view.as_ref(), prepared.colour));
-    if astray.is_empty() || prepared.release.policy.route.is_none() {
+    if astray.is_empty() {
         return Ok(false);
     }
     // Elsewhere may be where another daemon has led them since.
@@ -227,6 +235,36 @@ pub async fn lead_all(context: &Context, prepared: &Prepared) -> PortResult<bool
     context.note(Step::Switch, format!("{} did not follow the route", proxies.join(", ")));
     context.world.proxies.restore(service, &astray).await?;
     Ok(true)
+}
+
+/// The new release has no route: no proxy leads the public to the service any more. What is under way on the
+/// old colour goes on, and can be waited for. Answers whether any proxy did.
+async fn lead_nowhere(context: &Context, prepared: &Prepared) -> PortResult<bool> {
+    let service = &prepared.release.service;
+    let mut led = context.world.proxies.snapshot(service).await?;
+    led.retain(|_, view| view.as_ref().is_some_and(|view| view.live.is_some()));
+    if led.is_empty() {
+        return Ok(false);
+    }
+    super::hold(context).await?;
+    led.values_mut().flatten().for_each(|view| view.live = None);
+    context.world.proxies.restore(service, &led).await.map_err(|error| error.of(Origin::Proxy))?;
+    Ok(true)
+}
+
+/// The new release has no route, and nothing is under way on the old one: the proxies forget the service, and
+/// its hosts and path are free.
+pub async fn take_off(context: &Context, prepared: &Prepared) -> PortResult<()> {
+    let service = &prepared.release.service;
+    let turn = context.ledger.turn(service);
+    let _turn = turn.lock().await;
+    let mut known = context.world.proxies.snapshot(service).await?;
+    known.retain(|_, view| view.is_some());
+    if known.is_empty() {
+        return Ok(());
+    }
+    known.values_mut().for_each(|view| *view = None);
+    context.world.proxies.restore(service, &known).await
 }
 
 /// Before the new colour goes in a revert: no proxy leads to it, nor to its instances, and nobody was led

@@ -1,11 +1,17 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::model::Step;
 
 /// Notes that are remembered: one that is worded differently each time must not fill the memory.
 const MOST: usize = 100;
+
+/// A task that dies is replaced within a second or so; a look costs 6 to 7 ms.
+const LONG_AGO: Duration = Duration::from_millis(500);
 
 /// What is remembered from one try of an act to the next, in one life of the daemon. An undo, and a step
 /// after the commit, are tried for as long as it takes.
@@ -13,6 +19,7 @@ const MOST: usize = 100;
 pub struct Tries {
     drained: AtomicBool,
     said: Mutex<BTreeSet<(Step, String)>>,
+    seen: Mutex<Option<Instant>>,
 }
 
 impl Tries {
@@ -24,6 +31,17 @@ impl Tries {
     /// Whether they were: those that are left had their time.
     pub fn have_drained(&self) -> bool {
         self.drained.load(Ordering::Relaxed)
+    }
+
+    /// The new instances are seen to be up now.
+    pub fn see(&self) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether that was so long ago, if ever, that Swarm may have put one of them elsewhere.
+    pub fn seen_long_ago(&self) -> bool {
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.is_none_or(|seen| seen.elapsed() > LONG_AGO)
     }
 
     /// Whether `text` was not said about `step` yet.

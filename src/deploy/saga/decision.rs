@@ -49,12 +49,20 @@ impl State {
         }
     }
 
-    /// The steps that have to be undone still, in the order in which they are.
+    /// The steps that have to be undone still, in the order in which they are: last first, but gates after
+    /// all others, since the public must not wait for a CI engine that is away.
     fn to_undo(&self) -> impl Iterator<Item = Step> {
-        let traces = self.steps.iter().rev().filter(|(step, progress)| {
-            leaves_traces(**step) && **progress != Progress::Undone && !skipped(progress)
-        });
-        traces.map(|(step, _)| *step)
+        let traces = |gates: bool| {
+            let steps = self.steps.iter().rev();
+            let left = steps.filter(move |(step, progress)| {
+                leaves_traces(**step)
+                    && step.gate_point().is_some() == gates
+                    && **progress != Progress::Undone
+                    && !skipped(progress)
+            });
+            left.map(|(step, _)| *step)
+        };
+        traces(false).chain(traces(true))
     }
 
     /// What has to be undone or done still before the end, in that order.

@@ -177,6 +177,22 @@ fn the_revert_of_what_was_in_place_leaves_it_there() {
 }
 
 #[test]
+fn the_public_goes_back_before_a_ci_engine_is_asked_that_may_be_away() {
+    let mut state = state();
+    for step in Step::ALL.into_iter().take_while(|step| *step < Step::PostIntegration) {
+        state.apply(&Record::Began { step }).unwrap();
+        state.apply(&Record::Done { step, result: result(step) }).unwrap();
+    }
+    state.apply(&Record::Began { step: Step::PostIntegration }).unwrap();
+    state.apply(&Record::Failed { failure: failure(Step::PostIntegration) }).unwrap();
+    assert_eq!(state.decide(&BTreeSet::new()), Decision::Undo(Step::Switch));
+    let left = state.left();
+    let first = left.iter().position(|step| step.gate_point().is_some()).unwrap();
+    assert!(left[first..].iter().all(|step| step.gate_point().is_some()), "{left:?}");
+    assert!(left[..first].is_sorted_by(|one, next| one > next), "{left:?}");
+}
+
+#[test]
 fn nothing_follows_the_end() {
     let mut state = state();
     state.apply(&Record::Ended { outcome: Outcome::Committed }).unwrap();
@@ -224,7 +240,7 @@ fn instances_are_where_they_were_last_seen() {
 
 proptest! {
     /// Whatever fails: the end is committed with nothing undone, or reverted with everything undone
-    /// that may have left traces, last first.
+    /// that may have left traces, last first, gates after all others.
     #[test]
     fn every_play_ends_whole(fails in prop::collection::vec(prop::bool::weighted(0.15), 0..20)) {
         let (outcome, done, undone) = play(&fails);
@@ -236,6 +252,7 @@ proptest! {
                 traces.sort();
                 traces.dedup();
                 traces.reverse();
+                traces.sort_by_key(|step| step.gate_point().is_some());
                 prop_assert_eq!(undone, traces);
             }
             other => prop_assert!(false, "{:?}", other),

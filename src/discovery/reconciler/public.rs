@@ -16,7 +16,9 @@ impl Reconciler {
         record: &ServiceRecord,
         seen: &Seen,
     ) -> PortResult<()> {
-        let Some(wanted) = ledger::public(service, record) else { return Ok(()) };
+        let Some(wanted) = ledger::public(service, record) else {
+            return self.lead_nowhere(service, record).await;
+        };
         if !wanted.live.is_some_and(|live| seen.serves(live) && !wanted.of(live).is_empty()) {
             return Ok(());
         }
@@ -35,6 +37,24 @@ impl Reconciler {
         self.diary.note(service, &format!("{} did not follow the route", proxies.join(", ")));
         self.world.proxies.restore(service, &astray).await
     }
+
+    /// A service without a route is in no proxy.
+    async fn lead_nowhere(&self, service: &ServiceName, record: &ServiceRecord) -> PortResult<()> {
+        if !ledger::has_no_route(record) {
+            return Ok(());
+        }
+        let mut astray = self.world.proxies.snapshot(service).await?;
+        astray.retain(|_, view| view.is_some());
+        if astray.is_empty() || self.is_anothers(service).await? {
+            return Ok(());
+        }
+        self.confirm(service, record).await?;
+        let proxies: Vec<&str> = astray.keys().map(String::as_str).collect();
+        let line = format!("{} had the service, which has no route", proxies.join(", "));
+        self.diary.note(service, &line);
+        astray.values_mut().for_each(|view| *view = None);
+        self.world.proxies.restore(service, &astray).await
+    }
 }
 
 impl Reconciler {
@@ -48,6 +68,9 @@ impl Reconciler {
         owned: &BTreeSet<Colour>,
     ) -> PortResult<()> {
         let Some(wanted) = ledger::public(service, record) else {
+            if ledger::has_no_route(record) {
+                return Ok(());
+            }
             // It lost the service, which is put on record again once the deployment has ended.
             return match self.is_anothers(service).await? {
                 true => Ok(()),

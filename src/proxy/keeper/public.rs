@@ -106,7 +106,8 @@ impl Machine {
         Ok(())
     }
 
+    /// One that is silent may go on any time, with what it was told last.
     async fn is_running(&self) -> bool {
-        probe::generation(self.settings.status).await.is_ok()
+        !probe::is_closed(self.settings.status).await
     }
 }

@@ -9,7 +9,7 @@ mod counted;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,14 +31,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Io for S {}
 
 type Wire = TokioIo<Counted<Box<dyn Io>>>;
 
-/// What moves a connection; none once it has ended. It is dropped then: a request that waits in its queue
-/// comes back only so.
-type Driver = Option<http1::Connection<Wire, Empty<Bytes>>>;
-
 /// Bytes that arrive between two answers (session tickets of TLS) are given so long to be digested.
 const DIGESTION: Duration = Duration::from_millis(50);
 /// After `Connection: close` the server ends the connection; we wait so long for that.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What moves a connection along, until it has ended.
+enum Driver {
+    Moving(Box<http1::Connection<Wire, Empty<Bytes>>>),
+    /// With the wire, for the farewell.
+    Ended(Option<Wire>),
+}
+
+impl Driver {
+    fn has_ended(&self) -> bool {
+        matches!(self, Self::Ended(_))
+    }
+
+    /// Taken apart as soon as it has ended: a request that met the end of an idle connection, and waits in its
+    /// queue, comes back only so.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Self::Moving(connection) = self else { return Poll::Ready(()) };
+        // An error reaches whoever awaits an answer, and is told from there.
+        if connection.poll_without_shutdown(context).is_pending() {
+            return Poll::Pending;
+        }
+        if let Self::Moving(connection) = std::mem::replace(self, Self::Ended(None)) {
+            *self = Self::Ended(Some(connection.into_parts().io));
+        }
+        Poll::Ready(())
+    }
+}
 
 /// One connection.
 pub(crate) struct Connection {
@@ -110,7 +133,7 @@ impl Connection {
         let (stream, received) = Counted::new(stream);
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (sender, driver) = handshake.map_err(|error| Loss::broken(&error, false))?;
-        Ok(Self { sender, driver: Some(driver), received, socket })
+        Ok(Self { sender, driver: Driver::Moving(Box::new(driver)), received, socket })
     }
 
     /// Its socket.
@@ -128,7 +151,7 @@ impl Connection {
     async fn become_quiet(&mut self) -> bool {
         let Self { sender, driver, socket, .. } = self;
         loop {
-            if driver.is_none() || drive(driver, sender.ready()).await.is_err() {
+            if driver.has_ended() || drive(driver, sender.ready()).await.is_err() {
                 return false;
             }
             match socket.peek(&mut [0]) {
@@ -181,13 +204,12 @@ impl Connection {
     /// Lets the server end the connection first, as it said it would, so that the port is free
     /// again at once on our side.
     pub(crate) async fn part(self) {
-        let Self { sender, driver, .. } = self;
+        let Self { sender, mut driver, .. } = self;
         drop(sender);
-        let Some(mut driver) = driver else { return };
         let goodbye = async {
-            let ended = std::future::poll_fn(|context| driver.poll_without_shutdown(context)).await;
-            if ended.is_ok() {
-                let mut wire = driver.into_parts().io.into_inner();
+            std::future::poll_fn(|context| driver.poll(context)).await;
+            if let Driver::Ended(Some(wire)) = driver {
+                let mut wire = wire.into_inner();
                 let mut rest = [0; 512];
                 while matches!(wire.read(&mut rest).await, Ok(length) if length > 0) {}
             }
@@ -204,12 +226,7 @@ async fn drive<F: Future>(driver: &mut Driver, work: F) -> F::Output {
         if let Poll::Ready(output) = work.as_mut().poll(context) {
             return Poll::Ready(output);
         }
-        // An error of the connection reaches `work` too, and is told from there.
-        if let Some(moving) = driver
-            && moving.poll_without_shutdown(context).is_ready()
-        {
-            *driver = None;
-        }
+        let _ = driver.poll(context);
         work.as_mut().poll(context)
     })
     .await
@@ -247,7 +264,27 @@ mod tests {
         assert!(failure.unsent && failure.before_first_byte);
     }
 
-    /// The same for whoever found it ready: the request waits in its queue when the end is seen.
+    /// The port is free again on the client's side.
+    #[tokio::test]
+    async fn the_server_ends_first_what_it_said_it_would() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut bytes = [0; 512];
+            assert!(stream.read(&mut bytes).await.unwrap() > 0);
+            let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+            tokio::time::timeout(GOODBYE / 4, stream.read(&mut bytes)).await
+        });
+        let mut connection = Connection::open(address, None).await.unwrap();
+        let answer = connection.send(get()).await.unwrap_or_else(|_| panic!("an answer"));
+        connection.finish(answer.into_body()).await.unwrap_or_else(|_| panic!("its end"));
+        let ((), ended) = tokio::join!(connection.part(), server);
+        assert!(ended.unwrap().is_err(), "the client ended it");
+    }
+
+    /// A request for which the connection was found ready: the request waits in its queue when the end is seen.
     #[tokio::test]
     async fn a_request_that_meets_the_end_of_a_ready_connection_comes_back_unsent() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -118,7 +118,7 @@ impl Truth {
 
     fn judge(&mut self, what: &str, met: &Met) {
         let key = (met.proxy.clone(), met.service.clone());
-        if met.reply == Reply::Served {
+        if met.reply == Reply::Served || (met.reply == Reply::Nowhere && self.unrouted) {
             self.client.failing.remove(&key);
             return;
         }
