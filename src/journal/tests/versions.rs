@@ -107,8 +107,8 @@ async fn what_version_1_left_unfinished_is_taken_up() {
     store.append(id, &[Record::Failed { failure: failure.clone() }]).await.unwrap();
     state.apply(&Record::Failed { failure }).unwrap();
     let replayed = State::replay(&Journal::read(&store, id).await.unwrap()).unwrap();
-    assert_eq!(replayed.decide(&none), Decision::Undo(Step::PostIntegration));
-    let undone = [Step::PostIntegration, Step::Switch, Step::PreIntegration, Step::Stage];
+    assert_eq!(replayed.decide(&none), Decision::Undo(Step::Switch));
+    let undone = [Step::Switch, Step::Stage, Step::Register, Step::Start];
     assert_eq!(replayed.left()[..4], undone);
     assert_eq!(replayed.left(), state.left());
 }
