@@ -16,6 +16,7 @@ mod failures;
 mod gate;
 mod gates_together;
 mod interruptions;
+mod lost_node;
 mod mid_deployment;
 mod operators_stacks;
 mod outages;
