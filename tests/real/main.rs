@@ -20,6 +20,7 @@ mod lost_node;
 mod mid_deployment;
 mod operators_stacks;
 mod outages;
+mod overlay;
 mod private_world;
 mod proxies_killed;
 mod refused;
