@@ -30,6 +30,7 @@ mod retention;
 mod reverts;
 mod rivals;
 mod rivals_paused;
+mod secrets;
 mod secure;
 mod setup;
 mod stuck;
