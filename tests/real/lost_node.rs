@@ -163,6 +163,26 @@ async fn a_release_that_bakes_meanwhile_is_committed() {
     }
 }
 
+/// What can run nowhere else is not left to the public, and not committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_bakes_on_it_alone_is_reverted() {
+    let Some((world, lost)) = pair().await else { return };
+    let before = world.at_rest().await;
+    let stack = world.books("2.0").asking("bake", json!({ "for": "20s" }));
+    let stack = stack.with("/deploy/placement/constraints", json!(["node.hostname == node2"]));
+    let id = world.submit(request(&stack)).await.unwrap().deployment;
+    world.until_begun(id, Step::Bake).await;
+    lose(&world);
+    let ended = world.end_of(id).await;
+    assert_eq!(ended.exit(), 12, "{}", ended.story());
+    assert!(ended.told().contains("runs any more"), "{}", ended.told());
+    assert!(ended.told().contains("on node `node2`"), "{}", ended.told());
+    moved(&world, "blue", &lost).await;
+    let difference = world.settles_as_but_for_containers(&before).await;
+    difference.unwrap_or_else(|difference| panic!("{difference}"));
+    all_answer(&world, "blue").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_that_is_taken_back_meanwhile_leaves_everything_as_it_was_elsewhere() {
     let Some((world, lost)) = pair().await else { return };
