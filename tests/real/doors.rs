@@ -76,6 +76,11 @@ impl Door {
 
 /// A daemon that listens on TCP, too, with its two doors.
 pub async fn with_two_doors() -> Option<(World, [Door; 2])> {
+    with_two_doors_on(Registry::Embedded).await
+}
+
+/// The same with another registry.
+pub async fn with_two_doors_on(registry: Registry) -> Option<(World, [Door; 2])> {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let token = "0123456789abcdef0123456789abcdef";
     let hash = hex::encode(Sha256::digest(token));
@@ -85,7 +90,7 @@ pub async fn with_two_doors() -> Option<(World, [Door; 2])> {
         let token = format!("\n[[token]]\nname = \"tester\"\nhash = \"{hash}\"\n{scopes}");
         config.replace("verdigris.sock\"]\n", &tcp) + &token
     };
-    let world = World::with(Registry::Embedded, Proxy::Both, change).await?;
+    let world = World::with(registry, Proxy::Both, change).await?;
     let file = world.home.join("token");
     std::fs::write(&file, format!("{token}\n")).unwrap();
     let home = world.home.clone();

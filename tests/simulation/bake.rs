@@ -75,6 +75,40 @@ fn an_instance_that_ends_under_the_traffic_is_one() {
 }
 
 #[test]
+fn a_colour_of_which_nothing_runs_any_more_is_not_committed() {
+    in_virtual_time(async {
+        let sim = Sim::new(4);
+        let (daemon, id) = deploying(&sim, baking()).await;
+        when(&daemon, id, is_baking).await;
+        sim.let_go_missing(GREEN);
+        sim.let_go_missing(GREEN);
+        let (_daemon, view) = daemon.see_through(id).await;
+        let Some(Outcome::Reverted { failure }) = view.outcome else {
+            panic!("{:?}", view.outcome)
+        };
+        assert_eq!(failure.kind, FailureKind::PostGate, "{failure:?}");
+        assert!(failure.message.contains("runs any more"), "{failure:?}");
+        check_violations(&sim);
+    });
+}
+
+#[test]
+fn an_instance_that_is_lost_with_its_node_is_waited_for() {
+    in_virtual_time(async {
+        let sim = Sim::new(5);
+        let (daemon, id) = deploying(&sim, baking()).await;
+        when(&daemon, id, is_baking).await;
+        sim.let_go_missing(GREEN);
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        assert!(is_baking(&daemon.engine.deployment(id).await.unwrap()), "half of it is enough");
+        sim.let_come(GREEN);
+        let (_daemon, view) = daemon.see_through(id).await;
+        assert_eq!(view.outcome, Some(Outcome::Committed));
+        check_violations(&sim);
+    });
+}
+
+#[test]
 fn whoever_does_not_answer_for_a_while_is_asked_again() {
     for part in [Part::Swarm, Part::Other] {
         in_virtual_time(async move {

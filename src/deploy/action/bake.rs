@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::patience::Patience;
 use super::{Context, failed, stopped};
-use crate::deploy::health::{describe, fallen, serving};
+use crate::deploy::health::{describe, fallen, serving, short};
 use crate::deploy::ports::{Answers, Origin, PortResult, PortWanted};
 use crate::deploy::record::{Prepared, StepResult};
 use crate::model::{Bake, Failure, FailureKind, Step, Task};
@@ -24,11 +24,17 @@ pub async fn bake(context: &Context) -> Result<StepResult, Failure> {
     context.note(Step::Bake, format!("watching `{}` for {limit}", prepared.colour));
     let end = Instant::now() + bake.duration;
     let mut watched = Watched::new(context, prepared);
+    let mut waits = false;
     loop {
         let last = Instant::now() >= end;
-        let seen = watched.look(bake).await?;
-        if last && seen {
+        let well = watched.look(bake).await?;
+        if last && well {
             return Ok(StepResult::Nothing);
+        }
+        if last && !waits {
+            waits = true;
+            let unwell = "do not all run, or not all of them could be seen";
+            context.note(Step::Bake, format!("the instances of `{}` {unwell}", prepared.colour));
         }
         let pause = if last { LOOK } else { LOOK.min(end - Instant::now()) };
         tokio::select! {
@@ -59,20 +65,22 @@ impl<'a> Watched<'a> {
         Self { context, prepared, served: served.collect(), before: None, swarm, proxies }
     }
 
-    /// Look once; false when not all could be seen.
+    /// Look once; false when not all could be seen, or not all replicas run: those of a node that is
+    /// lost are replaced, and until then it is not known whether they can be.
     async fn look(&mut self, bake: &Bake) -> Result<bool, Failure> {
         let bad = |error| failed(Step::Bake, &error);
         let (tasks, answers) = tokio::join!(self.tasks(), self.answers());
         let (tasks, answers) = (self.swarm.with(tasks), self.proxies.with(answers));
         let (tasks, answers) = (tasks.map_err(bad)?, answers.map_err(bad)?);
-        let seen = tasks.is_some() && answers.is_some();
-        if let Some(tasks) = tasks {
-            self.check_tasks(&tasks).await?;
+        let mut well = answers.is_some();
+        match tasks {
+            Some(tasks) => well &= self.check_tasks(&tasks).await?,
+            None => well = false,
         }
         if let Some(answers) = answers {
             check_answers(bake, *self.before.get_or_insert(answers), answers)?;
         }
-        Ok(seen)
+        Ok(well)
     }
 
     async fn tasks(&self) -> PortResult<Vec<Task>> {
@@ -87,21 +95,35 @@ impl<'a> Watched<'a> {
         answers.map_err(|error| error.of(Origin::Proxy))
     }
 
-    async fn check_tasks(&mut self, tasks: &[Task]) -> Result<(), Failure> {
+    /// Whether all replicas run.
+    async fn check_tasks(&mut self, tasks: &[Task]) -> Result<bool, Failure> {
+        let name = self.prepared.release.service.swarm_name(self.prepared.colour);
         if let Some(task) = fallen(tasks, &self.served) {
-            let name = self.prepared.release.service.swarm_name(self.prepared.colour);
-            return Err(Failure {
-                step: Step::Bake,
-                kind: FailureKind::PostGate,
-                message: format!("an instance of `{name}` did not stay up: {}", describe(task)),
-                details: self.context.world.swarm.tail(task, TAIL).await,
-                remedy: None,
-            });
+            let message = format!("an instance of `{name}` did not stay up: {}", describe(task));
+            return Err(unwell(message, self.context.world.swarm.tail(task, TAIL).await));
         }
         let serve = tasks.iter().filter(|task| task.current).filter_map(serving);
-        self.served.extend(serve.map(|instance| instance.task));
-        Ok(())
+        let serve: Vec<String> = serve.map(|instance| instance.task).collect();
+        let (running, replicas) = (serve.len(), self.prepared.release.workload.replicas as usize);
+        if running == 0 && replicas > 0 {
+            // The public has nobody there, and may have the old colour.
+            let message = format!("no instance of `{name}` runs any more");
+            return Err(unwell(message, given_up(tasks, &self.served)));
+        }
+        self.served.extend(serve);
+        Ok(running >= replicas)
     }
+}
+
+fn unwell(message: String, details: Vec<String>) -> Failure {
+    Failure { step: Step::Bake, kind: FailureKind::PostGate, message, details, remedy: None }
+}
+
+/// Those of `tasks` that `served` and are to run no longer: with their node, they say what was lost.
+fn given_up(tasks: &[Task], served: &BTreeSet<String>) -> Vec<String> {
+    let gone = tasks.iter().filter(|task| served.contains(&task.id) && !task.wanted);
+    gone.map(|task| format!("Swarm gave up task {} on node `{}`", short(&task.id), task.node))
+        .collect()
 }
 
 fn check_answers(bake: &Bake, before: Answers, now: Answers) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,9 +21,9 @@ pub struct Bed {
 }
 
 impl Bed {
-    /// Brings up the testbed `part` of this run, with the sample images in its registry.
-    pub fn up(part: &str) -> Self {
-        let bed = Self::bare(part, 1);
+    /// Brings up the testbed `part` of this run with `nodes` nodes, and the sample images in its registry.
+    pub fn up(part: &str, nodes: usize) -> Self {
+        let bed = Self::bare(part, nodes);
         bed.push_images();
         bed
     }
@@ -72,6 +73,16 @@ impl Bed {
     /// The socket of the first engine.
     pub fn docker_socket(&self) -> PathBuf {
         self.env("DOCKER_HOST").trim_start_matches("unix://").into()
+    }
+
+    /// The sockets of all engines that answer: one that was killed leaves its file behind.
+    pub fn docker_sockets(&self) -> Vec<PathBuf> {
+        let hosts = self
+            .env
+            .iter()
+            .filter(|(name, _)| name.starts_with("TESTBED_NODE") && name.ends_with("_HOST"));
+        let sockets = hosts.map(|(_, host)| PathBuf::from(host.trim_start_matches("unix://")));
+        sockets.filter(|socket| UnixStream::connect(socket).is_ok()).collect()
     }
 
     /// Runs `docker` against the first engine; what it prints.
@@ -147,6 +158,8 @@ fn assignment(line: &str) -> Option<(String, String)> {
 /// A testbed that one test has for itself.
 pub struct Lease {
     bed: Option<Arc<Bed>>,
+    /// Others may have it afterwards.
+    pooled: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -160,7 +173,12 @@ impl std::ops::Deref for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        POOL.free.lock().unwrap().extend(self.bed.take());
+        if self.pooled {
+            POOL.free.lock().unwrap().extend(self.bed.take());
+        } else if !std::thread::panicking() {
+            // Of a test that fails, the caretaker does it.
+            self.testbed(&["down"]);
+        }
     }
 }
 
@@ -168,6 +186,13 @@ struct Pool {
     permits: Arc<Semaphore>,
     free: Mutex<Vec<Arc<Bed>>>,
     made: AtomicUsize,
+}
+
+impl Pool {
+    /// A name for another testbed.
+    fn number(&self) -> String {
+        (self.made.fetch_add(1, Ordering::Relaxed) + 1).to_string()
+    }
 }
 
 static POOL: LazyLock<Pool> = LazyLock::new(|| Pool {
@@ -187,14 +212,24 @@ pub async fn lease() -> Option<Lease> {
         bed.reset();
         bed
     } else {
-        let number = POOL.made.fetch_add(1, Ordering::Relaxed) + 1;
-        Arc::new(Bed::up(&number.to_string()))
+        Arc::new(Bed::up(&POOL.number(), 1))
     };
-    Some(Lease { bed: Some(bed), _permit: permit })
+    Some(Lease { bed: Some(bed), pooled: true, _permit: permit })
+}
+
+/// Waits until there may be one more testbed, and brings one up with `nodes` nodes, which goes with the
+/// test: what was done to its nodes is nobody else's to mend.
+pub async fn lease_of(nodes: usize) -> Option<Lease> {
+    if !run::possible() {
+        return None;
+    }
+    let permit = Arc::clone(&POOL.permits).acquire_owned().await.unwrap();
+    let bed = Arc::new(Bed::up(&POOL.number(), nodes));
+    Some(Lease { bed: Some(bed), pooled: false, _permit: permit })
 }
 
 /// The testbed that the tests of single adapters share; they keep out of each other's way by names.
 pub fn shared() -> Option<&'static Bed> {
-    static SHARED: LazyLock<Bed> = LazyLock::new(|| Bed::up("shared"));
+    static SHARED: LazyLock<Bed> = LazyLock::new(|| Bed::up("shared", 1));
     run::possible().then(|| &*SHARED)
 }

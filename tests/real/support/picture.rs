@@ -22,7 +22,10 @@ pub struct Picture {
 impl Picture {
     /// Looks at all of it.
     pub async fn take(world: &World) -> Self {
-        let mut parts = docker(&world.bed.docker_socket()).await;
+        let mut parts = services(&world.bed.docker_socket()).await;
+        for socket in world.bed.docker_sockets() {
+            parts.extend(containers(&socket).await);
+        }
         match world.registry {
             Registry::Consul => {
                 parts.extend(consul(client(None), world.bed.env("CONSUL_HTTP_ADDR")).await);
@@ -114,21 +117,28 @@ impl Picture {
     }
 }
 
-/// Specs of all Swarm services, untouched; running containers by service; test containers at all.
-async fn docker(socket: &Path) -> BTreeMap<String, String> {
+/// Specs of all Swarm services, untouched.
+async fn services(socket: &Path) -> BTreeMap<String, String> {
+    let services = list(json(&client(Some(socket)), "http://docker/services").await).into_iter();
+    let spec = |service: Value| {
+        let name = word(&service["Spec"]["Name"]);
+        (format!("service {name}"), pretty(&service["Spec"]))
+    };
+    services.map(spec).collect()
+}
+
+/// Of one engine, running containers by service, and test containers at all.
+async fn containers(socket: &Path) -> BTreeMap<String, String> {
     let http = client(Some(socket));
     let mut parts = BTreeMap::new();
-    for service in list(json(&http, "http://docker/services").await) {
-        let name = word(&service["Spec"]["Name"]);
-        parts.insert(format!("service {name}"), pretty(&service["Spec"]));
-    }
     for container in list(json(&http, "http://docker/containers/json?all=1").await) {
         let labels = &container["Labels"];
         let id = word(&container["Id"]);
         if !labels["verdigris.gate"].is_null() {
             parts.insert(format!("test container {id}"), pretty(labels));
-        } else if container["State"] == "running" {
-            let service = word(&labels["com.docker.swarm.service.name"]);
+        } else if let Some(service) = labels["com.docker.swarm.service.name"].as_str()
+            && container["State"] == "running"
+        {
             parts.insert(format!("running {service} {id}"), word(&container["Image"]));
         }
     }

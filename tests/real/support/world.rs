@@ -16,7 +16,7 @@ use verdigris::model::{
 };
 use verdigris::stack::{Options, Source, load_one};
 
-use super::bed::{Lease, lease};
+use super::bed::{Lease, lease, lease_of};
 use super::daemon::Daemon;
 use super::disk::SmallDisk;
 use super::picture::Picture;
@@ -130,14 +130,27 @@ impl World {
         proxy: Proxy,
         change: impl FnOnce(String) -> String,
     ) -> Option<Self> {
-        let bed = lease().await?;
+        Some(Self::on(lease().await?, registry, proxy, change).await)
+    }
+
+    /// The same on a Swarm of `nodes` nodes.
+    pub async fn of_nodes(nodes: usize, registry: Registry, proxy: Proxy) -> Option<Self> {
+        Some(Self::on(lease_of(nodes).await?, registry, proxy, |config| config).await)
+    }
+
+    async fn on(
+        bed: Lease,
+        registry: Registry,
+        proxy: Proxy,
+        change: impl FnOnce(String) -> String,
+    ) -> Self {
         if registry == Registry::SecureConsul {
             bed.testbed(&["secure-consul", "wipe"]);
         }
         let home = fresh_home();
         configure(&bed, &home, registry, proxy, change);
         let daemon = Daemon::start(&home, &[]).await;
-        Some(Self { daemon, bed, registry, proxy, home })
+        Self { daemon, bed, registry, proxy, home }
     }
 
     /// Another daemon on the same testbed and registry, with a state of its own.

@@ -111,7 +111,9 @@ impl Truth {
         let mut tasks = self.swarm.values().flat_map(|service| &service.tasks);
         match tasks.find(|known| known.id == task) {
             Some(known) if known.up() => Reply::Served,
-            Some(known) if known.gone == Some(Gone::Died) => Reply::Dead(task.to_owned()),
+            Some(known) if matches!(known.gone, Some(Gone::Died | Gone::Lost)) => {
+                Reply::Dead(task.to_owned())
+            }
             _ => Reply::Stopped(task.to_owned()),
         }
     }

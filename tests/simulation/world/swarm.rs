@@ -31,6 +31,8 @@ pub enum Gone {
     Stopped,
     /// By itself: proxies may lead to it until that is noticed.
     Died,
+    /// With its node: Swarm has given it up, and knows no more than that it ran.
+    Lost,
 }
 
 pub struct SimTask {
@@ -55,8 +57,8 @@ impl SimTask {
             (Some(Gone::Died), _) => TaskState::Failed,
             (Some(Gone::Stopped), _) => TaskState::Stopped,
             _ if self.born.elapsed() < self.starts_after => TaskState::Starting,
-            (None, Behaviour::Good) => TaskState::Running,
-            (None, Behaviour::Exits | Behaviour::Rejected) => TaskState::Failed,
+            (None | Some(Gone::Lost), Behaviour::Good) => TaskState::Running,
+            (_, Behaviour::Exits | Behaviour::Rejected) => TaskState::Failed,
         }
     }
 
@@ -155,15 +157,26 @@ impl Truth {
 
     /// One running task of `name` dies, and Swarm starts another in its place.
     fn die(&mut self, name: &str) {
-        let Some(service) = self.swarm.get_mut(name) else { return };
-        let Some(task) = service.tasks.iter_mut().find(|task| task.up()) else { return };
-        task.gone = Some(Gone::Died);
-        let spec = service.spec.clone();
-        let replacement = self.new_task(&spec);
-        self.swarm.get_mut(name).expect("it is there").tasks.push(replacement);
+        if self.end(name, Gone::Died) {
+            self.add_task(name);
+            self.look("a death");
+        }
+    }
+
+    /// One running task of `name` ends, if there is one.
+    fn end(&mut self, name: &str, gone: Gone) -> bool {
+        let Some(service) = self.swarm.get_mut(name) else { return false };
+        let Some(task) = service.tasks.iter_mut().find(|task| task.up()) else { return false };
+        task.gone = Some(gone);
         self.deaths += 1;
         self.faults.trouble();
-        self.look("a death");
+        true
+    }
+
+    fn add_task(&mut self, name: &str) {
+        let spec = self.swarm[name].spec.clone();
+        let task = self.new_task(&spec);
+        self.swarm.get_mut(name).expect("it is there").tasks.push(task);
     }
 }
 
@@ -171,6 +184,18 @@ impl Sim {
     /// One running task of `name` dies.
     pub fn let_die(&self, name: &str) {
         self.truth().die(name);
+        self.events.send_modify(|count| *count += 1);
+    }
+
+    /// One running task of `name` is lost with its node, and there is no other node for it.
+    pub fn let_go_missing(&self, name: &str) {
+        assert!(self.truth().end(name, Gone::Lost), "none of `{name}` runs");
+        self.events.send_modify(|count| *count += 1);
+    }
+
+    /// There is a node again for one that was lost.
+    pub fn let_come(&self, name: &str) {
+        self.truth().add_task(name);
         self.events.send_modify(|count| *count += 1);
     }
 
