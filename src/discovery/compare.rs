@@ -80,6 +80,7 @@ fn difference(colour: Colour, had: &[Registration], now: &[Registration]) -> Str
     let tasks = |entries: &[Registration]| -> BTreeSet<String> {
         entries.iter().map(|entry| entry.instance.address.to_string()).collect()
     };
+    let changed_image = changed_image(had, now);
     let (had, now) = (tasks(had), tasks(now));
     let gone: Vec<&str> = had.difference(&now).map(String::as_str).collect();
     let come: Vec<&str> = now.difference(&had).map(String::as_str).collect();
@@ -93,7 +94,26 @@ fn difference(colour: Colour, had: &[Registration], now: &[Registration]) -> Str
     if parts.is_empty() {
         parts.push("recorded wrongly".to_owned());
     }
+    // The label of a release stays when its image is changed by hand.
+    if let Some((was, entry)) = changed_image {
+        parts.push(format!(
+            "under the label of release {} they run {} instead of {was}",
+            entry.release, entry.image
+        ));
+    }
     format!("instances of {colour}: {}", parts.join("; "))
+}
+
+/// The image that was recorded of a release, and an instance that runs another one under its name.
+fn changed_image<'a>(
+    had: &'a [Registration],
+    now: &'a [Registration],
+) -> Option<(&'a str, &'a Registration)> {
+    let was = |entry: &Registration| {
+        let same = had.iter().find(|known| known.release == entry.release)?;
+        (same.image != entry.image).then_some(same.image.as_str())
+    };
+    now.iter().find_map(|entry| Some((was(entry)?, entry)))
 }
 
 #[cfg(test)]
@@ -135,6 +155,16 @@ mod tests {
         assert_eq!(mended.instances["b"].standing, Standing::Live);
         assert!(!mended.instances.contains_key("a"));
         assert_eq!(findings.refresh, BTreeSet::from([Colour::Blue]));
+    }
+
+    #[test]
+    fn another_image_under_the_label_of_a_release_is_told() {
+        let old = record(&[entry("a", Colour::Blue, Standing::Live)]);
+        let mut edited = entry("b", Colour::Blue, Standing::Idle);
+        edited.image = "books@sha256:2".to_owned();
+        let findings = compare(&old, &seen(Colour::Blue, &[edited]), &BTreeSet::new());
+        let told = "release r1 they run books@sha256:2 instead of books@sha256:1";
+        assert!(findings.drift[0].contains(told), "{:?}", findings.drift);
     }
 
     #[test]

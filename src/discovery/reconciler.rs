@@ -3,13 +3,15 @@
 //!
 //! Here is the order of one look; each part of it is a file: `cadence` (when to look), `sight` (what is
 //! there), `memory` (what was committed last), `record` (mends the registry), `public` (mends the
-//! proxies), `alone` (the proxies while the registry is away), `idle` (removes colours that are kept no longer, or that nobody owns), `cleaning` (test
-//! containers and leases), `diary` (what is told).
+//! proxies), `alone` (the proxies while the registry is away), `edited` (tells what was changed by hand),
+//! `idle` (removes colours that are kept no longer, or that nobody owns), `cleaning` (test containers and
+//! leases), `diary` (what is told).
 
 mod alone;
 mod cadence;
 mod cleaning;
 mod diary;
+mod edited;
 mod idle;
 mod memory;
 mod public;
@@ -141,6 +143,7 @@ impl Reconciler {
         }
         self.follow_instances(service, &mut known, findings).await?;
         if idle.is_some() {
+            self.tell_edits(service, &known.record, colours).await?;
             self.lead(service, &known.record, &seen).await?;
             self.tidy(service, &mut known, colours).await?;
             self.forget(service, &mut known, colours).await?;
