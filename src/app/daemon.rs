@@ -133,6 +133,7 @@ impl Control for Daemon {
         let mut services = status::services(records, service, &self.engine).await?;
         for status in &mut services {
             status.drift = self.reconciler.drift(&status.service);
+            status.mended = self.reconciler.mended(&status.service);
         }
         let proxies = self.adapters.fleet.status();
         Ok(Status { services, proxies, problems: self.problems().await })

@@ -58,6 +58,7 @@ async fn one(
         route: record.route,
         deployment,
         drift: Vec::new(),
+        mended: Vec::new(),
         service,
     })
 }

@@ -4,7 +4,7 @@ use super::clean::clean;
 use super::context::Context;
 use super::display::short;
 use super::error::CliError;
-use super::history::outcome;
+use super::history::{moment, outcome};
 use super::screen::Tone;
 use super::table::Rows;
 use crate::model::{ExitCode, Route, ServiceName, ServiceStatus, Standing, Status};
@@ -37,6 +37,13 @@ fn describe(context: &Context, status: &Status) -> String {
     if !problems.is_empty() {
         let lines = problems.iter().map(|line| {
             format!("{}: {}", context.screen.paint(Tone::Warning, "problem"), clean(line))
+        });
+        parts.push(lines.collect::<Vec<_>>().join("\n"));
+    }
+    let mended = mended(status);
+    if !mended.is_empty() {
+        let lines = mended.iter().map(|line| {
+            format!("{}: {}", context.screen.paint(Tone::Faint, "mended"), clean(line))
         });
         parts.push(lines.collect::<Vec<_>>().join("\n"));
     }
@@ -123,4 +130,15 @@ fn problems(status: &Status) -> Vec<String> {
         service.drift.iter().map(|line| format!("service {}: {line}", service.service))
     });
     status.problems.iter().cloned().chain(proxies).chain(drift).collect()
+}
+
+/// What was found within the last hour and is well again.
+fn mended(status: &Status) -> Vec<String> {
+    let of = |service: &ServiceStatus| {
+        let name = service.service.clone();
+        let mended = service.mended.clone().into_iter();
+        mended
+            .map(move |mended| format!("service {name}, at {}: {}", moment(mended.at), mended.what))
+    };
+    status.services.iter().flat_map(of).collect()
 }

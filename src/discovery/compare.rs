@@ -28,8 +28,10 @@ pub struct Findings {
     pub record: Option<ServiceRecord>,
     /// Colours whose instances the proxies have to be told.
     pub refresh: BTreeSet<Colour>,
-    /// What was found, one line each.
+    /// What was found and is mended by these, one line each.
     pub drift: Vec<String>,
+    /// What was found and cannot be mended, one line each.
+    pub standing: Vec<String>,
 }
 
 /// Compare `record` with what was `seen`. `owned` are the colours that a deployment under way is busy
@@ -45,7 +47,7 @@ pub fn compare(record: &ServiceRecord, seen: &Seen, owned: &BTreeSet<Colour>) ->
             continue;
         }
         if now.is_empty() && is_live(record, colour) {
-            findings.drift.push(format!(
+            findings.standing.push(format!(
                 "no instance of the live colour {colour} runs: its last known ones are kept"
             ));
             continue;
@@ -172,7 +174,7 @@ mod tests {
         let old = record(&[entry("a", Colour::Blue, Standing::Live)]);
         let findings = compare(&old, &Seen::default(), &BTreeSet::new());
         assert_eq!((findings.record, findings.refresh), (None, BTreeSet::new()));
-        assert_eq!(findings.drift.len(), 1);
+        assert_eq!((findings.drift.len(), findings.standing.len()), (0, 1));
     }
 
     #[test]

@@ -34,7 +34,7 @@ use crate::deploy::engine::Engine;
 use crate::deploy::ledger::Ledger;
 use crate::deploy::ports::{PortResult, Trouble, World};
 use crate::deploy::saga::State;
-use crate::model::{Colour, ServiceName};
+use crate::model::{Colour, Mended, ServiceName};
 
 /// Services looked at side by side.
 const ABREAST: usize = 8;
@@ -68,10 +68,16 @@ impl Reconciler {
         }
     }
 
-    /// What was found different, and mended, of `service`; newest last.
+    /// What is different from what it should be of `service`; empty when all is well.
     #[must_use]
     pub fn drift(&self, service: &ServiceName) -> Vec<String> {
         self.diary.drift(service)
+    }
+
+    /// What was different of `service` within the last hour, and is mended; newest last.
+    #[must_use]
+    pub fn mended(&self, service: &ServiceName) -> Vec<Mended> {
+        self.diary.mended(service)
     }
 
     /// Why the last sweep could not see everything.

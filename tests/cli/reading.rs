@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 use verdigris::deploy::control::{Finding, Rendered, Severity};
-use verdigris::model::{FailureKind, Happening, Outcome, Step};
+use verdigris::model::{FailureKind, Happening, Mended, Outcome, Step};
 
 use crate::run::{asking, finish, run};
 use crate::support::daemon::Daemon;
@@ -26,6 +26,9 @@ async fn status_shows_services_proxies_and_problems() {
         let mut state = daemon.fake.state();
         state.status.services[1].live = None;
         state.status.services[1].drift = vec!["films-ms-blue has 1 task instead of 2".to_owned()];
+        let at = "2026-11-28T12:30:05Z".parse().unwrap();
+        let what = "instances of blue: 10.0.0.1:30001 gone".to_owned();
+        state.status.services[1].mended = vec![Mended { at, what }];
         state.status.services[0].deployment = Some(samples::view("books-ms"));
         state.status.proxies[0].problem = Some("nginx.conf.tera:7:3: no `foo`".to_owned());
         state.status.proxies[1].in_sync = false;
@@ -46,6 +49,7 @@ async fn status_shows_services_proxies_and_problems() {
         "problem: the disk is full",
         "problem: proxy edge-nginx: nginx.conf.tera:7:3: no `foo`",
         "problem: service films-ms: films-ms-blue has 1 task instead of 2",
+        "mended: service films-ms, at 2026-11-28 12:30:05Z: instances of blue: 10.0.0.1:30001 gone",
     ] {
         assert!(ran.out.contains(words), "{words} in {}", ran.out);
     }

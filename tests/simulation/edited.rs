@@ -66,6 +66,9 @@ fn it_is_told_and_left_as_it_is() {
                 line.contains("`books-ms-blue` was changed by hand: ") && line.contains(words)
             };
             assert_eq!(drift.iter().filter(told).count(), 1, "{drift:?}");
+            let (daemon, ..) = deployed(daemon, false, "good/books:1").await;
+            tokio::time::sleep(SEEN).await;
+            assert_eq!(daemon.reconciler.drift(&service()), Vec::<String>::new());
         });
     }
 }

@@ -77,6 +77,7 @@ pub fn service(name: &str) -> ServiceStatus {
         }),
         deployment: None,
         drift: Vec::new(),
+        mended: Vec::new(),
     }
 }
 

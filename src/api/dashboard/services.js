@@ -52,6 +52,8 @@ function card(service, may, act) {
       h("a", { href: `#/history/${name}`, "aria-label": `History of ${name}` }, "History")),
     h("div", { class: "lanes" }, COLOURS.map((colour) => lane(service, colour))),
     service.drift.map((line) => h("p", { class: "drift" }, `⚠ ${line}`)),
+    (service.mended ?? []).map(({ at, what }) =>
+      h("p", { class: "drift mended" }, `mended at ${new Date(at).toLocaleTimeString()}: ${what}`)),
     service.deployment && underWay(service.deployment));
 }
 

@@ -1,8 +1,10 @@
 //! The live colour, where somebody changed it by hand: only told, since it may have been meant so.
 
 use super::Reconciler;
+use super::diary::Matter;
 use super::sight::Colours;
 use crate::deploy::ports::PortResult;
+use crate::deploy::record::Prepared;
 use crate::model::{ServiceName, ServiceRecord};
 
 impl Reconciler {
@@ -14,17 +16,19 @@ impl Reconciler {
         record: &ServiceRecord,
         colours: &Colours,
     ) -> PortResult<()> {
-        let Some(last) = self.last(service).await? else { return Ok(()) };
-        let (release, live) = (&last.prepared.release, last.prepared.colour);
-        let committed = colours.get(&live).filter(|there| {
-            record.colour == Some(live) && there.release() == Some(release.id.as_str())
-        });
-        let Some(there) = committed else { return Ok(()) };
-        let edits = self.world.swarm.edits(release, live, there);
-        if !edits.is_empty() {
-            self.diary.note_standing(service, &changed(&there.name, &edits));
-        }
+        let last = self.last(service).await?;
+        let told = last.and_then(|last| self.edits(&last.prepared, record, colours));
+        self.diary.stands(service, Matter::Edited, told);
         Ok(())
+    }
+
+    fn edits(&self, last: &Prepared, record: &ServiceRecord, colours: &Colours) -> Option<String> {
+        let Prepared { release, colour: live, .. } = last;
+        let there = colours.get(live).filter(|there| {
+            record.colour == Some(*live) && there.release() == Some(release.id.as_str())
+        })?;
+        let edits = self.world.swarm.edits(release, *live, there);
+        (!edits.is_empty()).then(|| changed(&there.name, &edits))
     }
 }
 
