@@ -249,6 +249,10 @@ pub struct Status {
     pub proxies: Vec<ProxyStatus>,
     /// What is wrong with the daemon's surroundings, one line each.
     pub problems: Vec<String>,
+    /// Why the registry cannot be read. Then live colours and routes are those that every proxy follows,
+    /// and no instances are shown; null when it can.
+    #[serde(default)]
+    pub registry: Option<String>,
 }
 
 /// What a deployment would do.

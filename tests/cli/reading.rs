@@ -85,6 +85,39 @@ async fn colour_is_the_bare_word_under_both_spellings() {
 }
 
 #[tokio::test]
+async fn what_is_asked_while_the_registry_is_away_is_answered_from_the_proxies() {
+    let daemon = daemon().await;
+    {
+        let mut state = daemon.fake.state();
+        state.status.registry = Some("cannot read Consul".to_owned());
+        state.status.problems = vec!["cannot read Consul".to_owned()];
+        state.status.services[0].instances.clear();
+        state.status.services[1].live = None;
+    }
+    let ran = run(&daemon, &["colour", "books-ms"]).await.expect(0);
+    assert_eq!(ran.out, "blue\n");
+    assert_eq!(ran.err, "note: the registry is away: every proxy leads there\n");
+    let ran = run(&daemon, &["colour", "films-ms"]).await.expect(41);
+    assert_eq!(ran.out, "");
+    run(&daemon, &["instances", "books-ms"]).await.expect(41);
+    let ran = run(&daemon, &["status"]).await.expect(0);
+    for words in
+        ["blue", "unknown", "problem: cannot read Consul", "note: while the registry is away"]
+    {
+        assert!(ran.out.contains(words), "{words} in {}", ran.out);
+    }
+    assert!(!ran.out.contains("0 live"), "{}", ran.out);
+}
+
+#[tokio::test]
+async fn a_colour_that_is_kept_without_instances_is_named() {
+    let daemon = daemon().await;
+    daemon.fake.state().status.services[0].instances.truncate(2);
+    let ran = run(&daemon, &["status", "books-ms"]).await.expect(0);
+    assert!(ran.out.contains("2 live, green at 0"), "{}", ran.out);
+}
+
+#[tokio::test]
 async fn instances_are_listed() {
     let daemon = daemon().await;
     let ran = run(&daemon, &["instances", "books-ms"]).await.expect(0);

@@ -101,18 +101,12 @@ impl Diary {
         if known == line.as_ref() {
             return;
         }
-        match line {
-            Some(line) => {
-                tracing::warn!(%service, line, "drift");
-                page.standing.insert(matter, (now, line));
-            }
-            None => {
-                let over = page.standing.remove(&matter);
-                over.into_iter().for_each(|(_, line)| {
-                    tracing::info!(%service, line, "drift is over");
-                    page.mend(now, line);
-                });
-            }
+        if let Some(line) = line {
+            tracing::warn!(%service, line, "drift");
+            page.standing.insert(matter, (now, line));
+        } else if let Some((_, line)) = page.standing.remove(&matter) {
+            tracing::info!(%service, line, "drift is over");
+            page.mend(now, line);
         }
     }
 }
