@@ -37,7 +37,7 @@ pub use caller::Granted;
 pub use deployments::Because;
 pub use hold::Holds;
 pub use listen::{BindError, Listener, serve};
-pub use services::{Live, PastRelease};
+pub use services::{Live, PastRelease, Source};
 
 /// What the API needs from the daemon.
 #[derive(Clone)]

@@ -28,8 +28,8 @@ pub use image::{ImageRef, ParseImageError, PinnedImage};
 pub use instance::{Health, Instance, Registration, ServiceRecord, Standing, Task, TaskState};
 pub use policy::{Approval, Bake, Gates, Policy, Publish, Retain};
 pub use progress::{
-    DeploymentView, Event, GateReport, Happening, Plan, PlanStep, ProxyStatus, ServiceStatus,
-    Status, StepState, StepView,
+    DeploymentView, Event, GateReport, Happening, Mended, Plan, PlanStep, ProxyStatus,
+    ServiceStatus, Status, StepState, StepView,
 };
 pub use release::{Draft, Release, ReleaseId};
 pub use route::{Backend, Route, RouteRule, ServiceView};

@@ -1,12 +1,13 @@
 //! The Docker Swarm that runs the colours, by the Engine API.
 //!
-//! Specs are made (`spec`), compared and put back as the engine's own JSON; what the engine shows of
+//! Specs are made (`spec`), compared (`edits`) and put back as the engine's own JSON; what the engine shows of
 //! tasks and nodes is turned into the model's words by pure functions (`task`, `node`); whatever has
 //! to be awaited is polled (`settle`), since Swarm reports no task events.
 
 mod address;
 mod constraint;
 mod doctor;
+mod edits;
 mod error;
 mod events;
 #[cfg(feature = "fuzzing")]
@@ -141,6 +142,10 @@ impl Swarm for DockerSwarm {
         let spec = service_spec(release, colour, deployment, &ids);
         let put = self.put(&name, Credentials::Needed, |_| Some(spec.clone())).await;
         put.map_err(|error| error.during(operation))
+    }
+
+    fn edits(&self, release: &Release, colour: Colour, there: &SwarmSnapshot) -> Vec<String> {
+        edits::edits(release, colour, &there.spec)
     }
 
     async fn restore(&self, name: &str, before: Option<&SwarmSnapshot>) -> PortResult<()> {

@@ -22,7 +22,8 @@ pub(crate) struct Shown {
     service: Option<ServiceName>,
 }
 
-/// Services and proxies as they stand. A token for some services sees those, and all proxies.
+/// Services and proxies as they stand. A token for some services sees those, and all proxies. What cannot
+/// be asked, the registry or the Swarm, is named among the problems.
 #[utoipa::path(
     get, path = "/v1/status", params(Shown),
     responses(

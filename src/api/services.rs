@@ -23,6 +23,20 @@ pub struct Live {
     pub service: ServiceName,
     /// Its live colour; none before its first commit.
     pub colour: Option<Colour>,
+    /// Who says so.
+    #[serde(default)]
+    pub source: Source,
+}
+
+/// Who says which colour is live.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The registry: it was committed.
+    #[default]
+    Registry,
+    /// The registry is away, and this is the colour that every proxy leads to.
+    Proxies,
 }
 
 /// A release that was live at some time.
@@ -45,26 +59,38 @@ pub struct PastRelease {
     pub live: bool,
 }
 
-async fn look(api: &Api, caller: &Caller, service: &ServiceName) -> Result<ServiceStatus, Problem> {
+/// How a service stands, and why the registry cannot be read, if it cannot.
+async fn look(
+    api: &Api,
+    caller: &Caller,
+    service: &ServiceName,
+) -> Result<(ServiceStatus, Option<String>), Problem> {
     caller.may(&[Scope::Read], service)?;
     let status = api.control.status(Some(service)).await?;
     let found = status.services.into_iter().find(|status| status.service == *service);
-    found.ok_or_else(|| {
+    let found = found.ok_or_else(|| {
         Problem::from(Refusal::new(
             RefusalKind::Unknown,
             format!("there is no service `{service}`"),
         ))
         .remedy("`verdigris status` lists the services")
-    })
+    })?;
+    Ok((found, status.registry))
 }
 
-/// The live colour.
+/// Only the registry could have said it.
+fn away(why: String) -> Problem {
+    Refusal::new(RefusalKind::Unreachable, why).into()
+}
+
+/// The live colour. While the registry is away: the one that every proxy leads to, if they agree.
 #[utoipa::path(
     get, path = "/v1/services/{service}/colour",
     params(("service" = String, Path, description = "Its name")),
     responses(
         (status = 200, body = Live),
         (status = "4XX", description = "Refused", body = Refusal),
+        (status = 503, description = "The registry is away, and the proxies do not say", body = Refusal),
     )
 )]
 pub(crate) async fn colour(
@@ -72,8 +98,13 @@ pub(crate) async fn colour(
     caller: Caller,
     Named(service): Named<ServiceName>,
 ) -> Result<Json<Live>, Problem> {
-    let status = look(&api, &caller, &service).await?;
-    Ok(Json(Live { service, colour: status.live }))
+    let (status, registry) = look(&api, &caller, &service).await?;
+    let source = match registry {
+        None => Source::Registry,
+        Some(_) if status.live.is_some() => Source::Proxies,
+        Some(why) => return Err(away(why)),
+    };
+    Ok(Json(Live { service, colour: status.live, source }))
 }
 
 /// The registered instances, live and idle.
@@ -83,6 +114,7 @@ pub(crate) async fn colour(
     responses(
         (status = 200, body = Vec<Registration>),
         (status = "4XX", description = "Refused", body = Refusal),
+        (status = 503, description = "The registry is away", body = Refusal),
     )
 )]
 pub(crate) async fn instances(
@@ -90,7 +122,10 @@ pub(crate) async fn instances(
     caller: Caller,
     Named(service): Named<ServiceName>,
 ) -> Result<Json<Vec<Registration>>, Problem> {
-    Ok(Json(look(&api, &caller, &service).await?.instances))
+    match look(&api, &caller, &service).await? {
+        (_, Some(why)) => Err(away(why)),
+        (status, None) => Ok(Json(status.instances)),
+    }
 }
 
 /// The releases that were live, the latest first.
@@ -107,7 +142,7 @@ pub(crate) async fn releases(
     caller: Caller,
     Named(service): Named<ServiceName>,
 ) -> Result<Json<Vec<PastRelease>>, Problem> {
-    let status = look(&api, &caller, &service).await?;
+    let (status, _) = look(&api, &caller, &service).await?;
     let committed = api.control.committed(&service, MANY).await?;
     Ok(Json(past_releases(&status, &committed)))
 }

@@ -1,6 +1,8 @@
 //! The daemon as its API sees it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -11,9 +13,15 @@ use crate::deploy::control::{
     Control, Finding, Refusal, RefusalKind, Rendered, Severity, Submitted,
 };
 use crate::deploy::engine::Engine;
+use crate::deploy::ports::{PortError, PortResult, SwarmSnapshot, Trouble};
 use crate::discovery::Reconciler;
-use crate::model::{DeploymentId, DeploymentView, Event, Plan, Request, ServiceName, Status};
+use crate::model::{
+    Colour, DeploymentId, DeploymentView, Event, Plan, Request, ServiceName, ServiceRecord, Status,
+};
 use crate::swarm;
+
+/// The status is not kept longer by a Swarm that does not answer: who asks wants to know that.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The engine and what stands around it.
 pub struct Daemon {
@@ -36,6 +44,27 @@ impl Daemon {
         }
         problems.extend(self.reconciler.problem());
         problems
+    }
+
+    /// What is on record, of one service or of all.
+    async fn records(
+        &self,
+        service: Option<&ServiceName>,
+    ) -> PortResult<BTreeMap<ServiceName, ServiceRecord>> {
+        let registry = &self.adapters.world.registry;
+        match service {
+            Some(service) => Ok([(service.clone(), registry.read(service).await?)].into()),
+            None => registry.read_all().await,
+        }
+    }
+
+    /// The Swarm services of all colours.
+    async fn colours(&self) -> PortResult<Vec<(ServiceName, Colour, SwarmSnapshot)>> {
+        let services = self.adapters.world.swarm.services();
+        tokio::time::timeout(PATIENCE, services).await.unwrap_or_else(|_| {
+            let error = PortError::new(Trouble::Unreachable, "list Swarm services");
+            Err(error.because(format!("no answer within {} s", PATIENCE.as_secs())))
+        })
     }
 
     async fn registry_findings(&self) -> Vec<Finding> {
@@ -122,20 +151,33 @@ impl Control for Daemon {
     }
 
     async fn status(&self, service: Option<&ServiceName>) -> Result<Status, Refusal> {
-        let registry = &self.adapters.world.registry;
-        let records = match service {
-            Some(service) => {
-                let record = registry.read(service).await?;
-                [(service.clone(), record)].into()
+        let (records, colours) = tokio::join!(self.records(service), self.colours());
+        let mut problems = self.problems().await;
+        let colours = colours.unwrap_or_else(|error| {
+            status::add_problem(&mut problems, error.chain());
+            Vec::new()
+        });
+        let (records, registry) = match records {
+            Ok(records) => (records, None),
+            Err(error) => {
+                status::add_problem(&mut problems, error.chain());
+                (status::led(self.adapters.fleet.views()), Some(error))
             }
-            None => registry.read_all().await?,
         };
-        let mut services = status::services(records, service, &self.engine).await?;
+        let mut services = status::services(records, &colours, service, &self.engine).await?;
+        if let Some(service) = service
+            && services.is_empty()
+        {
+            // It may be on record.
+            return Err(registry.map_or_else(|| status::unknown(service), Refusal::from));
+        }
         for status in &mut services {
             status.drift = self.reconciler.drift(&status.service);
+            status.mended = self.reconciler.mended(&status.service);
         }
         let proxies = self.adapters.fleet.status();
-        Ok(Status { services, proxies, problems: self.problems().await })
+        let registry = registry.map(|error| error.chain());
+        Ok(Status { services, proxies, problems, registry })
     }
 
     async fn render(&self, proxy: &str) -> Result<Rendered, Refusal> {

@@ -4,10 +4,10 @@ use super::clean::clean;
 use super::context::Context;
 use super::display::short;
 use super::error::CliError;
-use super::history::outcome;
+use super::history::{moment, outcome};
 use super::screen::Tone;
 use super::table::Rows;
-use crate::model::{ExitCode, Route, ServiceName, ServiceStatus, Standing, Status};
+use crate::model::{Colour, ExitCode, Route, ServiceName, ServiceStatus, Standing, Status};
 
 /// Show services and proxies as they stand
 #[derive(Debug, Args)]
@@ -40,12 +40,29 @@ fn describe(context: &Context, status: &Status) -> String {
         });
         parts.push(lines.collect::<Vec<_>>().join("\n"));
     }
+    if status.registry.is_some() {
+        let note = context.screen.paint(Tone::Warning, "note");
+        parts.push(format!(
+            "{note}: while the registry is away, what is live is what every proxy leads to"
+        ));
+    }
+    let mended = mended(status);
+    if !mended.is_empty() {
+        let lines = mended.iter().map(|line| {
+            format!("{}: {}", context.screen.paint(Tone::Faint, "mended"), clean(line))
+        });
+        parts.push(lines.collect::<Vec<_>>().join("\n"));
+    }
     parts.join("\n\n")
 }
 
 fn services(context: &Context, status: &Status) -> String {
     if status.services.is_empty() {
-        return "nothing is deployed yet".to_owned();
+        let words = match status.registry {
+            None => "nothing is deployed yet",
+            Some(_) => "no service is known while the registry is away",
+        };
+        return words.to_owned();
     }
     let header = ["SERVICE", "LIVE", "RELEASE", "INSTANCES", "ROUTE", "DEPLOYMENT"];
     let mut rows = Rows::new(context, &header);
@@ -57,7 +74,7 @@ fn services(context: &Context, status: &Status) -> String {
             (service.service.to_string(), Tone::Strong),
             live,
             (release(service), Tone::Plain),
-            instances(service),
+            instances(service, status.registry.is_none()),
             (service.route.as_ref().map_or_else(String::new, route), Tone::Faint),
             deployment(service),
         ]);
@@ -70,15 +87,26 @@ fn release(service: &ServiceStatus) -> String {
     live.map(ToString::to_string).unwrap_or_default()
 }
 
-fn instances(service: &ServiceStatus) -> (String, Tone) {
+/// The instances, where they are known; a colour that is kept without any is named.
+fn instances(service: &ServiceStatus, known: bool) -> (String, Tone) {
+    if !known {
+        return ("unknown".to_owned(), Tone::Warning);
+    }
     let count =
         |standing| service.instances.iter().filter(|entry| entry.standing == standing).count();
     let (live, idle) = (count(Standing::Live), count(Standing::Idle));
     let tone = if live == 0 && service.live.is_some() { Tone::Bad } else { Tone::Plain };
-    match idle {
-        0 => (format!("{live} live"), tone),
-        _ => (format!("{live} live, {idle} idle"), tone),
-    }
+    let mut words = vec![format!("{live} live")];
+    words.extend((idle > 0).then(|| format!("{idle} idle")));
+    words.extend(without_instances(service).map(|colour| format!("{colour} at 0")));
+    (words.join(", "), tone)
+}
+
+/// The colour that is kept at scale 0.
+fn without_instances(service: &ServiceStatus) -> Option<Colour> {
+    let runs = |colour| service.instances.iter().any(|entry| entry.colour == colour);
+    let mut kept = service.releases.keys().copied();
+    kept.find(|colour| service.live != Some(*colour) && !runs(*colour))
 }
 
 fn route(route: &Route) -> String {
@@ -123,4 +151,15 @@ fn problems(status: &Status) -> Vec<String> {
         service.drift.iter().map(|line| format!("service {}: {line}", service.service))
     });
     status.problems.iter().cloned().chain(proxies).chain(drift).collect()
+}
+
+/// What was found within the last hour and is well again.
+fn mended(status: &Status) -> Vec<String> {
+    let of = |service: &ServiceStatus| {
+        let name = service.service.clone();
+        let mended = service.mended.clone().into_iter();
+        mended
+            .map(move |mended| format!("service {name}, at {}: {}", moment(mended.at), mended.what))
+    };
+    status.services.iter().flat_map(of).collect()
 }

@@ -13,7 +13,7 @@ use crate::model::{Plan, PlanStep, Policy, ReleaseId, Request, Step};
 pub fn plan(request: &Request, found: Finding) -> Plan {
     let unchanged = found.unchanged() && !request.force;
     let steps = if unchanged { Vec::new() } else { steps(request, &found.prepared) };
-    let Finding { prepared, from, problems } = found;
+    let Finding { prepared, from, problems, .. } = found;
     Plan {
         service: request.service().clone(),
         unchanged,

@@ -28,8 +28,10 @@ pub struct Findings {
     pub record: Option<ServiceRecord>,
     /// Colours whose instances the proxies have to be told.
     pub refresh: BTreeSet<Colour>,
-    /// What was found, one line each.
+    /// What was found and is mended by these, one line each.
     pub drift: Vec<String>,
+    /// What was found and cannot be mended, one line each.
+    pub standing: Vec<String>,
 }
 
 /// Compare `record` with what was `seen`. `owned` are the colours that a deployment under way is busy
@@ -45,7 +47,7 @@ pub fn compare(record: &ServiceRecord, seen: &Seen, owned: &BTreeSet<Colour>) ->
             continue;
         }
         if now.is_empty() && is_live(record, colour) {
-            findings.drift.push(format!(
+            findings.standing.push(format!(
                 "no instance of the live colour {colour} runs: its last known ones are kept"
             ));
             continue;
@@ -80,6 +82,7 @@ fn difference(colour: Colour, had: &[Registration], now: &[Registration]) -> Str
     let tasks = |entries: &[Registration]| -> BTreeSet<String> {
         entries.iter().map(|entry| entry.instance.address.to_string()).collect()
     };
+    let changed_image = changed_image(had, now);
     let (had, now) = (tasks(had), tasks(now));
     let gone: Vec<&str> = had.difference(&now).map(String::as_str).collect();
     let come: Vec<&str> = now.difference(&had).map(String::as_str).collect();
@@ -93,7 +96,26 @@ fn difference(colour: Colour, had: &[Registration], now: &[Registration]) -> Str
     if parts.is_empty() {
         parts.push("recorded wrongly".to_owned());
     }
+    // The label of a release stays when its image is changed by hand.
+    if let Some((was, entry)) = changed_image {
+        parts.push(format!(
+            "under the label of release {} they run {} instead of {was}",
+            entry.release, entry.image
+        ));
+    }
     format!("instances of {colour}: {}", parts.join("; "))
+}
+
+/// The image that was recorded of a release, and an instance that runs another one under its name.
+fn changed_image<'a>(
+    had: &'a [Registration],
+    now: &'a [Registration],
+) -> Option<(&'a str, &'a Registration)> {
+    let was = |entry: &Registration| {
+        let same = had.iter().find(|known| known.release == entry.release)?;
+        (same.image != entry.image).then_some(same.image.as_str())
+    };
+    now.iter().find_map(|entry| Some((was(entry)?, entry)))
 }
 
 #[cfg(test)]
@@ -138,11 +160,21 @@ mod tests {
     }
 
     #[test]
+    fn another_image_under_the_label_of_a_release_is_told() {
+        let old = record(&[entry("a", Colour::Blue, Standing::Live)]);
+        let mut edited = entry("b", Colour::Blue, Standing::Idle);
+        edited.image = "books@sha256:2".to_owned();
+        let findings = compare(&old, &seen(Colour::Blue, &[edited]), &BTreeSet::new());
+        let told = "release r1 they run books@sha256:2 instead of books@sha256:1";
+        assert!(findings.drift[0].contains(told), "{:?}", findings.drift);
+    }
+
+    #[test]
     fn the_live_colour_is_never_emptied() {
         let old = record(&[entry("a", Colour::Blue, Standing::Live)]);
         let findings = compare(&old, &Seen::default(), &BTreeSet::new());
         assert_eq!((findings.record, findings.refresh), (None, BTreeSet::new()));
-        assert_eq!(findings.drift.len(), 1);
+        assert_eq!((findings.drift.len(), findings.standing.len()), (0, 1));
     }
 
     #[test]

@@ -3,13 +3,15 @@
 //!
 //! Here is the order of one look; each part of it is a file: `cadence` (when to look), `sight` (what is
 //! there), `memory` (what was committed last), `record` (mends the registry), `public` (mends the
-//! proxies), `alone` (the proxies while the registry is away), `idle` (removes colours that are kept no longer, or that nobody owns), `cleaning` (test
-//! containers and leases), `diary` (what is told).
+//! proxies), `alone` (the proxies while the registry is away), `edited` (tells what was changed by hand),
+//! `idle` (removes colours that are kept no longer, or that nobody owns), `cleaning` (test containers and
+//! leases), `diary` (what is told).
 
 mod alone;
 mod cadence;
 mod cleaning;
 mod diary;
+mod edited;
 mod idle;
 mod memory;
 mod public;
@@ -32,7 +34,7 @@ use crate::deploy::engine::Engine;
 use crate::deploy::ledger::Ledger;
 use crate::deploy::ports::{PortResult, Trouble, World};
 use crate::deploy::saga::State;
-use crate::model::{Colour, ServiceName};
+use crate::model::{Colour, Mended, ServiceName};
 
 /// Services looked at side by side.
 const ABREAST: usize = 8;
@@ -66,10 +68,16 @@ impl Reconciler {
         }
     }
 
-    /// What was found different, and mended, of `service`; newest last.
+    /// What is different from what it should be of `service`; empty when all is well.
     #[must_use]
     pub fn drift(&self, service: &ServiceName) -> Vec<String> {
         self.diary.drift(service)
+    }
+
+    /// What was different of `service` within the last hour, and is mended; newest last.
+    #[must_use]
+    pub fn mended(&self, service: &ServiceName) -> Vec<Mended> {
+        self.diary.mended(service)
     }
 
     /// Why the last sweep could not see everything.
@@ -141,6 +149,7 @@ impl Reconciler {
         }
         self.follow_instances(service, &mut known, findings).await?;
         if idle.is_some() {
+            self.tell_edits(service, &known.record, colours).await?;
             self.lead(service, &known.record, &seen).await?;
             self.tidy(service, &mut known, colours).await?;
             self.forget(service, &mut known, colours).await?;

@@ -208,8 +208,21 @@ pub struct ServiceStatus {
     pub route: Option<Route>,
     /// The deployment under way, or stuck.
     pub deployment: Option<DeploymentView>,
-    /// What was found different from what it should be, newest last; empty when all is well.
+    /// What is different from what it should be, one line each; empty when all is well.
     pub drift: Vec<String>,
+    /// What was different within the last hour and is mended, newest last.
+    #[serde(default)]
+    pub mended: Vec<Mended>,
+}
+
+/// What was different from what it should be, and is no longer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Mended {
+    /// When it was mended.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// What had been found.
+    pub what: String,
 }
 
 /// A proxy as it is shown.
@@ -236,6 +249,10 @@ pub struct Status {
     pub proxies: Vec<ProxyStatus>,
     /// What is wrong with the daemon's surroundings, one line each.
     pub problems: Vec<String>,
+    /// Why the registry cannot be read. Then live colours and routes are those that every proxy follows,
+    /// and no instances are shown; null when it can.
+    #[serde(default)]
+    pub registry: Option<String>,
 }
 
 /// What a deployment would do.

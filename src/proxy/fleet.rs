@@ -38,6 +38,12 @@ impl Fleet {
         self.keepers.iter().map(status).collect()
     }
 
+    /// What each proxy has of each service that it knows.
+    #[must_use]
+    pub fn views(&self) -> Vec<ServiceView> {
+        self.keepers.iter().flat_map(Keeper::views).collect()
+    }
+
     /// The configuration of proxy `name` as its template renders it now, without the secret of its
     /// probes; nothing is changed. None when there is no such proxy.
     pub async fn render(&self, name: &str) -> Option<Rendered> {

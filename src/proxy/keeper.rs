@@ -122,6 +122,11 @@ impl Keeper {
         self.entries.borrow().get(service).map(|entry| entry.view.clone())
     }
 
+    /// What the proxy has of all services.
+    pub fn views(&self) -> Vec<ServiceView> {
+        self.entries.borrow().values().map(|entry| entry.view.clone()).collect()
+    }
+
     pub async fn change(&self, change: Change) -> Result<()> {
         self.order(|reply| Order::Change(Member { change, reply })).await
     }

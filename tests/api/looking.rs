@@ -1,16 +1,16 @@
 //! Status, services, proxies, findings.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use verdigris::deploy::control::{Finding, Rendered, Severity};
 use verdigris::model::{Happening, Outcome, ReleaseId};
 
+use crate::BASE;
 use crate::support::daemon::Daemon;
 use crate::support::samples;
-use crate::{BASE, json};
 
 async fn get(daemon: &Daemon, path: &str) -> (u16, Value) {
     let response = daemon.http().get(format!("{BASE}{path}")).send().await.unwrap();
-    (response.status().as_u16(), json(response).await)
+    (response.status().as_u16(), crate::json(response).await)
 }
 
 #[tokio::test]
@@ -31,11 +31,33 @@ async fn a_service_tells_its_colour_and_its_instances() {
     let daemon = Daemon::start().await;
     daemon.fake.state().status = samples::status();
     let (_, live) = get(&daemon, "/v1/services/books-ms/colour").await;
-    assert_eq!(live, serde_json::json!({ "service": "books-ms", "colour": "blue" }));
+    let expected = json!({ "service": "books-ms", "colour": "blue", "source": "registry" });
+    assert_eq!(live, expected);
     let (_, instances) = get(&daemon, "/v1/services/books-ms/instances").await;
     assert_eq!(instances[0]["instance"]["address"], "10.0.0.2:32768");
     assert_eq!(instances[2]["standing"], "idle");
     assert_eq!(get(&daemon, "/v1/services/no-ms/colour").await.0, 404);
+}
+
+#[tokio::test]
+async fn while_the_registry_is_away_the_proxies_say_what_is_live() {
+    let daemon = Daemon::start().await;
+    {
+        let mut state = daemon.fake.state();
+        state.status = samples::status();
+        state.status.registry = Some("cannot read `books-ms`: nobody answers".to_owned());
+        state.status.services[1].live = None;
+    }
+    let (status, live) = get(&daemon, "/v1/services/books-ms/colour").await;
+    assert_eq!(
+        (status, &live["colour"], &live["source"]),
+        (200, &json!("blue"), &json!("proxies"))
+    );
+    for path in ["films-ms/colour", "books-ms/instances"] {
+        let (status, refusal) = get(&daemon, &format!("/v1/services/{path}")).await;
+        assert_eq!((status, &refusal["kind"]), (503, &json!("unreachable")), "{path}");
+        assert_eq!(refusal["message"], "cannot read `books-ms`: nobody answers");
+    }
 }
 
 #[tokio::test]
@@ -101,11 +123,11 @@ async fn the_doctor_tells_what_was_found() {
 async fn a_client_can_ask_what_it_may() {
     let daemon = Daemon::start().await;
     let (_, caller) = get(&daemon, "/v1/caller").await;
-    assert_eq!(caller["scopes"], serde_json::json!(["read", "deploy", "operate"]));
+    assert_eq!(caller["scopes"], json!(["read", "deploy", "operate"]));
     let request = crate::http_over_tcp().get(daemon.url("/v1/caller"));
-    let books = json(request.bearer_auth("books-token").send().await.unwrap()).await;
-    assert_eq!(books["services"], serde_json::json!(["books-*"]));
+    let books = crate::json(request.bearer_auth("books-token").send().await.unwrap()).await;
+    assert_eq!(books["services"], json!(["books-*"]));
     let request = crate::http_over_tcp().get(daemon.url("/v1/caller"));
-    let read = json(request.bearer_auth("read-token").send().await.unwrap()).await;
-    assert_eq!(read["scopes"], serde_json::json!(["read"]));
+    let read = crate::json(request.bearer_auth("read-token").send().await.unwrap()).await;
+    assert_eq!(read["scopes"], json!(["read"]));
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 use verdigris::deploy::control::{Finding, Rendered, Severity};
-use verdigris::model::{FailureKind, Happening, Outcome, Step};
+use verdigris::model::{FailureKind, Happening, Mended, Outcome, Step};
 
 use crate::run::{asking, finish, run};
 use crate::support::daemon::Daemon;
@@ -26,6 +26,9 @@ async fn status_shows_services_proxies_and_problems() {
         let mut state = daemon.fake.state();
         state.status.services[1].live = None;
         state.status.services[1].drift = vec!["films-ms-blue has 1 task instead of 2".to_owned()];
+        let at = "2026-11-28T12:30:05Z".parse().unwrap();
+        let what = "instances of blue: 10.0.0.1:30001 gone".to_owned();
+        state.status.services[1].mended = vec![Mended { at, what }];
         state.status.services[0].deployment = Some(samples::view("books-ms"));
         state.status.proxies[0].problem = Some("nginx.conf.tera:7:3: no `foo`".to_owned());
         state.status.proxies[1].in_sync = false;
@@ -46,6 +49,7 @@ async fn status_shows_services_proxies_and_problems() {
         "problem: the disk is full",
         "problem: proxy edge-nginx: nginx.conf.tera:7:3: no `foo`",
         "problem: service films-ms: films-ms-blue has 1 task instead of 2",
+        "mended: service films-ms, at 2026-11-28 12:30:05Z: instances of blue: 10.0.0.1:30001 gone",
     ] {
         assert!(ran.out.contains(words), "{words} in {}", ran.out);
     }
@@ -78,6 +82,39 @@ async fn colour_is_the_bare_word_under_both_spellings() {
     let ran = run(&daemon, &["colour", "books-ms"]).await.expect(2);
     assert_eq!(ran.out, "");
     assert!(ran.err.starts_with("error: no colour of `books-ms` is live\nhelp: "), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn what_is_asked_while_the_registry_is_away_is_answered_from_the_proxies() {
+    let daemon = daemon().await;
+    {
+        let mut state = daemon.fake.state();
+        state.status.registry = Some("cannot read Consul".to_owned());
+        state.status.problems = vec!["cannot read Consul".to_owned()];
+        state.status.services[0].instances.clear();
+        state.status.services[1].live = None;
+    }
+    let ran = run(&daemon, &["colour", "books-ms"]).await.expect(0);
+    assert_eq!(ran.out, "blue\n");
+    assert_eq!(ran.err, "note: the registry is away: every proxy leads there\n");
+    let ran = run(&daemon, &["colour", "films-ms"]).await.expect(41);
+    assert_eq!(ran.out, "");
+    run(&daemon, &["instances", "books-ms"]).await.expect(41);
+    let ran = run(&daemon, &["status"]).await.expect(0);
+    for words in
+        ["blue", "unknown", "problem: cannot read Consul", "note: while the registry is away"]
+    {
+        assert!(ran.out.contains(words), "{words} in {}", ran.out);
+    }
+    assert!(!ran.out.contains("0 live"), "{}", ran.out);
+}
+
+#[tokio::test]
+async fn a_colour_that_is_kept_without_instances_is_named() {
+    let daemon = daemon().await;
+    daemon.fake.state().status.services[0].instances.truncate(2);
+    let ran = run(&daemon, &["status", "books-ms"]).await.expect(0);
+    assert!(ran.out.contains("2 live, green at 0"), "{}", ran.out);
 }
 
 #[tokio::test]

@@ -154,3 +154,27 @@ async fn a_database_that_was_damaged_is_named_by_status_and_doctor() {
     signal(&daemon, "TERM").await;
     assert_eq!(left(daemon).await, 0);
 }
+
+#[tokio::test]
+async fn the_status_is_told_while_registry_and_swarm_are_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let closed = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    let registry = format!("[registry]\nkind = \"consul\"\naddress = \"http://{closed}\"\n");
+    let (daemon, _log) = serve(path, &format!("{CONFIG}{registry}")).await;
+    let status = ask(path, &["status"]).await.expect(0);
+    for words in ["no service is known", "problem: cannot read the registry", "list Swarm services"]
+    {
+        assert_eq!(status.out.matches(words).count(), 1, "{words} in {}", status.out);
+    }
+    // Whether there is such a service nobody can say.
+    ask(path, &["status", "books-ms"]).await.expect(41);
+    for verb in ["colour", "instances"] {
+        ask(path, &[verb, "books-ms"]).await.expect(41);
+    }
+    signal(&daemon, "TERM").await;
+    assert_eq!(left(daemon).await, 0);
+}

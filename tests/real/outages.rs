@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use verdigris::deploy::control::RefusalKind;
 use verdigris::model::Step;
 
+use crate::commands::run;
 use crate::support::daemon::Daemon;
 use crate::support::world::request;
 use crate::support::{Proxy, Registry, Traffic, World};
@@ -53,6 +54,11 @@ async fn consul_that_ends_and_that_forgets_everything() {
     let traffic = Traffic::start(&world, "books-ms");
     world.bed.testbed(&["consul", "kill"]);
     traffic.flow(Duration::from_secs(3)).await;
+    // Who asks now wants to know more than ever.
+    let (code, words) = run(&world, &["status"]);
+    assert!(code == 0 && words.contains("edge") && words.contains("problem: "), "{code}: {words}");
+    let (code, words) = run(&world, &["colour", "books-ms"]);
+    assert_eq!((code, words.lines().next()), (0, Some("blue")), "{words}");
     let refused = world.submit(request(&world.books("2.0"))).await;
     if let Ok(submitted) = refused {
         let ended = world.end_of(submitted.deployment).await;

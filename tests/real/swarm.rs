@@ -152,6 +152,45 @@ async fn an_update_that_is_put_back_leaves_the_spec_as_it_was_to_the_byte() {
 }
 
 #[tokio::test]
+async fn what_is_changed_by_hand_is_told_and_what_was_made_is_not() {
+    let Some(testbed) = Testbed::find() else { return };
+    let network = Network::make(&testbed, "t-edits-net");
+    let mut release = release("t-edits", busybox(&testbed).await, SERVE);
+    let workload = &mut release.workload;
+    workload.environment =
+        [("A", "1"), ("EMPTY", "")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    workload.healthcheck = Some(verdigris::model::HealthCheck {
+        test: ["CMD", "/bin/busybox", "true"].map(str::to_owned).into(),
+        interval: Some(Duration::from_millis(200)),
+        ..Default::default()
+    });
+    workload.init = Some(false);
+    workload.stop_grace_period = Some(Duration::from_secs(1));
+    workload.resources.limits.memory = Some(64 << 20);
+    workload.placement.constraints = vec!["node.role == manager".to_owned()];
+    workload.restart_policy =
+        Some(verdigris::model::RestartPolicy { max_attempts: Some(0), ..Default::default() });
+    workload.networks =
+        vec![NetworkAttachment { name: network.1.clone(), aliases: vec!["books".to_owned()] }];
+    let started = start(&testbed, &release).await;
+    let found = async || {
+        let there = spec_of(&started.swarm, &started.name).await.unwrap();
+        (started.swarm.edits(&release, Colour::Green, &there), there)
+    };
+    let (edits, there) = found().await;
+    assert_eq!(edits, Vec::<String>::new(), "{there:#?}");
+    let update = |what: &[&str]| {
+        let command = [&["service", "update", "--detach", "--quiet"], what, &[&*started.name]];
+        testbed.docker(&command.concat());
+    };
+    update(&["--replicas", "0"]);
+    assert_eq!(found().await.0, ["0 replicas instead of 1"]);
+    update(&["--replicas", "1", "--env-add", "A=2"]);
+    assert_eq!(found().await.0, ["another `Env`"]);
+    started.swarm.restore(&started.name, None).await.unwrap();
+}
+
+#[tokio::test]
 async fn one_that_was_kept_without_tasks_is_so_again() {
     let Some(testbed) = Testbed::find() else { return };
     let release = release("t-scale", busybox(&testbed).await, SERVE);

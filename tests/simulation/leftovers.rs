@@ -45,8 +45,9 @@ fn a_colour_that_nobody_owns_is_removed_and_others_are_not() {
         tokio::time::sleep(Duration::from_secs(60)).await;
         let live = service().swarm_name(Colour::Blue);
         assert_eq!(there(&sim), [live, "somebody-elses-green".to_owned()]);
-        let drift = daemon.reconciler.drift(&service());
-        assert!(drift.iter().any(|line| line.contains(&orphan)), "{drift:?}");
+        assert_eq!(daemon.reconciler.drift(&service()), Vec::<String>::new(), "it is mended");
+        let mended = daemon.reconciler.mended(&service());
+        assert!(mended.iter().any(|mended| mended.what.contains(&orphan)), "{mended:?}");
     });
 }
 
@@ -150,6 +151,7 @@ fn the_limit_stops_it_and_status_says_so() {
         assert!(drift.iter().any(|line| line.contains("limit")), "{drift:?}");
         tokio::time::sleep(Duration::from_secs(3600)).await;
         assert_eq!(there(&sim).len(), 1, "later it goes");
+        assert_eq!(daemon.reconciler.drift(&service()), Vec::<String>::new());
     });
 }
 

@@ -9,6 +9,7 @@ mod clocks;
 mod daemon;
 mod damage;
 mod draft;
+mod edited;
 mod election;
 mod ends;
 mod half;

@@ -77,6 +77,7 @@ pub fn service(name: &str) -> ServiceStatus {
         }),
         deployment: None,
         drift: Vec::new(),
+        mended: Vec::new(),
     }
 }
 
@@ -92,6 +93,7 @@ pub fn status() -> Status {
         services: vec![service("books-ms"), service("films-ms")],
         proxies: vec![proxy("edge-nginx", "nginx"), proxy("edge-haproxy", "haproxy")],
         problems: Vec::new(),
+        registry: None,
     }
 }
 

@@ -11,9 +11,12 @@ export function servicesPage(status, may, act) {
     h("div", { class: "page-head" }, h("h1", {}, "Services"), counts(status)),
     h("div", { class: "stack" },
       problems(status),
+      status.registry && h("p", { class: "drift" }, "While the registry is away, what is live is what every proxy leads to."),
       status.services.length === 0
-        ? h("div", { class: "card empty" }, h("p", {}, "Nothing is deployed yet."), h("code", {}, "verdigris deploy -f stack.yml"))
-        : status.services.map((service) => card(service, may, act))),
+        ? status.registry
+          ? h("div", { class: "card empty" }, h("p", {}, "No service is known."))
+          : h("div", { class: "card empty" }, h("p", {}, "Nothing is deployed yet."), h("code", {}, "verdigris deploy -f stack.yml"))
+        : status.services.map((service) => card(service, !status.registry, may, act))),
   ];
 }
 
@@ -40,7 +43,7 @@ export function problems(status) {
       h("ul", {}, lines.map((line) => h("li", {}, line))));
 }
 
-function card(service, may, act) {
+function card(service, known, may, act) {
   const name = service.service;
   return h("article", { class: "card service", "aria-labelledby": `service-${name}` },
     h("div", { class: "service-head" },
@@ -50,8 +53,10 @@ function card(service, may, act) {
       may("deploy") && service.live && !service.deployment &&
         h("button", { type: "button", "data-key": `rollback-${name}`, onclick: () => act.rollback(name) }, "Roll back"),
       h("a", { href: `#/history/${name}`, "aria-label": `History of ${name}` }, "History")),
-    h("div", { class: "lanes" }, COLOURS.map((colour) => lane(service, colour))),
+    h("div", { class: "lanes" }, COLOURS.map((colour) => lane(service, colour, known))),
     service.drift.map((line) => h("p", { class: "drift" }, `⚠ ${line}`)),
+    (service.mended ?? []).map(({ at, what }) =>
+      h("p", { class: "drift mended" }, `mended at ${new Date(at).toLocaleTimeString()}: ${what}`)),
     service.deployment && underWay(service.deployment));
 }
 
@@ -66,7 +71,8 @@ function route(route) {
     ]));
 }
 
-function lane(service, colour) {
+/** One colour; are its instances `known`? */
+function lane(service, colour, known) {
   const live = service.live === colour;
   const release = service.releases[colour];
   const instances = service.instances.filter((entry) => entry.colour === colour);
@@ -87,7 +93,7 @@ function lane(service, colour) {
     h("dt", {}, "image"), h("dd", {}, h("code", { title: service.images[colour] }, image(service.images[colour]))),
     h("dt", {}, "instances"),
     h("dd", {}, instances.length === 0
-      ? "none"
+      ? known ? "none" : "unknown"
       : h("ul", { class: "instances" },
         instances.map((entry) =>
           h("li", { title: `task ${entry.instance.task} on ${entry.instance.node}` }, entry.instance.address))))));

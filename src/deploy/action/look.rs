@@ -22,15 +22,18 @@ pub struct Finding {
     pub prepared: Prepared,
     /// The release that is live now, by its Swarm service's label.
     pub from: Option<String>,
+    /// In what its Swarm service is not what was committed any more, where that is the release wanted.
+    pub edits: Vec<String>,
     /// What would keep the deployment from succeeding.
     pub problems: Vec<String>,
 }
 
 impl Finding {
-    /// That very release is live already.
+    /// That very release is live already, as it was committed. The label alone does not say so: it stays
+    /// when somebody changes replicas or image by hand.
     #[must_use]
     pub fn unchanged(&self) -> bool {
-        self.from.as_deref() == Some(self.prepared.release.id.as_str())
+        self.from.as_deref() == Some(self.prepared.release.id.as_str()) && self.edits.is_empty()
     }
 }
 
@@ -49,8 +52,12 @@ pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
     // A release that the public was led to and that nobody committed is not live on record.
     let committed = live.filter(|live| record.colour.is_none_or(|colour| colour == *live));
     let from = committed.and_then(of).and_then(SwarmSnapshot::release).map(str::to_owned);
+    let edits = match (committed, committed.and_then(of)) {
+        (Some(live), Some(there)) => edits(world, &release, live, there),
+        _ => Vec::new(),
+    };
     let (answering, tasks) = candidates.map_or((false, None), |found| (found.answer, found.tasks));
-    let instances = still_running(world, &release, of(colour), tasks).await?;
+    let instances = still_running(world, &release, colour, of(colour), tasks).await?;
     let mut problems = match obstacles {
         Some(found) => found,
         // Nothing is started that anything could stand in the way of.
@@ -66,7 +73,7 @@ pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
     let mut prepared =
         Prepared { release, colour, live, running, instances, in_place: false, before, tenure };
     prepared.in_place = running && answering && ledger::is_registered(&prepared);
-    Ok(Finding { prepared, from, problems })
+    Ok(Finding { prepared, from, edits, problems })
 }
 
 /// How a service stands by what was recorded of it.
@@ -189,11 +196,20 @@ async fn snapshots(
     Ok(BTreeMap::from([(Colour::Blue, blue), (Colour::Green, green)]))
 }
 
-/// The instances of the idle colour, if it runs this very release with all its replicas: a switch back
-/// is instant.
+/// What was changed by hand of the Swarm service that is labelled with `release`.
+fn edits(world: &World, release: &Release, colour: Colour, there: &SwarmSnapshot) -> Vec<String> {
+    if there.release() != Some(release.id.as_str()) {
+        return Vec::new();
+    }
+    world.swarm.edits(release, colour, there)
+}
+
+/// The instances of the idle colour, if it runs this very release, with all its replicas, and as it was
+/// made: a switch back is instant.
 async fn still_running(
     world: &World,
     release: &Release,
+    colour: Colour,
     snapshot: Option<&SwarmSnapshot>,
     tasks: Option<Vec<Task>>,
 ) -> PortResult<Option<Vec<Instance>>> {
@@ -201,6 +217,7 @@ async fn still_running(
     let replicas = release.workload.replicas;
     if snapshot.release() != Some(release.id.as_str())
         || snapshot.replicas() != Some(replicas.into())
+        || !world.swarm.edits(release, colour, snapshot).is_empty()
     {
         return Ok(None);
     }

@@ -22,6 +22,10 @@ pub async fn prepare(context: &Context) -> Result<StepResult, Failure> {
     if !found.problems.is_empty() {
         return Err(unfit(found.problems));
     }
+    if !found.edits.is_empty() {
+        let edits = found.edits.join("; ");
+        context.note(Step::Prepare, format!("the live colour was changed by hand: {edits}"));
+    }
     let Prepared { release, colour, running, .. } = &found.prepared;
     if *running {
         context.tries.see();

@@ -88,6 +88,10 @@ mod tests {
             unreachable!()
         }
 
+        fn edits(&self, _: &Release, _: Colour, _: &SwarmSnapshot) -> Vec<String> {
+            unreachable!()
+        }
+
         async fn restore(&self, _: &str, _: Option<&SwarmSnapshot>) -> PortResult<()> {
             unreachable!()
         }

@@ -77,6 +77,10 @@ pub trait Swarm: Send + Sync {
         deployment: DeploymentId,
     ) -> PortResult<()>;
 
+    /// In what `there` is not what [`start`](Self::start) made of `release` as `colour`, because somebody
+    /// changed it by hand; a few words each, `0 replicas instead of 2`. Empty when it is that. Asks nobody.
+    fn edits(&self, release: &Release, colour: Colour, there: &SwarmSnapshot) -> Vec<String>;
+
     /// Put `name` back to `before`: remove it when there was none, else its previous spec and scale.
     /// Does nothing when it is so already. Returns when its tasks are as they should be: for a
     /// removed or scaled-down service, stopped.

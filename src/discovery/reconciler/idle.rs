@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::diary::Matter;
 use super::record::Known;
 use super::sight::Colours;
 use super::{Reconciler, lock};
@@ -47,10 +48,22 @@ impl Reconciler {
         known: &mut Known,
         colours: &Colours,
     ) -> PortResult<()> {
+        let told = self.tidied(service, known, colours).await?;
+        self.diary.stands(service, Matter::Spare, told);
+        Ok(())
+    }
+
+    /// What there is to say of a colour that should go and stays.
+    async fn tidied(
+        &self,
+        service: &ServiceName,
+        known: &mut Known,
+        colours: &Colours,
+    ) -> PortResult<Option<String>> {
         // Most services have one colour only.
         if colours.len() < 2 {
             self.idle.clear(service);
-            return Ok(());
+            return Ok(None);
         }
         let last = self.last(service).await?;
         let spare = self.spare(service, &known.record, last.as_deref(), colours).await?;
@@ -61,10 +74,10 @@ impl Reconciler {
         }
         self.idle.clear(service);
         let over = last.is_some_and(|last| self.is_over(&last));
-        if let Some(spare) = spare.filter(|_| over) {
-            self.expire(service, known, colours, spare).await?;
+        match spare.filter(|_| over) {
+            Some(spare) => self.expire(service, known, colours, spare).await,
+            None => Ok(None),
         }
-        Ok(())
     }
 
     async fn spare(
@@ -86,19 +99,16 @@ impl Reconciler {
         known: &mut Known,
         colours: &Colours,
         spare: Spare,
-    ) -> PortResult<()> {
+    ) -> PortResult<Option<String>> {
         if self.is_anothers(service).await? {
-            return Ok(());
+            return Ok(None);
         }
-        let Spare::Kept(idle) = spare else {
-            self.diary.note_standing(service, UNCLEAR);
-            return Ok(());
-        };
-        let Some(found) = colours.get(&idle) else { return Ok(()) };
+        let Spare::Kept(idle) = spare else { return Ok(Some(UNCLEAR.to_owned())) };
+        let Some(found) = colours.get(&idle) else { return Ok(None) };
         if self.remove(service, known, idle, found).await? {
             self.diary.note(service, &format!("{idle} was kept long enough and is removed"));
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Whether what `last` retired was kept as long as it should be.
@@ -121,29 +131,24 @@ impl Reconciler {
         known: &mut Known,
         colour: Colour,
         found: &SwarmSnapshot,
-    ) -> PortResult<()> {
+    ) -> PortResult<Option<String>> {
         if !self.idle.suspect(service, found) || self.is_anothers(service).await? {
-            return Ok(());
+            return Ok(None);
         }
         let name = &found.name;
         match self.owner(found).await? {
-            Owner::UnderWay => return Ok(()),
+            Owner::UnderWay => return Ok(None),
             Owner::Ended if self.last(service).await?.is_some() => {}
-            Owner::Ended | Owner::Unknown => {
-                self.diary.note_standing(service, &left_alone(name));
-                return Ok(());
-            }
+            Owner::Ended | Owner::Unknown => return Ok(Some(left_alone(name))),
         }
         if let Err(limit) = lock(&self.idle.allowance).take(Instant::now()) {
-            let line = format!("`{name}` belongs to no deployment, and stays: {limit}");
-            self.diary.note(service, &line);
-            return Ok(());
+            return Ok(Some(format!("`{name}` belongs to no deployment, and stays: {limit}")));
         }
         if self.remove(service, known, colour, found).await? {
             self.idle.clear(service);
             self.diary.note(service, &format!("`{name}` belonged to no deployment and is removed"));
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Remove the idle colour, if it is as `found` still and the record as `known`. Nobody else begins a

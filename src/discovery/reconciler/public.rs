@@ -33,9 +33,10 @@ impl Reconciler {
         if astray.is_empty() {
             return Ok(());
         }
+        self.world.proxies.restore(service, &astray).await?;
         let proxies: Vec<&str> = astray.keys().map(String::as_str).collect();
         self.diary.note(service, &format!("{} did not follow the route", proxies.join(", ")));
-        self.world.proxies.restore(service, &astray).await
+        Ok(())
     }
 
     /// A service without a route is in no proxy.
@@ -90,8 +91,8 @@ impl Reconciler {
     async fn tell(&self, wanted: &ServiceView, late: Vec<Colour>) -> PortResult<()> {
         let service = &wanted.service;
         for colour in late {
-            self.diary.note(service, &format!("proxies did not know the instances of {colour}"));
             self.world.proxies.refresh(service, colour, wanted.of(colour)).await?;
+            self.diary.note(service, &format!("proxies did not know the instances of {colour}"));
         }
         Ok(())
     }

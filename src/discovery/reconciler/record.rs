@@ -1,5 +1,6 @@
 //! The registry: what it forgot is put on record again, and instances are followed.
 
+use super::diary::Matter;
 use super::sight::Colours;
 use super::{Reconciler, lock};
 use crate::deploy::ledger;
@@ -184,6 +185,9 @@ impl Reconciler {
         for line in &findings.drift {
             self.diary.note(service, line);
         }
+        let standing = findings.standing;
+        let standing = (!standing.is_empty()).then(|| standing.join("; "));
+        self.diary.stands(service, Matter::Running, standing);
         for colour in findings.refresh {
             let backends = ledger::backends(known.record.of(colour).map(|entry| &entry.instance));
             self.world.proxies.refresh(service, colour, &backends).await?;

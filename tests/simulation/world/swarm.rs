@@ -258,6 +258,18 @@ impl Swarm for Sim {
         .await
     }
 
+    fn edits(&self, release: &Release, _: Colour, there: &SwarmSnapshot) -> Vec<String> {
+        let replicas = release.workload.replicas;
+        let mut edits = Vec::new();
+        if there.replicas() != Some(replicas.into()) {
+            edits.push(format!("{:?} replicas instead of {replicas}", there.replicas()));
+        }
+        if there.image() != Some(release.image.reference().as_str()) {
+            edits.push(format!("image {:?} instead of {}", there.image(), release.image));
+        }
+        edits
+    }
+
     async fn restore(&self, name: &str, before: Option<&SwarmSnapshot>) -> PortResult<()> {
         self.act("restore", |truth| {
             if truth.refuse_restore.as_deref() == Some(name) {
