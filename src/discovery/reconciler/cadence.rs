@@ -13,13 +13,22 @@ use crate::discovery::hints;
 /// Everything is looked at this often, hints or not.
 pub(super) const SWEEP: Duration = Duration::from_secs(10);
 
-/// After a hint, and while instances that are wanted do not run yet, it is looked again after so long,
-/// then after twice that, and so on: what Swarm says follows the engine's hint by a while, and of other
-/// nodes' containers there is no hint at all.
+/// After a hint it is looked again after so long, then after twice that, and so on: what Swarm says follows
+/// the engine's hint by a while, and of other nodes' containers there is no hint at all.
 const SOON: Duration = Duration::from_millis(50);
 
 /// Swarm has said by then what the engine hinted at: measured 0.1 to 0.7 s.
 const LAG: Duration = Duration::from_secs(2);
+
+/// Until then no pause is longer: the public may be waiting for what Swarm says next.
+const OFTEN: Duration = Duration::from_millis(100);
+
+/// A pause is so many times what the look before it took, at least: a Swarm that is large is not kept busy by
+/// being looked at …
+const REST: u32 = 4;
+
+/// … but not longer than this for that reason: a look also takes long when a registry is silent.
+const LONG_REST: Duration = Duration::from_millis(500);
 
 /// Hints are gathered for this long at least, so that a burst is one look …
 const QUIET: Duration = Duration::from_millis(20);
@@ -52,11 +61,11 @@ impl Reconciler {
 
     /// Sweep now, on hints, and every now and then, until the hints end.
     async fn follow(&self, mut hints: BoxStream<'static, ()>) {
-        let mut soon = SOON;
+        let mut waited = Duration::ZERO;
         loop {
+            let began = Instant::now();
             let whole = self.sweep().await;
-            let last = Instant::now();
-            let pause = if whole && soon > LAG { SWEEP } else { soon };
+            let pause = pause(waited, began.elapsed(), whole);
             tokio::select! {
                 biased;
                 hint = hints.next() => if hint.is_none() {
@@ -64,15 +73,26 @@ impl Reconciler {
                     tokio::time::sleep(PUT_OFF).await;
                     return;
                 },
-                () = tokio::time::sleep_until(last + pause) => {
-                    soon = (soon * 2).min(SWEEP);
+                () = tokio::time::sleep(pause) => {
+                    waited += pause;
                     continue;
                 }
             }
-            soon = SOON;
+            waited = Duration::ZERO;
             gather(&mut hints).await;
         }
     }
+}
+
+/// How long after a look the next one is, when nothing hints at a change: since the last hint `waited` was
+/// waited, the look took `took`, and all instances that are wanted run if `whole`.
+fn pause(waited: Duration, took: Duration, whole: bool) -> Duration {
+    let pause = match (waited < LAG, whole) {
+        (true, _) => waited.clamp(SOON, OFTEN),
+        (false, true) => SWEEP,
+        (false, false) => waited.min(SWEEP),
+    };
+    pause.max(LONG_REST.min(took * REST))
 }
 
 /// Take in the hints that come until there is a pause, or too many.
@@ -96,6 +116,38 @@ mod tests {
         let hints =
             stream::iter(pauses).then(|pause| tokio::time::sleep(Duration::from_millis(pause)));
         hints.chain(stream::pending()).boxed()
+    }
+
+    /// The pauses after a hint, up to the first sweep, if each look takes `took`; in milliseconds.
+    fn pauses(took: Duration, whole: bool) -> Vec<u128> {
+        let mut waited = Duration::ZERO;
+        let mut next = || {
+            let pause = pause(waited, took, whole);
+            waited += pause;
+            pause
+        };
+        let pauses = std::iter::repeat_with(&mut next).take_while(|pause| *pause < SWEEP);
+        pauses.map(|pause| pause.as_millis()).collect()
+    }
+
+    #[test]
+    fn it_looks_often_until_swarm_has_said_what_was_hinted_at() {
+        let looks = pauses(Duration::from_millis(5), true);
+        assert_eq!(looks[..3], [50, 50, 100]);
+        assert!(looks[2..].iter().all(|pause| *pause == 100), "{looks:?}");
+        assert_eq!(looks.iter().sum::<u128>(), LAG.as_millis(), "then only every now and then");
+    }
+
+    #[test]
+    fn what_is_missing_for_long_is_looked_for_less_and_less() {
+        let looks = pauses(Duration::from_millis(5), false);
+        assert_eq!(looks[looks.len() - 3..], [2_000, 4_000, 8_000]);
+    }
+
+    #[test]
+    fn it_is_not_busy_with_looking_but_a_silent_registry_does_not_put_it_off() {
+        assert_eq!(pauses(Duration::from_millis(100), true), [400; 5]);
+        assert_eq!(pauses(Duration::from_secs(10), true), [500; 4]);
     }
 
     async fn gathered(mut hints: BoxStream<'static, ()>) -> Duration {
