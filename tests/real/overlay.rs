@@ -4,6 +4,8 @@
 //! Such a network begins and ends in the engines. What stands outside, here the daemon and both proxies,
 //! reaches it by a route through a container on it that forwards.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use verdigris::model::Colour;
 
@@ -11,7 +13,7 @@ use crate::support::{Expected, Proxy, Registry, Stack, Traffic, World, run};
 
 const NETWORK: &str = "books-net";
 
-/// The network, with a way into it for the testbed's hosts.
+/// The network, and a way into it for the testbed's hosts.
 struct Overlay {
     subnet: String,
 }
@@ -23,7 +25,6 @@ impl Overlay {
         let overlay = Self { subnet: format!("{}.192/26", gateway.rsplit_once('.').unwrap().0) };
         let made = ["network", "create", "--driver", "overlay", "--attachable", "--subnet"];
         world.bed.docker(&[&made[..], &[&overlay.subnet, NETWORK]].concat());
-        overlay.open(world);
         overlay
     }
 
@@ -42,7 +43,8 @@ impl Overlay {
         said("nsenter", &[&[namespace.as_str()], &hide[..]].concat());
 
         let inside = told("{{.NetworkSettings.Networks.bridge.IPAddress}}");
-        let node = bed.env("TESTBED_NODES").to_owned();
+        let nodes = bed.env("TESTBED_NODES");
+        let node = nodes.split_whitespace().next().unwrap().to_owned();
         let pass = ["iptables", "-I", "DOCKER-USER", "-d", subnet, "-j", "ACCEPT"];
         bed.testbed(&[&["exec", "node1"], &pass[..]].concat());
         let route = |via| ["ip", "route", "add", subnet, "via", via];
@@ -74,21 +76,34 @@ fn stack(world: &World, edition: &str) -> Stack {
 /// Every instance is registered at an address of its own on the network, at the container's port.
 async fn at_their_own_addresses(world: &World, overlay: &Overlay) {
     let picture = world.picture().await;
-    let mut seen = std::collections::BTreeSet::new();
+    let (mut seen, mut nodes) = (BTreeSet::new(), BTreeSet::new());
     for (id, entry) in picture.parts("catalog books-ms ") {
         let entry: Value = serde_json::from_str(entry).unwrap();
         assert_eq!(entry["ServicePort"], 8080, "{id}");
         let address = entry["ServiceAddress"].as_str().unwrap().to_owned();
         assert!(overlay.holds(&address), "{id} at {address}, not in {}", overlay.subnet);
         assert!(seen.insert(address), "{id} shares its address");
+        nodes.insert(entry["ServiceMeta"]["node"].to_string());
     }
-    assert_eq!(seen.len(), 2, "{seen:?}");
+    assert_eq!((seen.len(), nodes.len()), (2, 2), "{seen:?} on {nodes:?}");
+}
+
+/// Without a way to it; and what to look at is said.
+async fn nobody_is_led_where_nobody_gets(world: &World) {
+    let before = world.settled().await;
+    let ended = world.deploy(&stack(world, "1.0").asking("gates", json!({}))).await;
+    assert_eq!(ended.exit(), 13, "{}", ended.story());
+    assert!(ended.told().contains("reaches the instances"), "{}", ended.told());
+    world.settles_as(&before).await.unwrap_or_else(|difference| panic!("{difference}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_follows_another_and_a_revert_is_exact() {
-    let Some(world) = World::of_nodes(1, Registry::Consul, Proxy::Both).await else { return };
+    let Some(world) = World::of_nodes(2, Registry::Consul, Proxy::Both).await else { return };
     let overlay = Overlay::make(&world);
+    nobody_is_led_where_nobody_gets(&world).await;
+
+    overlay.open(&world);
     world.deploy(&stack(&world, "1.0")).await.committed();
     at_their_own_addresses(&world, &overlay).await;
     let ports = world.bed.docker(&["ps", "--format", "{{.Ports}}"]);
