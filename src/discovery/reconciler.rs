@@ -24,7 +24,6 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 
-use self::cleaning::Cleaning;
 use self::diary::Diary;
 use self::idle::Idle;
 use self::memory::Memory;
@@ -50,7 +49,6 @@ pub struct Reconciler {
     diary: Diary,
     memory: Memory,
     idle: Idle,
-    cleaning: Cleaning,
 }
 
 impl Reconciler {
@@ -64,7 +62,6 @@ impl Reconciler {
             engine,
             memory: Memory::default(),
             idle: Idle::default(),
-            cleaning: Cleaning::default(),
         }
     }
 
@@ -116,7 +113,6 @@ impl Reconciler {
             async move { self.mend(&service, &colours).await }
         });
         let results: Vec<PortResult<bool>> = mended.buffer_unordered(ABREAST).collect().await;
-        self.clean_up().await;
         results.into_iter().try_fold(true, |all, whole| Ok(all & whole?))
     }
 

@@ -56,6 +56,20 @@ fn a_registry_that_lost_the_last_commit_is_told_it_again() {
 }
 
 #[test]
+fn a_ci_engine_that_is_silent_keeps_nobody_from_following_instances() {
+    in_virtual_time(async {
+        let sim = Sim::new(1);
+        let (_daemon, _) = deployed_twice(&sim).await;
+        sim.truth().silent.insert("list test containers");
+        // By now it is asked.
+        tokio::time::sleep(SEEN).await;
+        sim.let_die(&service().swarm_name(Colour::Green));
+        tokio::time::sleep(SEEN).await;
+        check_last(&sim);
+    });
+}
+
+#[test]
 fn what_another_daemon_may_be_at_is_left_to_it() {
     in_virtual_time(async {
         let sim = Sim::new(1);

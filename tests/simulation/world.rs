@@ -103,6 +103,8 @@ pub struct Truth {
     /// How often it was asked whether requests are in flight.
     pub drains: u32,
     pub containers: BTreeMap<DeploymentId, usize>,
+    /// Acts that get no answer.
+    pub silent: BTreeSet<&'static str>,
     /// Gates at work, of the life that is.
     gates: BTreeMap<DeploymentId, usize>,
     pub journals: BTreeMap<Daemon, Journals>,
@@ -168,6 +170,7 @@ impl Sim {
             in_flight: false,
             drains: 0,
             containers: BTreeMap::new(),
+            silent: BTreeSet::new(),
             gates: BTreeMap::new(),
             journals: BTreeMap::new(),
             accepted: BTreeMap::new(),

@@ -37,12 +37,6 @@ pub async fn stage(context: &Context) -> Result<StepResult, Failure> {
 }
 
 async fn lead(context: &Context, prepared: &Prepared, instances: &[Instance]) -> PortResult<()> {
-    // A reconciler that has looked before the deployment began must not tell the proxies, after this, of
-    // instances that were the colour's then.
-    let turn = context.ledger.turn(&prepared.release.service);
-    let _turn = turn.lock().await;
-    // It may have been waited for, and another daemon may have the service since.
-    super::hold(context).await?;
     let new = ledger::backends(instances);
     let live = prepared.live.map(|colour| {
         let entries = prepared.before.registry.of(colour).map(|entry| &entry.instance);

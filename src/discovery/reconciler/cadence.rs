@@ -45,6 +45,10 @@ impl Reconciler {
             _ = self.sweep() => {}
         }
         ready.send_replace(true);
+        tokio::join!(self.look_until(&shutdown), self.clean_now_and_then(&shutdown));
+    }
+
+    async fn look_until(&self, shutdown: &CancellationToken) {
         while !shutdown.is_cancelled() {
             tokio::select! {
                 biased;

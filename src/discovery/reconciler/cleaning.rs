@@ -1,39 +1,31 @@
 //! What was left behind and belongs to no colour: test containers, leases.
 
-use std::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
-use tokio::time::Instant;
-
+use super::Reconciler;
 use super::cadence::SWEEP;
-use super::{Reconciler, lock};
 use crate::deploy::ports::PortResult;
 use crate::deploy::record::{Journalled, Record};
 use crate::deploy::saga::State;
 
-/// When it was last looked for.
-#[derive(Default)]
-pub(super) struct Cleaning {
-    last: Mutex<Option<Instant>>,
-}
-
-impl Cleaning {
-    /// Whether it is time to look for it; from now on it is not for a while.
-    fn is_due(&self) -> bool {
-        let mut last = lock(&self.last);
-        let due = last.is_none_or(|last| last.elapsed() >= SWEEP);
-        if due {
-            *last = Some(Instant::now());
-        }
-        due
-    }
-}
-
 impl Reconciler {
-    /// Clean up now and then. The CI engine may be away without harm.
-    pub(super) async fn clean_up(&self) {
-        if !self.cleaning.is_due() {
-            return;
+    /// Clean up now and then until `shutdown`, beside all other looks: a CI engine that is silent keeps
+    /// nobody from following instances.
+    pub(super) async fn clean_now_and_then(&self, shutdown: &CancellationToken) {
+        while !shutdown.is_cancelled() {
+            let round = async {
+                self.clean_up().await;
+                tokio::time::sleep(SWEEP).await;
+            };
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                () = round => {}
+            }
         }
+    }
+
+    async fn clean_up(&self) {
         if let Err(error) = self.clean_gates().await {
             tracing::debug!(error = error.chain(), "cannot look for test containers");
         }
