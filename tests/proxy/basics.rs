@@ -104,6 +104,28 @@ async fn a_restore_brings_instances_before_requests(
     assert_eq!(fleet.snapshot(&name("books")).await.unwrap(), wanted);
 }
 
+/// The same where the keeper was never told of any instance of the colour to lead to.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_leads_nobody_to_a_colour_that_is_not_there_yet(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    let mut wanted = fleet.snapshot(&name("books")).await.unwrap();
+    for view in wanted.values_mut().flatten() {
+        view.live = Some(Green);
+        view.backends.insert(Green, vec![green.backend()]);
+    }
+    let load = Load::start(world.http(), HOST, 2, 2);
+    fleet.restore(&name("books"), &wanted).await.unwrap();
+    assert_eq!(body(&world).await, "green");
+    assert_eq!(load.stop().await.lost, Vec::<String>::new());
+    assert_eq!(fleet.snapshot(&name("books")).await.unwrap(), wanted);
+}
+
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_release_is_reverted_to_nothing(

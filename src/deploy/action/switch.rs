@@ -173,8 +173,9 @@ async fn drain_new(context: &Context, prepared: &Prepared) -> PortResult<()> {
     Ok(())
 }
 
-/// The public is led to where it was before, while the new instances stay staged. It takes no turn: whoever
-/// has it may be waiting for a registry that is silent, and the public may be on a release that is broken.
+/// The public is led to where it was before, while the new instances stay staged. After a switch that takes
+/// no turn: whoever has it may be waiting for a registry that is silent, and the public may be on a release
+/// that is broken.
 async fn lead_back(context: &Context, prepared: &Prepared) -> PortResult<()> {
     let service = &prepared.release.service;
     let now = context.world.proxies.snapshot(service).await?;
@@ -290,6 +291,9 @@ async fn lead_away(context: &Context, prepared: &Prepared, mut waited: bool) -> 
     let mut led_back = false;
     loop {
         if is_led(context, prepared).await? {
+            let turn = context.ledger.turn(&prepared.release.service);
+            // The reconciler may be telling the proxies of the instances to which they are led.
+            let _turn = turn.lock().await;
             lead_back(context, prepared).await?;
             led_back = true;
             waited = false;

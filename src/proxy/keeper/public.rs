@@ -50,11 +50,16 @@ impl Machine {
         if now.view.live == live {
             return Ok(());
         }
-        // One that cannot be asked is told all the same.
-        if let Some(live) = live
-            && !self.is_ready(service, live).await.unwrap_or(true)
-        {
-            return Ok(());
+        if let Some(live) = live {
+            let ready = match self.is_ready(service, live).await {
+                // Nobody would be there.
+                Err(Error::Empty { .. }) => false,
+                // One that cannot be asked is told all the same.
+                asked => asked.unwrap_or(true),
+            };
+            if !ready {
+                return Ok(());
+            }
         }
         let mut target = Entry::clone(now);
         if let Some(before) = before {

@@ -214,7 +214,11 @@ fn files(proxy: &str, directory: &Path, parts: &mut BTreeMap<String, String>) {
         if path.is_dir() {
             files(&format!("{proxy}/{name}"), &path, parts);
         } else if !NOT_OURS.contains(&name.as_str()) {
-            let text = std::fs::read_to_string(&path).unwrap();
+            let text = match std::fs::read_to_string(&path) {
+                // One that was to take another's place has done so since it was listed.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                text => text.unwrap(),
+            };
             parts.insert(format!("file {proxy}/{name}"), text);
         }
     }
