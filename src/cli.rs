@@ -13,7 +13,7 @@ Exit codes:
   12  a gate after the switch, or the bake, failed; reverted
   13  a proxy failed; reverted
   20  the revert failed: stuck, a person is needed
-  30  the service is locked by another deployment, or frozen
+  30  the service is locked by another deployment
   31  superseded, or out of sequence
   32  approval rejected or expired; reverted
   40  the deadline passed; reverted

@@ -68,7 +68,7 @@ pub enum ExitCode {
     Proxy = 13,
     /// The revert failed; a person is needed.
     Stuck = 20,
-    /// The service is locked by another deployment, or frozen.
+    /// The service is locked by another deployment.
     Locked = 30,
     /// Superseded, or out of sequence.
     Superseded = 31,
