@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::ports::{Origin, PortError, PortResult, Registry, Trouble};
+use super::ports::{Origin, PortError, PortResult, ProxyViews, Registry, Trouble};
 use super::record::Prepared;
 use crate::model::{
     Backend, Colour, Instance, Registration, Route, ServiceName, ServiceRecord, ServiceView,
@@ -184,6 +184,13 @@ pub fn staged(prepared: &Prepared, live: &[Backend], new: &[Backend]) -> Option<
 #[must_use]
 pub fn has_no_route(record: &ServiceRecord) -> bool {
     record.route.as_ref().is_some_and(|route| route.rule.is_none())
+}
+
+/// What the proxies that have a service by `views` are put back to when it has no route: nothing.
+#[must_use]
+pub fn taken_off(views: ProxyViews) -> ProxyViews {
+    let having = views.into_iter().filter(|(_, view)| view.is_some());
+    having.map(|(proxy, _)| (proxy, None)).collect()
 }
 
 /// The service as the proxies should see it by its record; none without a route.

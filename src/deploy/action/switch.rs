@@ -253,13 +253,11 @@ pub async fn take_off(context: &Context, prepared: &Prepared) -> PortResult<()> 
     let service = &prepared.release.service;
     let turn = context.ledger.turn(service);
     let _turn = turn.lock().await;
-    let mut known = context.world.proxies.snapshot(service).await?;
-    known.retain(|_, view| view.is_some());
-    if known.is_empty() {
+    let off = ledger::taken_off(context.world.proxies.snapshot(service).await?);
+    if off.is_empty() {
         return Ok(());
     }
-    known.values_mut().for_each(|view| *view = None);
-    context.world.proxies.restore(service, &known).await
+    context.world.proxies.restore(service, &off).await
 }
 
 /// Before the new colour goes in a revert: no proxy leads to it, nor to its instances, and nobody was led

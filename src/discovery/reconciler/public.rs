@@ -44,8 +44,7 @@ impl Reconciler {
         if !ledger::has_no_route(record) {
             return Ok(());
         }
-        let mut astray = self.world.proxies.snapshot(service).await?;
-        astray.retain(|_, view| view.is_some());
+        let astray = ledger::taken_off(self.world.proxies.snapshot(service).await?);
         if astray.is_empty() || self.is_anothers(service).await? {
             return Ok(());
         }
@@ -53,7 +52,6 @@ impl Reconciler {
         let proxies: Vec<&str> = astray.keys().map(String::as_str).collect();
         let line = format!("{} had the service, which has no route", proxies.join(", "));
         self.diary.note(service, &line);
-        astray.values_mut().for_each(|view| *view = None);
         self.world.proxies.restore(service, &astray).await
     }
 }
