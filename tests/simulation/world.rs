@@ -124,6 +124,8 @@ pub struct Truth {
     life: u64,
     client: Client,
     flights: Flights,
+    /// When the requests were looked at last.
+    looked: Instant,
     /// Where the keepers of the proxies led the public when that was looked at last.
     led: BTreeMap<(String, ServiceName), Colour>,
     pub violations: Vec<String>,
@@ -183,6 +185,7 @@ impl Sim {
             life: 0,
             client: Client::default(),
             flights: Flights::default(),
+            looked: start.0,
             led: BTreeMap::new(),
             violations: Vec::new(),
             met: BTreeSet::new(),

@@ -57,7 +57,7 @@ impl Truth {
                 _ => {}
             }
         }
-        if self.rng.u32(0..4) == 0 {
+        if self.rng.u32(0..2) == 0 {
             self.begin_flight();
         }
     }
@@ -93,19 +93,16 @@ impl Truth {
         let known = self.proxies.iter().filter(|(_, proxy)| proxy.is_known());
         let views = known.flat_map(|(name, proxy)| {
             let views = proxy.leads().flat_map(Views::values);
-            views.map(move |view| (name.clone(), view))
+            views.map(move |view| (name, view))
         });
         let open = views.flat_map(|(proxy, view)| {
             let live = view.live.into_iter();
             let led = live.flat_map(|live| view.of(live).iter().map(move |on| (live, on)));
-            led.map(move |(colour, on)| (proxy.clone(), view.service.clone(), colour, &on.task))
+            led.map(move |(colour, on)| (proxy, &view.service, colour, &on.task))
         });
         let open: Vec<_> = open.filter(|(.., task)| self.instance(task) == Reply::Served).collect();
-        if open.is_empty() {
-            return;
-        }
-        let (proxy, service, colour, task) = open[self.rng.usize(0..open.len())].clone();
-        let task = task.clone();
+        let Some((proxy, service, colour, task)) = self.rng.choice(open) else { return };
+        let (proxy, service, task) = (proxy.clone(), service.clone(), task.clone());
         // Most are short, some outlast everything.
         let longest = if self.rng.u32(0..8) == 0 { 60_000 } else { 2_000 };
         let ends = Instant::now() + Duration::from_millis(self.rng.u64(1..longest));
