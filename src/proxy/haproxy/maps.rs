@@ -51,15 +51,18 @@ pub(crate) async fn set(
     key: &str,
     value: &str,
 ) -> Result<()> {
-    let command = format!("set map {file} {key} {value}");
-    let answer = sockets.ask(process, &command).await?;
-    if answer.contains("not found") {
-        command_of(sockets, process, &format!("add map {file} {key} {value}")).await?;
-    } else if !answer.trim().is_empty() {
-        return Err(refused(&command, &answer));
+    let set = format!("set map {file} {key} {value}");
+    let get = format!("get map {file} {key}");
+    let is_set = |answer: &str| answer.contains(&format!("value=\"{value}\""));
+    let answer = sockets.ask_all(process, &[&set, &get]).await?;
+    if is_set(&answer) {
+        return Ok(());
     }
-    let read = sockets.ask(process, &format!("get map {file} {key}")).await?;
-    if read.contains(&format!("value=\"{value}\"")) {
+    if !answer.contains("not found") {
+        return Err(refused(&set, &answer));
+    }
+    command_of(sockets, process, &format!("add map {file} {key} {value}")).await?;
+    if is_set(&sockets.ask(process, &get).await?) {
         return Ok(());
     }
     Err(Error::Missing { what: format!("`{value}` for `{key}` in map `{file}`") })

@@ -115,16 +115,22 @@ impl Sockets {
 
     /// The answer of `process` to `command`.
     pub async fn ask(&self, process: &Process, command: &str) -> Result<String> {
-        match (&self.master, process.pid) {
-            (Some(master), Some(pid)) => {
-                let answer = exchange(master, &format!("@!{pid} {command}")).await?;
-                if answer.starts_with("Can't find the target") {
-                    return Err(refused(command, &answer));
-                }
-                Ok(answer)
-            }
-            _ => self.runtime(command).await,
+        self.ask_all(process, &[command]).await
+    }
+
+    /// The answers of `process` to `commands`, in one: a connection costs more than they do.
+    pub async fn ask_all(&self, process: &Process, commands: &[&str]) -> Result<String> {
+        let (Some(master), Some(pid)) = (&self.master, process.pid) else {
+            return self.runtime(&commands.join("; ")).await;
+        };
+        let commands: Vec<String> =
+            commands.iter().map(|command| format!("@!{pid} {command}")).collect();
+        let line = commands.join("; ");
+        let answer = exchange(master, &line).await?;
+        if answer.starts_with("Can't find the target") {
+            return Err(refused(&line, &answer));
         }
+        Ok(answer)
     }
 
     /// Give `process` commands that answer nothing worth reading, many at a time. What they did is to
