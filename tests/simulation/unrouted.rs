@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use verdigris::deploy::record::{Journalled, Record};
-use verdigris::model::{Bake, DeploymentId, Draft, Outcome, Retain, ServiceRecord, Step};
+use verdigris::model::{Bake, Colour, DeploymentId, Draft, Outcome, Retain, ServiceRecord, Step};
 
 use crate::daemon::{Daemon, in_virtual_time};
 use crate::draft::{draft, neighbour, request, service};
@@ -23,6 +23,12 @@ async fn committed(daemon: Daemon, draft: Draft) -> Daemon {
     let (daemon, view) = daemon.see_through(id).await;
     assert_eq!(view.outcome, Some(Outcome::Committed));
     daemon
+}
+
+/// `docker service rm` of all colours.
+fn remove_by_hand(sim: &Sim) {
+    let colours = Colour::BOTH.map(|colour| service().swarm_name(colour));
+    sim.truth().swarm.retain(|name, _| !colours.contains(name));
 }
 
 fn knows_it(sim: &Sim) -> bool {
@@ -63,7 +69,7 @@ fn who_dropped_its_route_and_is_removed_by_hand_is_in_nobodys_way() {
             let mut daemon = committed(Daemon::start(&sim).await, draft("good/books:1")).await;
             sim.truth().unrouted = true;
             daemon = committed(daemon, unrouted("good/books:22")).await;
-            sim.truth().swarm.clear();
+            remove_by_hand(&sim);
             daemon = daemon.settle().await;
             assert!(!knows_it(&sim), "seed {seed}");
             let drift = daemon.reconciler.drift(&service());
@@ -72,6 +78,9 @@ fn who_dropped_its_route_and_is_removed_by_hand_is_in_nobodys_way() {
             other.policy.route = draft("good/books:1").policy.route;
             daemon = committed(daemon, other).await;
 
+            // It is deployed again, and taken out again.
+            daemon = committed(daemon, unrouted("good/books:333")).await;
+            remove_by_hand(&sim);
             let whole = sim.truth().registry[&service()].clone();
             let instances = ServiceRecord { colour: None, route: None, ..whole.clone() };
             sim.truth().registry.insert(service(), instances);
@@ -93,7 +102,7 @@ fn who_is_removed_by_hand_alone_keeps_its_hosts() {
         in_virtual_time(async move {
             let sim = Sim::new(seed);
             let daemon = committed(Daemon::start(&sim).await, draft("good/books:1")).await;
-            sim.truth().swarm.clear();
+            remove_by_hand(&sim);
             let daemon = daemon.settle().await;
             assert!(knows_it(&sim), "seed {seed}");
             let mut other = neighbour("good/other:1");
