@@ -12,12 +12,12 @@ Exit codes:
   11  a gate before the switch failed; reverted
   12  a gate after the switch, or the bake, failed; reverted
   13  a proxy failed; reverted
-  20  the revert failed: stuck, a person is needed
+  20  stuck: a revert or a retire could not finish, a person is needed
   30  the service is locked by another deployment
   31  superseded, or out of sequence
   32  approval rejected or expired; reverted
   40  the deadline passed; reverted
-  41  daemon, Swarm or registry unreachable
+  41  daemon, Swarm or registry unreachable, or refusing; or left before the end was known
   50  aborted; reverted"
     };
 }

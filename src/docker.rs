@@ -18,6 +18,7 @@ mod error;
 pub mod fuzzing;
 mod image;
 mod lines;
+mod ssh;
 mod transport;
 
 use std::collections::HashMap;

@@ -8,7 +8,8 @@ use crate::model::{ExitCode, Kind, ServiceName};
 /// Make an earlier release live again
 ///
 /// Without `--to` that is the release that was live before the present one. When its colour still
-/// runs, the traffic just moves back; else it is deployed from what was recorded of it.
+/// runs, the traffic just moves back; else it is deployed from what was recorded of it. Gates,
+/// approval and bake are left out: it has passed them before.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

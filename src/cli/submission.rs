@@ -22,7 +22,7 @@ use crate::model::{ExitCode, Kind, OnBusy, OnDisconnect, Policy, Request};
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Submission {
     /// Position in the order of commits: a lower one than the last accepted is refused (exit 31), a
-    /// higher one supersedes a deployment under way
+    /// higher one supersedes what is under way with a sequence; about the rest `--on-busy` decides
     #[arg(long, value_name = "N")]
     sequence: Option<u64>,
 

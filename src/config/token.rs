@@ -43,7 +43,7 @@ impl Leaf for Scope {
 leaf! {
     /// SHA-256, hexadecimal.
     Hash([u8; 32]) is "the SHA-256 of a token", like
-        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", by parse_hash secrets;
+        "0000000000000000000000000000000000000000000000000000000000000000", by parse_hash secrets;
 
     /// A name of services with `*` for any characters.
     Pattern(String) is "a pattern of service names", like "books-*", by parse_pattern;

@@ -77,7 +77,8 @@ pub enum Kind {
         /// The release as asked for.
         draft: Draft,
     },
-    /// Make the recorded previous release live again; gates are not run, it has passed them once.
+    /// Make the recorded previous release live again. Gates are not run, it has passed them once;
+    /// nobody is asked for approval, and it does not bake.
     Rollback {
         /// The service.
         service: ServiceName,
@@ -106,7 +107,7 @@ pub enum OnBusy {
     Refuse,
     /// Wait for its end.
     Wait,
-    /// Abort it, wait for its revert, then go on. One that has switched already is awaited instead.
+    /// Abort it, wait for its revert, then go on. One that commits already is awaited instead.
     Supersede,
 }
 
@@ -139,7 +140,7 @@ pub struct Request {
     #[serde(flatten)]
     pub kind: Kind,
     /// Position in the order of commits: a lower one than the last accepted is refused (exit 31), a
-    /// higher one supersedes a deployment under way.
+    /// higher one supersedes what is under way with a sequence; about the rest `on_busy` decides.
     #[serde(default)]
     pub sequence: Option<u64>,
     /// When another deployment of the service is under way.

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use crate::document::{At, Leaf, Node, Problems, Read, Value, record};
 use crate::model::Publish;
 
-use super::leaves::{Count, Period, Port};
+use super::leaves::{Count, Period, Port, SOME_TIME};
 pub(super) use gates::{CommandRecord, ContainerRecord, GateRecord, GatesRecord, HttpRecord};
 use leaves::Ratio;
 pub(super) use leaves::{Host, RoutePath};
@@ -40,6 +40,7 @@ record! {
         retain: Option<RetainRecord>,
         /// A deployment that has not committed after this long is reverted; 15m by default. Waiting
         /// for approval does not count.
+        #[schemars(extend("pattern" = SOME_TIME))]
         deadline: Option<At<Period>>,
     }
 
@@ -80,6 +81,7 @@ record! {
     #[schemars(rename = "Retain", deny_unknown_fields)]
     pub(crate) struct RetainRecord {
         /// 1 keeps the old colour (the default here), 0 removes it.
+        #[schemars(range(max = 1), extend("pattern" = r"^0*[01]$|\$"))]
         releases: Option<At<Count>>,
         /// Replicas it is kept with; 0 keeps it without tasks, absent keeps all running.
         scale: Option<Count>,

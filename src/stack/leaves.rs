@@ -6,13 +6,20 @@ use std::time::Duration;
 use crate::document::{leaf, parse_cpus, parse_duration, parse_size, parse_whole, reason};
 use crate::model::ImageRef;
 
+/// A part of a duration, whatever the number, in the schema.
+macro_rules! part {
+    () => {
+        r"([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h|d|w)"
+    };
+}
+
 leaf! {
     /// A stretch of time.
     Period(Duration) is "a duration", like "1m30s", by parse_duration,
         schema {
             "type": "string",
             "description": "A duration such as `500ms`, `10s`, `1m30s`, `1h`",
-            "pattern": r"^(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h|d|w))+$|^0$|\$",
+            "pattern": concat!("^(", part!(), r")+$|^0$|\$"),
         };
 
     /// An amount of memory.
@@ -23,7 +30,11 @@ leaf! {
 
     /// A reference to an image.
     Image(ImageRef) is "an image", like "registry.example.com/books:1.0", by parse_image,
-        schema { "type": "string", "description": "An image: `[host[:port]/]path[:tag][@digest]`" };
+        schema {
+            "type": "string",
+            "description": "An image: `[host[:port]/]path[:tag][@digest]`",
+            "pattern": r"^([A-Za-z0-9._:\[\]-]+/)?[a-z0-9._-]+(/[a-z0-9._-]+)*(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9A-Fa-f]{64})?$|\$",
+        };
 
     /// A port of a container.
     Port(u16) is "a port", like "8080", by parse_port numbers,
@@ -34,7 +45,10 @@ leaf! {
 
     /// How many of something.
     Count(u32) is "a whole number", like "2", by parse_whole numbers,
-        schema { "type": ["integer", "string"], "minimum": 0, "pattern": r"^[0-9]+$|\$" };
+        schema {
+            "type": ["integer", "string"], "minimum": 0, "maximum": u32::MAX,
+            "pattern": r"^[0-9]+$|\$",
+        };
 
     /// Permissions of a file.
     Mode(u32) is "a file mode", like "0440", by parse_mode numbers;
@@ -55,6 +69,15 @@ leaf! {
     /// An absolute path in a container.
     InsidePath(String) is "an absolute path in the container", like "/data", by parse_inside_path;
 }
+
+/// Durations that are not zero, in the schema.
+pub(super) const SOME_TIME: &str = concat!(
+    "^(",
+    part!(),
+    r")*([0-9]*[1-9][0-9]*(\.[0-9]*)?|[0-9]*\.[0-9]*[1-9][0-9]*)(ns|us|µs|ms|s|m|h|d|w)(",
+    part!(),
+    r")*$|\$"
+);
 
 fn parse_address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(reason)

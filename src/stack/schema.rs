@@ -27,44 +27,6 @@ pub fn schema() -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Its published copy, which editors are pointed at.
-    const PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/compose/x-verdigris.schema.json");
-
-    #[test]
-    fn the_published_copy_is_this_one() {
-        let published = std::fs::read_to_string(PUBLISHED).unwrap_or_default();
-        let published: Value = serde_json::from_str(&published).unwrap_or_default();
-        assert_eq!(
-            published,
-            schema(),
-            "write it anew: `verdigris check --schema > compose/x-verdigris.schema.json`"
-        );
-    }
-
-    #[test]
-    fn only_what_is_needed_is_required() {
-        let schema = schema();
-        let required = |name: &str| schema["$defs"][name]["required"].clone();
-        assert_eq!(required("XVerdigris"), json!(["port"]));
-        assert_eq!(required("Route"), json!(["hosts"]));
-        assert_eq!(required("Bake"), json!(["for"]));
-        assert_eq!(required("HttpGate"), json!(["path"]));
-        assert_eq!(required("Gates"), Value::Null);
-    }
-
-    #[test]
-    fn every_block_is_closed_and_every_key_described() {
-        let schema = schema();
-        let definitions = schema["$defs"].as_object().unwrap().iter();
-        let tables = definitions.filter(|(_, definition)| definition["properties"].is_object());
-        for (name, definition) in tables {
-            assert_eq!(definition["additionalProperties"], json!(false), "{name}");
-            for (key, property) in definition["properties"].as_object().unwrap() {
-                assert!(property["description"].is_string(), "{name}.{key}");
-            }
-        }
-    }
-}
+mod tests;
+#[cfg(test)]
+mod validator;

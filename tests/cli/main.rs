@@ -15,4 +15,5 @@ mod reading;
 mod run;
 mod serving;
 mod signals;
+mod ssh;
 mod terminal;

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -29,17 +31,20 @@ impl Secrets {
     fn of(world: &World, token: &str) -> Self {
         let consul = world.bed.env("TESTBED_SECURE_CONSUL_TOKEN_FILE");
         let consul = std::fs::read_to_string(consul).unwrap();
-        let secrets = [
+        Self::new(&[
             ("the password of the images", world.bed.env("TESTBED_PRIVATE_PASSWORD")),
             ("the token for Consul", consul.trim()),
             ("the token for the API", token),
-        ];
-        let forms = |(name, secret): (&'static str, &str)| {
+        ])
+    }
+
+    fn new(secrets: &[(&'static str, &str)]) -> Self {
+        let forms = |(name, secret): &(&'static str, &str)| {
             assert!(secret.len() >= 16, "{name} is short: it may be found by chance");
-            let plain = std::iter::once(secret.to_owned());
+            let (name, plain) = (*name, std::iter::once((*secret).to_owned()));
             plain.chain(encoded(secret)).map(move |form| (name, form))
         };
-        Self(secrets.into_iter().flat_map(forms).collect())
+        Self(secrets.iter().flat_map(forms).collect())
     }
 
     /// Which of them `bytes` tell.
@@ -80,40 +85,65 @@ fn encoded(secret: &str) -> [String; 3] {
     })
 }
 
-/// Looks at the argument lists of all processes, and at what test containers are given, over and over.
-struct Watch {
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Looks over and over, beside all else.
+struct Watch<T> {
     stop: Arc<AtomicBool>,
-    looking: JoinHandle<(BTreeSet<String>, Vec<String>)>,
+    looking: JoinHandle<T>,
 }
 
-impl Watch {
-    fn begin(world: &World, secrets: &Secrets) -> Self {
+impl<T: Default + Send + 'static> Watch<T> {
+    /// Each `look` adds what it finds.
+    fn begin(look: impl Fn(&mut T) + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, secrets) = (Arc::clone(&stop), secrets.clone());
-        let host = world.bed.env("DOCKER_HOST").to_owned();
+        let stopped = Arc::clone(&stop);
         let looking = std::thread::spawn(move || {
-            let (mut seen, mut told) = (BTreeSet::new(), Vec::new());
-            while !stopped.load(Ordering::Relaxed) {
-                told.extend(
-                    argument_lists().filter(|list| secrets.told(list.as_bytes()).is_some()),
-                );
-                for (id, text) in test_containers(&host) {
-                    told.extend(secrets.told(text.as_bytes()).map(|name| format!("{id}: {name}")));
-                    seen.insert(id);
+            let mut found = T::default();
+            loop {
+                // After the end was asked for there is one more look: what is there then is seen.
+                let last = stopped.load(Ordering::SeqCst);
+                look(&mut found);
+                if last {
+                    return found;
                 }
+                std::thread::sleep(PAUSE);
             }
-            (seen, told)
         });
         Self { stop, looking }
     }
 
-    /// How many test containers it has seen; nothing was told by any, nor by a process.
-    fn end(self) -> usize {
-        self.stop.store(true, Ordering::Relaxed);
-        let (seen, told) = self.looking.join().unwrap();
-        assert!(told.is_empty(), "{told:?}");
-        seen.len()
+    /// What was found.
+    fn end(self) -> T {
+        self.stop.store(true, Ordering::SeqCst);
+        self.looking.join().unwrap()
     }
+}
+
+/// The argument lists of all processes: those that tell a secret.
+fn watch_arguments(secrets: &Secrets) -> Watch<BTreeSet<String>> {
+    let secrets = secrets.clone();
+    Watch::begin(move |told: &mut BTreeSet<String>| {
+        told.extend(argument_lists().filter(|list| secrets.told(list.as_bytes()).is_some()));
+    })
+}
+
+/// Test containers that were seen, and which secrets they were told.
+#[derive(Default)]
+struct Given {
+    seen: BTreeSet<String>,
+    told: BTreeSet<String>,
+}
+
+fn watch_test_containers(world: &World, secrets: &Secrets) -> Watch<Given> {
+    let (secrets, host) = (secrets.clone(), world.bed.env("DOCKER_HOST").to_owned());
+    Watch::begin(move |given: &mut Given| {
+        for (id, text) in test_containers(&host) {
+            given.told.extend(secrets.told(text.as_bytes()).map(|name| format!("{id}: {name}")));
+            given.seen.insert(id);
+        }
+    })
 }
 
 fn argument_lists() -> impl Iterator<Item = String> {
@@ -125,7 +155,7 @@ fn argument_lists() -> impl Iterator<Item = String> {
 /// What the engine knows of each.
 fn test_containers(host: &str) -> Vec<(String, String)> {
     let docker = |arguments: &[&str]| {
-        let mut command = std::process::Command::new("docker");
+        let mut command = Command::new("docker");
         let output = command.args(["-H", host]).args(arguments).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
@@ -200,7 +230,8 @@ async fn what_is_entrusted_is_nowhere_but_where_it_was_put() {
     let there = login.path().to_str().unwrap();
     world.restart(&[("DOCKER_CONFIG", there), ("RUST_LOG", EVERYTHING)]).await;
 
-    let watch = Watch::begin(&world, &secrets);
+    let (arguments, containers) =
+        (watch_arguments(&secrets), watch_test_containers(&world, &secrets));
     let commits = stack(&world, "1");
     let fails = stack(&world, "2").fault("right-only-direct");
     for (stack, exit) in [(commits, 0), (fails, 12)] {
@@ -209,8 +240,10 @@ async fn what_is_entrusted_is_nowhere_but_where_it_was_put() {
             secrets.kept(&path, &answer);
         }
     }
-    let seen = watch.end();
-    assert_eq!(seen, 4, "test containers were seen");
+    assert_eq!(arguments.end(), BTreeSet::new(), "told in an argument list");
+    let given = containers.end();
+    assert_eq!(given.told, BTreeSet::new(), "told to a test container");
+    assert_eq!(given.seen.len(), 4, "test containers were seen");
 
     // The daemon has ended, so that all that it wrote is in its files.
     assert!(world.daemon.stop().await.success());
@@ -228,4 +261,32 @@ async fn what_is_entrusted_is_nowhere_but_where_it_was_put() {
     let written = std::fs::read(login.path().join("config.json")).unwrap();
     assert_eq!(secrets.told(&written), Some("the password of the images"));
     assert_eq!(secrets.told(token.as_bytes()), Some("the token for the API"));
+}
+
+/// A process with these arguments, for as long as `during` takes.
+fn beside_a_process_with<T>(arguments: &[&str], during: impl FnOnce() -> T) -> T {
+    let mut sh = Command::new("sh");
+    let mut process =
+        sh.args(["-c", "read -r line"]).args(arguments).stdin(Stdio::piped()).spawn().unwrap();
+    let done = during();
+    // Its input ends, and so does it.
+    drop(process.stdin.take());
+    process.wait().unwrap();
+    done
+}
+
+/// The watch of the test above is worth something. Needs nothing of the testbed.
+#[test]
+fn a_secret_in_an_argument_list_would_be_found() {
+    let marker = format!("passed-by-mistake-{}", std::process::id());
+    let secrets = Secrets::new(&[("the marker", &marker)]);
+    let header = STANDARD_NO_PAD.encode(format!("someone:{marker}"));
+    for argument in [format!("--password={marker}"), header] {
+        let watch = watch_arguments(&secrets);
+        let told = beside_a_process_with(&["sh", &argument], || watch.end());
+        assert!(told.iter().any(|list| list.ends_with(&format!("sh {argument} "))), "{told:?}");
+    }
+    let watch = watch_arguments(&secrets);
+    let told = beside_a_process_with(&["sh", "--password-file=/run/secrets/it"], || watch.end());
+    assert_eq!(told, BTreeSet::new());
 }

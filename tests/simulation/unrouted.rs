@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use verdigris::deploy::record::{Journalled, Record};
-use verdigris::model::{Bake, DeploymentId, Draft, Outcome, Retain, Step};
+use verdigris::model::{Bake, Colour, DeploymentId, Draft, Outcome, Retain, ServiceRecord, Step};
 
 use crate::daemon::{Daemon, in_virtual_time};
 use crate::draft::{draft, neighbour, request, service};
@@ -23,6 +23,12 @@ async fn committed(daemon: Daemon, draft: Draft) -> Daemon {
     let (daemon, view) = daemon.see_through(id).await;
     assert_eq!(view.outcome, Some(Outcome::Committed));
     daemon
+}
+
+/// `docker service rm` of all colours.
+fn remove_by_hand(sim: &Sim) {
+    let colours = Colour::BOTH.map(|colour| service().swarm_name(colour));
+    sim.truth().swarm.retain(|name, _| !colours.contains(name));
 }
 
 fn knows_it(sim: &Sim) -> bool {
@@ -49,6 +55,64 @@ fn who_drops_its_route_is_led_to_no_more_once_its_requests_are_over() {
             assert!(!knows_it(&sim), "seed {seed}");
             check_violations(&sim);
             drop(daemon);
+        });
+    }
+}
+
+/// As docs/reliability.md tells operators to take a service out: what is gone from the registry as a whole is
+/// not put back, what is gone in part is.
+#[test]
+fn who_dropped_its_route_and_is_removed_by_hand_is_in_nobodys_way() {
+    for seed in 0..12 {
+        in_virtual_time(async move {
+            let sim = Sim::new(seed);
+            let mut daemon = committed(Daemon::start(&sim).await, draft("good/books:1")).await;
+            sim.truth().unrouted = true;
+            daemon = committed(daemon, unrouted("good/books:22")).await;
+            remove_by_hand(&sim);
+            daemon = daemon.settle().await;
+            assert!(!knows_it(&sim), "seed {seed}");
+            let drift = daemon.reconciler.drift(&service());
+            assert!(drift[0].contains("no instance of the live colour"), "{drift:?}");
+            let mut other = neighbour("good/other:1");
+            other.policy.route = draft("good/books:1").policy.route;
+            daemon = committed(daemon, other).await;
+
+            // It is deployed again, and taken out again.
+            daemon = committed(daemon, unrouted("good/books:333")).await;
+            remove_by_hand(&sim);
+            let whole = sim.truth().registry[&service()].clone();
+            let instances = ServiceRecord { colour: None, route: None, ..whole.clone() };
+            sim.truth().registry.insert(service(), instances);
+            daemon = daemon.settle().await;
+            assert_eq!(sim.truth().registry.get(&service()), Some(&whole), "seed {seed}");
+            sim.truth().registry.remove(&service());
+            daemon = daemon.settle().await.restart().await.settle().await;
+            assert_eq!(sim.truth().registry.get(&service()), None, "seed {seed}");
+            check_violations(&sim);
+            drop(daemon);
+        });
+    }
+}
+
+/// Who is removed without that stays where it was: the live colour is never emptied.
+#[test]
+fn who_is_removed_by_hand_alone_keeps_its_hosts() {
+    for seed in 0..12 {
+        in_virtual_time(async move {
+            let sim = Sim::new(seed);
+            let daemon = committed(Daemon::start(&sim).await, draft("good/books:1")).await;
+            remove_by_hand(&sim);
+            let daemon = daemon.settle().await;
+            assert!(knows_it(&sim), "seed {seed}");
+            let mut other = neighbour("good/other:1");
+            other.policy.route = draft("good/books:1").policy.route;
+            let id = daemon.engine.submit(request(other)).await.unwrap().deployment;
+            let (_daemon, view) = daemon.see_through(id).await;
+            assert!(
+                matches!(view.outcome, Some(Outcome::Reverted { .. })),
+                "seed {seed}: {view:?}"
+            );
         });
     }
 }

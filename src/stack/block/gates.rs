@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use crate::document::{At, Node, Problems, Read, Value, record};
 
 use super::super::compose::{CommandLine, Pairs};
-use super::super::leaves::{Count, Image, Name, Period};
+use super::super::leaves::{Count, Image, Name, Period, SOME_TIME};
 use super::leaves::{GateName, Method, RequestPath, Status};
 
 record! {
@@ -26,6 +26,7 @@ record! {
         /// How it is called in output and JUnit; by default its kind and a number.
         name: Option<At<GateName>>,
         /// It fails when it has not passed after this long; 5m by default.
+        #[schemars(extend("pattern" = SOME_TIME))]
         timeout: Option<At<Period>>,
         /// Run a container to its end; exit code 0 passes.
         container: Option<ContainerRecord>,
@@ -68,6 +69,7 @@ record! {
         /// Longest time an answer may take, to its last byte.
         max_time: Option<Period>,
         /// How many times in all it may be tried; 1 by default.
+        #[schemars(range(min = 1), extend("pattern" = r"^[0-9]*[1-9][0-9]*$|\$"))]
         attempts: Option<At<Count>>,
     }
 

@@ -3,15 +3,27 @@ use crate::document::leaf;
 leaf! {
     /// A host name, lower case.
     Host(String) is "a host name", like "books.example.com", by parse_host,
-        schema { "type": "string", "description": "A DNS name", "pattern": r"^[A-Za-z0-9.-]+$|\$" };
+        schema {
+            "type": "string",
+            "description": "A DNS name",
+            "maxLength": LONGEST_NAME,
+            "pattern": r"^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$|\$",
+            // An address.
+            "not": { "pattern": r"(^|\.)[0-9]+$" },
+        };
 
     /// A path prefix, without a slash at its end unless it is `/`.
     RoutePath(String) is "a path", like "/api/v1/books", by parse_route_path,
-        schema { "type": "string", "pattern": r"^/[A-Za-z0-9/._~-]*$|\$" };
+        schema {
+            "type": "string",
+            "pattern": r"^/[A-Za-z0-9/._~-]*$|\$",
+            // Empty segments, `.` and `..`.
+            "not": { "pattern": r"//|/\.{1,2}(/|$)" },
+        };
 
     /// Path and query of a request.
     RequestPath(String) is "a path", like "/health?deep=1", by parse_request_path,
-        schema { "type": "string", "pattern": r"^/|\$" };
+        schema { "type": "string", "pattern": r"^/[!$-;=?-\[\]_a-z~]*$|\$" };
 
     /// A method of HTTP.
     Method(String) is "a method", like "GET", by parse_method,
@@ -30,7 +42,7 @@ leaf! {
     Ratio(f64) is "a share", like "0.01", by parse_ratio numbers,
         schema {
             "type": ["number", "string"], "minimum": 0, "maximum": 1,
-            "pattern": r"^[0-9.]+%?$|\$",
+            "pattern": r"^([0-9]{1,2}(\.[0-9]*)?|\.[0-9]+|100(\.0*)?)%$|^[0-9.]+$|\$",
         };
 
     /// How a gate is called.

@@ -67,6 +67,8 @@ impl schemars::JsonSchema for CommandLine {
             "description": "A command: a list of words, or a line that is split into words",
             "type": ["string", "array"],
             "items": { "type": ["string", "number", "boolean"] },
+            "minItems": 1,
+            "minLength": 1,
         })
     }
 }
