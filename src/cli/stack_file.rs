@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -10,6 +10,7 @@ use crate::stack::{self, Options, Source};
 #[derive(Debug, Args)]
 pub(super) struct StackFile {
     /// The service; needed when the stack file has several with an `x-verdigris` block
+    #[arg(value_parser = service)]
     service: Option<ServiceName>,
 
     /// The stack file; `-` reads standard input
@@ -23,6 +24,14 @@ pub(super) struct StackFile {
     /// A variable for `${…}` in the stack file, over the environment and `.env`; can be repeated
     #[arg(long = "var", value_name = "KEY=VALUE", value_parser = variable)]
     variables: Vec<(String, String)>,
+}
+
+/// Whoever names a file here means the stack file.
+fn service(text: &str) -> Result<ServiceName, String> {
+    text.parse().map_err(|error| match Path::new(text).is_file() {
+        true => format!("this is the name of the service; for the stack file write `--file {text}`"),
+        false => format!("{error}"),
+    })
 }
 
 pub(super) fn variable(text: &str) -> Result<(String, String), String> {

@@ -36,6 +36,18 @@ async fn what_is_here_is_checked_unless_something_is_named() {
 }
 
 #[tokio::test]
+async fn whoever_names_the_stack_file_as_the_service_is_told_how_to_name_it() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "books.yml", STACK);
+    for verb in ["deploy", "plan"] {
+        let ran = run(directory.path(), &[verb, "books.yml"]).await.expect(2);
+        assert!(ran.err.contains("write `--file books.yml`"), "{}", ran.err);
+        let ran = run(directory.path(), &[verb, "other.yml"]).await.expect(2);
+        assert!(ran.err.contains("`other.yml` is not a service name"), "{}", ran.err);
+    }
+}
+
+#[tokio::test]
 async fn every_problem_of_every_file_is_told_with_its_place() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
