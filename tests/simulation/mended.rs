@@ -244,7 +244,7 @@ fn a_proxy_that_was_put_back_is_led_away_before_the_new_colour_goes() {
 #[test]
 fn requests_that_came_by_a_proxy_that_was_put_back_are_waited_for_however_often_it_is_led_away() {
     let mut came = 0;
-    for seed in 0..20 {
+    for seed in 0..40 {
         in_virtual_time(async {
             let sim = Sim::new(seed);
             let daemon = Daemon::start(&sim).await;
