@@ -22,6 +22,7 @@ use crate::deploy::engine::Engine;
 use crate::deploy::ledger::Ledger;
 use crate::deploy::mailbox::Tally;
 use crate::discovery::Reconciler;
+use crate::proxy;
 use crate::webhook::{self, Persistence};
 use adapters::Adapters;
 use daemon::Daemon;
@@ -42,6 +43,25 @@ pub enum ServeError {
     /// The journal cannot be read.
     #[error("cannot take up unfinished deployments")]
     Resume(#[source] crate::deploy::ports::PortError),
+}
+
+impl ServeError {
+    /// Somebody does not answer without whom it cannot begin.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        let unremembered =
+            matches!(self, Self::Build(BuildError::Proxy(proxy::Error::Unremembered { .. })));
+        unremembered || matches!(self, Self::Resume(_))
+    }
+
+    /// What to do about it, when that is known.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Build(BuildError::Proxy(error)) => error.remedy(),
+            _ => None,
+        }
+    }
 }
 
 /// How long the daemon takes to end once it was asked to: Docker kills ten seconds after it asked. What

@@ -77,10 +77,10 @@ impl CliError {
             Self::Client(error) => error.exit_code(),
             Self::OutOfSight { source, .. } => source.exit_code(),
             Self::Rendering { .. } => ExitCode::Proxy,
-            Self::Unwell(_)
-            | Self::Undecided { .. }
-            | Self::Committing { .. }
-            | Self::Serve(ServeError::Resume(_)) => ExitCode::Unreachable,
+            Self::Serve(error) if error.is_unreachable() => ExitCode::Unreachable,
+            Self::Unwell(_) | Self::Undecided { .. } | Self::Committing { .. } => {
+                ExitCode::Unreachable
+            }
             Self::Load(_)
             | Self::TokenFile { .. }
             | Self::Token { .. }
@@ -104,6 +104,7 @@ impl CliError {
     pub(super) fn remedy(&self) -> Option<String> {
         let text = match self {
             Self::Client(error) => return error.remedy(),
+            Self::Serve(error) => return error.remedy(),
             Self::OutOfSight { deployment, source } => {
                 let follow = format!("follow it with `verdigris logs {deployment} --follow`");
                 return Some(match source.remedy() {

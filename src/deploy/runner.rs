@@ -57,6 +57,9 @@ pub struct Runner {
     /// What has gone of the deadline's time.
     stopwatch: Stopwatch,
     tries: Arc<Tries>,
+    /// The commit may have begun to act, in this life or an earlier one: only its failure reverts the
+    /// deployment then.
+    commits: bool,
     /// A defect that was met, and is to be dealt with before anything else.
     defect: Option<Failure>,
 }
@@ -76,6 +79,7 @@ impl Runner {
         let (approved, _) = watch::channel(state.approved.is_some());
         let (standing, seen) = watch::channel(Standing::of(&state));
         let stopwatch = stopwatch(&state, world.clock.now());
+        let commits = state.past_stopping();
         let journal = Arc::clone(&world.journal);
         let scribe =
             Scribe::new(id, state, journal, Arc::clone(&feed), standing.clone(), shutdown.clone());
@@ -94,6 +98,7 @@ impl Runner {
             standing,
             stopwatch,
             tries: Arc::default(),
+            commits,
             defect: None,
         };
         (runner, seen)
@@ -177,9 +182,17 @@ impl Runner {
         }
         // A look is harmless also when a crash forgets that it began: it is saved meanwhile.
         let acts = !steps.iter().all(|step| only_looks(*step));
-        if acts && self.scribe.save().await.is_err() {
-            return;
+        if acts {
+            if self.scribe.save().await.is_err() {
+                return;
+            }
+            // That may have taken long, and nothing is done yet: what has come meanwhile counts.
+            self.catch_up();
+            if self.state().reverting() {
+                return;
+            }
         }
+        self.commits |= steps.contains(&Step::Commit);
         let context = self.context();
         for step in steps {
             let context = context.clone();

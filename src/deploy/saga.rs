@@ -79,7 +79,8 @@ impl State {
         self.failure.is_some() && !self.committed()
     }
 
-    /// The commit may have begun to act: from here on only its failure can revert the deployment.
+    /// The commit has begun. Whoever does not know that it has not acted yet, as its runner does, does not
+    /// stop the deployment any more: only its failure reverts that.
     #[must_use]
     pub fn past_stopping(&self) -> bool {
         self.steps.contains_key(&Step::Commit)

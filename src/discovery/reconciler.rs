@@ -33,7 +33,7 @@ use crate::deploy::engine::Engine;
 use crate::deploy::ledger::Ledger;
 use crate::deploy::ports::{PortResult, Trouble, World};
 use crate::deploy::saga::State;
-use crate::model::{Colour, Mended, ServiceName};
+use crate::model::{Backend, Colour, Mended, ServiceName};
 
 /// Services looked at side by side.
 const ABREAST: usize = 8;
@@ -162,6 +162,22 @@ impl Reconciler {
             tracing::debug!(%service, rival, "left to the daemon that deploys it");
         }
         Ok(rival.is_some())
+    }
+
+    /// Tell the proxies of the instances of `colour`, unless a deployment is busy with it by now: one proxy
+    /// may have taken seconds over what it was told before, and what was seen of this colour may have been
+    /// replaced meanwhile. Answers whether they were told.
+    async fn refresh(
+        &self,
+        service: &ServiceName,
+        colour: Colour,
+        backends: &[Backend],
+    ) -> PortResult<bool> {
+        if self.owned(service).await?.contains(&colour) {
+            return Ok(false);
+        }
+        self.world.proxies.refresh(service, colour, backends).await?;
+        Ok(true)
     }
 
     /// The colour that a deployment under way is busy with: it has the last word on it.

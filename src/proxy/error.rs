@@ -152,6 +152,17 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// Nobody can say which services a proxy has, which serves some.
+    #[error("nobody can say which services proxy `{proxy}` has, whose configuration `{}` was rendered before", path.display())]
+    Unremembered {
+        /// The proxy.
+        proxy: String,
+        /// Its configuration.
+        path: PathBuf,
+        /// Why the registry does not say, either.
+        #[source]
+        source: Box<PortError>,
+    },
     /// Another keeper of the same proxy does not end.
     #[error("another keeper of this proxy holds `{}`", path.display())]
     Kept {
@@ -254,6 +265,9 @@ impl Error {
             Self::NotConfigured { .. } => "set it in the configuration",
             Self::Forgotten { .. } => {
                 "put the file back from a copy; without it, the proxy would begin with no service at all until each is led there again"
+            }
+            Self::Unremembered { .. } => {
+                "start again once the registry answers, or put the state directory back; without either, the proxy would lose every service (if it has none, remove its configuration)"
             }
             Self::Kept { .. } => {
                 "stop the other daemon, or give each proxy a name and each daemon a state directory of its own"

@@ -156,6 +156,12 @@ pub(crate) async fn generation(address: SocketAddr) -> Result<Option<String>> {
     asked.map_err(|why| Error::NotRunning { why })
 }
 
+/// Whether a proxy that goes by `config` tells who answered a probe: so does what is rendered here, and
+/// nothing else.
+pub(crate) fn is_answered_by(config: &str) -> bool {
+    config.to_ascii_lowercase().contains(UPSTREAM)
+}
+
 /// Whether nobody listens at `address`, rather than somebody who does not answer.
 pub(crate) async fn is_closed(address: SocketAddr) -> bool {
     let connected = timeout(LIMIT, TcpStream::connect(address)).await;

@@ -155,15 +155,18 @@ async fn a_database_that_was_damaged_is_named_by_status_and_doctor() {
     assert_eq!(left(daemon).await, 0);
 }
 
+/// A Consul that is away, as the configuration names it.
+async fn registry_away() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = listener.local_addr().unwrap();
+    format!("[registry]\nkind = \"consul\"\naddress = \"http://{closed}\"\n")
+}
+
 #[tokio::test]
 async fn the_status_is_told_while_registry_and_swarm_are_away() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
-    let closed = {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.local_addr().unwrap()
-    };
-    let registry = format!("[registry]\nkind = \"consul\"\naddress = \"http://{closed}\"\n");
+    let registry = registry_away().await;
     let (daemon, _log) = serve(path, &format!("{CONFIG}{registry}")).await;
     let status = ask(path, &["status"]).await.expect(0);
     for words in ["no service is known", "problem: cannot read the registry", "list Swarm services"]
@@ -175,6 +178,36 @@ async fn the_status_is_told_while_registry_and_swarm_are_away() {
     for verb in ["colour", "instances"] {
         ask(path, &[verb, "books-ms"]).await.expect(41);
     }
+    signal(&daemon, "TERM").await;
+    assert_eq!(left(daemon).await, 0);
+}
+
+/// The state directory is lost, and what the proxies have nobody can say.
+#[tokio::test]
+async fn a_daemon_does_not_begin_with_proxies_of_which_nothing_is_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let at = |name: &str| path.join(name).display().to_string();
+    let (output, flags, pid_file) = (at("nginx.conf"), at("flags"), at("nginx.pid"));
+    let proxy = format!(
+        "[[proxy]]\nname = \"edge\"\nkind = \"nginx\"\noutput = \"{output}\"\nflags = \"{flags}\"\n\
+         pid_file = \"{pid_file}\"\nstatus = \"http://127.0.0.1:1\"\nhttp = \"127.0.0.1:2\"\n"
+    );
+    let registry = registry_away().await;
+    let config = format!("{CONFIG}{registry}{proxy}");
+    std::fs::write(path.join("verdigris.toml"), &config).unwrap();
+    let rendered = "add_header X-Verdigris-Upstream $verdigris_upstream always;";
+    std::fs::write(&output, rendered).unwrap();
+    let serve_anew = ["serve", "--config", "verdigris.toml"];
+    let refused = finish(program(path).args(serve_anew).spawn().unwrap()).await.expect(41);
+    for words in ["proxy `edge`", &output, "cannot read the registry", "once the registry answers"]
+    {
+        assert!(refused.err.contains(words), "{words} in {}", refused.err);
+    }
+    assert_eq!(std::fs::read_to_string(&output).unwrap(), rendered);
+    // A first start finds what somebody else wrote.
+    std::fs::write(&output, "events {}\n").unwrap();
+    let (daemon, _log) = serve(path, &config).await;
     signal(&daemon, "TERM").await;
     assert_eq!(left(daemon).await, 0);
 }

@@ -13,6 +13,7 @@ mod logged;
 mod memory;
 mod public;
 mod reloaded;
+mod silent;
 mod staged;
 mod strict;
 mod templates;

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use rstest::rstest;
-use verdigris::deploy::ports::{Proxies, Registry as _};
+use verdigris::deploy::ports::{PortError, PortResult, Proxies, Registry, Trouble};
 use verdigris::model::Colour::{Blue, Green};
 use verdigris::model::{
-    Backend, Instance as InstanceAt, Registration, Route, ServiceRecord, ServiceView, Standing,
+    Backend, Instance as InstanceAt, Registration, Route, ServiceName, ServiceRecord, ServiceView,
+    Standing,
 };
-use verdigris::proxy::Kind;
+use verdigris::proxy::{Fleet, Kind};
 
 use crate::backend::Instance;
 use crate::client::Load;
@@ -70,6 +73,69 @@ async fn a_keeper_without_memory_begins_with_what_is_recorded(
     assert_eq!(now.into_values().flatten().next().unwrap(), known);
     let outcome = load.stop().await;
     assert_eq!(outcome.lost, Vec::<String>::new(), "of {}", outcome.sent);
+}
+
+/// The state directory is gone, and the registry is away for a while.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keeper_without_memory_takes_nothing_from_the_public_while_nobody_says_what_there_is(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let world = world!(kind);
+    let fleet = Fleet::start(vec![world.settings.clone()], &Away).await;
+    let fleet = fleet.expect("the first start ever needs no registry");
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    let views = fleet.snapshot(&name("books")).await.unwrap();
+    let known = views.into_values().flatten().next().unwrap();
+    world.registry.write(&name("books"), &recorded(&known)).await.unwrap();
+    drop(fleet);
+    std::fs::remove_dir_all(world.path("state")).unwrap();
+    let (files, load) = (world.files(), Load::start(world.http(), HOST, 3, 3));
+    let begun = Fleet::start(vec![world.settings.clone()], &Away).await;
+    let error = begun.err().expect("nobody says what it has");
+    assert!(error.chain().contains(world.settings.output.to_str().unwrap()), "{}", error.chain());
+    assert_eq!(world.files(), files);
+    let fleet = world.fleet().await;
+    assert_eq!(body(&world).await, "blue");
+    assert!(fleet.status()[0].in_sync, "{:?}", fleet.status());
+    let outcome = load.stop().await;
+    assert_eq!(outcome.lost, Vec::<String>::new(), "of {}", outcome.sent);
+}
+
+/// A registry that is away.
+struct Away;
+
+fn away<T>() -> PortResult<T> {
+    Err(PortError::new(Trouble::Unreachable, "ask the registry"))
+}
+
+#[async_trait]
+impl Registry for Away {
+    async fn read(&self, _: &ServiceName) -> PortResult<ServiceRecord> {
+        away()
+    }
+
+    async fn read_all(&self) -> PortResult<BTreeMap<ServiceName, ServiceRecord>> {
+        away()
+    }
+
+    async fn write(&self, _: &ServiceName, _: &ServiceRecord) -> PortResult<()> {
+        away()
+    }
+
+    async fn replace(
+        &self,
+        _: &ServiceName,
+        _: &ServiceRecord,
+        _: &ServiceRecord,
+    ) -> PortResult<()> {
+        away()
+    }
+
+    async fn changes(&self) -> PortResult<BoxStream<'static, ()>> {
+        away()
+    }
 }
 
 /// What runs may have been rendered from more than is recorded: until it has read the new file, it goes by

@@ -17,6 +17,7 @@ mod kept;
 mod kinds;
 mod leftovers;
 mod mended;
+mod refused;
 mod rival;
 mod same;
 mod scenario;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use verdigris::deploy::record::{Journalled, Record};
-use verdigris::model::{Bake, Colour, DeploymentId, Outcome, ServiceRecord, Step, labels};
+use verdigris::model::{Bake, Colour, DeploymentId, Outcome, Retain, ServiceRecord, Step, labels};
 
 use crate::daemon::{Daemon, in_virtual_time};
 use crate::draft::{draft, gate, request, service};
@@ -60,7 +60,7 @@ fn a_ci_engine_that_is_silent_keeps_nobody_from_following_instances() {
     in_virtual_time(async {
         let sim = Sim::new(1);
         let (_daemon, _) = deployed_twice(&sim).await;
-        sim.truth().silent.insert("list test containers");
+        sim.truth().faults.slow.insert("list test containers", Duration::MAX);
         // By now it is asked.
         tokio::time::sleep(SEEN).await;
         sim.let_die(&service().swarm_name(Colour::Green));
@@ -244,7 +244,7 @@ fn a_proxy_that_was_put_back_is_led_away_before_the_new_colour_goes() {
 #[test]
 fn requests_that_came_by_a_proxy_that_was_put_back_are_waited_for_however_often_it_is_led_away() {
     let mut came = 0;
-    for seed in 0..20 {
+    for seed in 0..40 {
         in_virtual_time(async {
             let sim = Sim::new(seed);
             let daemon = Daemon::start(&sim).await;
@@ -292,6 +292,31 @@ fn a_revert_leads_back_to_instances_that_serve_now() {
         assert!(matches!(view.outcome, Some(Outcome::Reverted { .. })));
         check_led(&sim, Colour::Blue);
         check_violations(&sim);
+    });
+}
+
+/// One proxy takes its time over the live colour, and a deployment begins that replaces the other one.
+#[test]
+fn what_was_replaced_since_it_was_seen_is_not_told_the_proxies() {
+    in_virtual_time(async {
+        let sim = Sim::new(1);
+        let (daemon, _) = deployed_twice(&sim).await;
+        let mut third = draft("good/books:333");
+        third.policy.retain = Retain { releases: 1, scale: None, duration: None };
+        let third = daemon.engine.submit(request(third)).await.unwrap().deployment;
+        let (daemon, _) = daemon.see_through(third).await;
+        // It does not know yet which colour it gets when instances of both come, and are seen at once.
+        let slow = [("resolve", 4), ("services", 1), ("refresh", 5)];
+        let slow = slow.map(|(what, seconds)| (what, Duration::from_secs(seconds)));
+        sim.truth().faults.slow.extend(slow);
+        let fourth = request(draft("good/books:4444"));
+        let fourth = daemon.engine.submit(fourth).await.unwrap().deployment;
+        for colour in Colour::BOTH {
+            sim.let_come(&service().swarm_name(colour));
+        }
+        let (_daemon, view) = daemon.see_through(fourth).await;
+        assert_eq!(view.outcome, Some(Outcome::Committed));
+        check_last(&sim);
     });
 }
 

@@ -67,7 +67,7 @@ async fn play(sim: &Sim) {
         return check_violations(sim);
     };
     let beside = [
-        tokio::spawn(meddle(sim.clone(), daemon.engine.clone(), id, aborts)),
+        tokio::spawn(meddle(daemon.sim.clone(), daemon.engine.clone(), id, aborts)),
         tokio::spawn(compete(daemon.sim.clone(), daemon.engine.clone())),
         tokio::spawn(sicken(sim.clone())),
         tokio::spawn(end_in_good_order(sim.clone())),
@@ -187,6 +187,10 @@ fn disturb(truth: &mut Truth, draft: &mut Draft) -> bool {
         truth.halves = truth.rng.u32(1..6);
     }
     if truth.rng.u32(0..8) == 0 {
+        let slow = Duration::from_millis(truth.rng.u64(1..400));
+        truth.faults.slow.insert("append", slow);
+    }
+    if truth.rng.u32(0..8) == 0 {
         draft.policy.retain = Retain { releases: 1, scale: None, duration: None };
     }
     match truth.rng.u32(0..18) {
@@ -244,7 +248,9 @@ async fn meddle(sim: Sim, engine: Engine, id: DeploymentId, aborts: bool) {
     if aborts {
         pause(&sim, 5000).await;
         // It may have ended, or its daemon may be dead.
-        let _ = engine.abort(id, "simulation", "").await;
+        if engine.abort(id, "simulation", "").await.is_ok() {
+            sim.note_abort(id);
+        }
     }
     let whim = sim.truth().rng.u32(0..20);
     pause(&sim, 3000).await;

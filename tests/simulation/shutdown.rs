@@ -86,7 +86,7 @@ fn a_daemon_whose_journal_refuses_ends_at_once() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         // Less than what the next life needs to call anything stuck.
-        sim.truth().faults.away.insert(Part::Other, Instant::now() + GRACE / 2);
+        sim.truth().faults.away.insert(Part::Journal, Instant::now() + GRACE / 2);
         daemon.engine.approve(id, "jane").await.unwrap();
         // By then the approval waits to be written down, and nothing is done on its strength.
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -103,8 +103,6 @@ pub struct Truth {
     /// How often it was asked whether requests are in flight.
     pub drains: u32,
     pub containers: BTreeMap<DeploymentId, usize>,
-    /// Acts that get no answer.
-    pub silent: BTreeSet<&'static str>,
     /// Gates at work, of the life that is.
     gates: BTreeMap<DeploymentId, usize>,
     pub journals: BTreeMap<Daemon, Journals>,
@@ -115,6 +113,8 @@ pub struct Truth {
     pub open: BTreeMap<(Daemon, DeploymentId), Open>,
     /// Those that began something though another daemon had the service.
     pub outdated: BTreeSet<(Daemon, DeploymentId)>,
+    /// Those that it was agreed to abort, and in which life.
+    aborted: BTreeMap<DeploymentId, u64>,
     /// What was committed last, by any daemon.
     pub committed: BTreeMap<ServiceName, Commit>,
     /// Releases without a route are deployed: whoever meets nobody has lost nothing.
@@ -172,13 +172,13 @@ impl Sim {
             in_flight: false,
             drains: 0,
             containers: BTreeMap::new(),
-            silent: BTreeSet::new(),
             gates: BTreeMap::new(),
             journals: BTreeMap::new(),
             accepted: BTreeMap::new(),
             log: BTreeMap::new(),
             open: BTreeMap::new(),
             outdated: BTreeSet::new(),
+            aborted: BTreeMap::new(),
             committed: BTreeMap::new(),
             unrouted: false,
             faults: Faults::default(),

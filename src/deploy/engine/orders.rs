@@ -37,11 +37,11 @@ impl Engine {
     async fn stop(&self, id: DeploymentId, failure: Failure) -> Result<(), Refusal> {
         let active = self.must_be_active(id).await?;
         let standing = active.standing.borrow().clone();
-        if standing.past_stopping {
-            return Err(wrong_state(id, "has committed: use `verdigris rollback` to go back"));
-        }
         if standing.reverting {
             return Ok(());
+        }
+        if standing.past_stopping {
+            return Err(wrong_state(id, "has committed: use `verdigris rollback` to go back"));
         }
         self.tell(id, &active, Command::Stop(failure)).await
     }

@@ -29,6 +29,16 @@ impl Runner {
         }
     }
 
+    /// Take in what was told while nobody listened, and the deadline if it has passed.
+    pub(super) fn catch_up(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            self.obey(command);
+        }
+        if self.until_deadline().is_zero() && self.is_stoppable_by_time() {
+            self.pass_deadline();
+        }
+    }
+
     pub(super) fn until_deadline(&self) -> Duration {
         self.stopwatch.left(self.state().allowed())
     }
@@ -40,8 +50,8 @@ impl Runner {
     }
 
     pub(super) fn pass_deadline(&mut self) {
-        let waiting = self.running.first().copied().unwrap_or(Step::Prepare);
-        let step = self.running.last().copied().unwrap_or(waiting);
+        let begun = self.state().steps.keys().last();
+        let step = self.running.last().or(begun).copied().unwrap_or(Step::Prepare);
         self.halt(Failure {
             step,
             kind: FailureKind::Deadline,
@@ -60,6 +70,6 @@ impl Runner {
 
     /// Neither an abort nor the deadline means anything once it is being reverted or commits.
     fn is_stoppable(&self) -> bool {
-        !self.state().reverting() && !self.state().past_stopping()
+        !self.state().reverting() && !self.commits
     }
 }

@@ -54,8 +54,9 @@ impl Reconciler {
             if !is_astray(&views, *colour, &running) {
                 continue;
             }
-            self.world.proxies.refresh(service, *colour, &running).await?;
-            self.diary.note(service, &format!("{why}: proxies follow what runs of {colour}"));
+            if self.refresh(service, *colour, &running).await? {
+                self.diary.note(service, &format!("{why}: proxies follow what runs of {colour}"));
+            }
         }
         Ok(())
     }

@@ -89,8 +89,10 @@ impl Reconciler {
     async fn tell(&self, wanted: &ServiceView, late: Vec<Colour>) -> PortResult<()> {
         let service = &wanted.service;
         for colour in late {
-            self.world.proxies.refresh(service, colour, wanted.of(colour)).await?;
-            self.diary.note(service, &format!("proxies did not know the instances of {colour}"));
+            if self.refresh(service, colour, wanted.of(colour)).await? {
+                let line = format!("proxies did not know the instances of {colour}");
+                self.diary.note(service, &line);
+            }
         }
         Ok(())
     }

@@ -189,13 +189,8 @@ impl Reconciler {
         let standing = (!standing.is_empty()).then(|| standing.join("; "));
         self.diary.stands(service, Matter::Running, standing);
         for colour in findings.refresh {
-            // One proxy may take seconds over the colour before, and a deployment may have begun meanwhile,
-            // which has replaced what was seen of this one.
-            if self.owned(service).await?.contains(&colour) {
-                continue;
-            }
             let backends = ledger::backends(known.record.of(colour).map(|entry| &entry.instance));
-            self.world.proxies.refresh(service, colour, &backends).await?;
+            self.refresh(service, colour, &backends).await?;
         }
         Ok(())
     }

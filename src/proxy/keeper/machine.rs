@@ -58,11 +58,11 @@ impl Machine {
         let mut store = Store::new(&settings.state, &settings.name);
         let (driver, problem) = Driver::start(&settings).await?;
         report.set("answers", problem);
+        let files = read_files(&settings).await?;
         let mut state = match store.load().await? {
             Some(state) => state,
-            None => State::new(recorded(registry).await)?,
+            None => State::new(recorded(&settings, files.config.as_deref(), registry).await?)?,
         };
-        let files = read_files(&settings).await?;
         if let Some(loaded) = &state.loaded {
             driver.know(&loaded.entries);
         }

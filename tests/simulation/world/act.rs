@@ -13,6 +13,7 @@ use super::{Daemon, Losses, Sim, Truth};
 pub enum Part {
     Registry,
     Swarm,
+    Journal,
     Other,
 }
 
@@ -21,6 +22,7 @@ fn part_of(what: &str) -> Part {
         what if what.contains("registry") || what.contains("lease") => Part::Registry,
         "resolve" | "preflight" | "snapshot" | "start" | "restore" | "scale" | "tasks"
         | "services" => Part::Swarm,
+        "append" | "accept" => Part::Journal,
         _ => Part::Other,
     }
 }
@@ -42,6 +44,8 @@ pub struct Faults {
     pub rate: u32,
     /// Who answers nothing until when.
     pub away: BTreeMap<Part, Instant>,
+    /// Acts that take so long.
+    pub slow: BTreeMap<&'static str, Duration>,
     /// Who answers, and says that there is nothing, until when.
     pub empty: BTreeMap<Part, Instant>,
     /// The daemon under test is stopped for a while, as by SIGSTOP.
@@ -59,6 +63,7 @@ impl Faults {
         self.left = 0;
         self.kills.clear();
         self.away.clear();
+        self.slow.clear();
         self.empty.clear();
     }
 
@@ -169,7 +174,8 @@ impl Sim {
         effect: impl FnOnce(&mut Truth) -> PortResult<T> + Send,
     ) -> PortResult<T> {
         let micros = self.truth().rng.u64(0..3000);
-        tokio::time::sleep(Duration::from_micros(micros)).await;
+        let slow = self.truth().faults.slow.get(what).copied().unwrap_or_default();
+        tokio::time::sleep(Duration::from_micros(micros).saturating_add(slow)).await;
         if STOPPABLE.contains(&what) && self.truth().rng.bool() {
             self.wait_out_the_pause().await;
         }

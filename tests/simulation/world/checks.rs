@@ -191,7 +191,12 @@ impl Truth {
                 open.acts = true;
                 self.examine_beginning(daemon, id, &open);
             }
-            Record::Done { step: Step::Commit, .. } => open.committed = true,
+            Record::Done { step: Step::Commit, .. } => {
+                open.committed = true;
+                if self.aborted.get(&id) == Some(&self.life) {
+                    self.violate(format!("{id} commits though it was agreed to abort it"));
+                }
+            }
             Record::Undoing { .. } | Record::Undone { .. } if open.committed => {
                 self.violate(format!("a commit is undone: {record:?}"));
             }

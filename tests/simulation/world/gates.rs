@@ -136,9 +136,6 @@ impl Gates for Sim {
     }
 
     async fn left(&self) -> PortResult<BTreeSet<DeploymentId>> {
-        if self.truth().silent.contains("list test containers") {
-            return std::future::pending().await;
-        }
         self.act("list test containers", |truth| Ok(truth.containers.keys().copied().collect()))
             .await
     }

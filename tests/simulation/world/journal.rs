@@ -60,6 +60,11 @@ impl Truth {
 }
 
 impl Sim {
+    /// The daemon of this life has agreed to abort `deployment`: unless it dies it does.
+    pub fn note_abort(&self, deployment: DeploymentId) {
+        self.truth().aborted.insert(deployment, self.life);
+    }
+
     /// Look at the journals of this daemon.
     pub fn with_journal<T>(&self, look: impl FnOnce(&Journals) -> T) -> T {
         look(self.truth().journals.entry(self.daemon).or_default())
