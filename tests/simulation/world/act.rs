@@ -20,7 +20,7 @@ fn part_of(what: &str) -> Part {
     match what {
         what if what.contains("registry") || what.contains("lease") => Part::Registry,
         "resolve" | "preflight" | "snapshot" | "start" | "restore" | "scale" | "tasks"
-        | "services" => Part::Swarm,
+        | "services" | "list all tasks" => Part::Swarm,
         _ => Part::Other,
     }
 }
