@@ -135,6 +135,9 @@ impl Truth {
         self.look_at_the_stuck();
         if ["flip", "restore a proxy"].contains(&what) {
             self.look_at_the_committed(what);
+        } else if what == "a proxy's restart" {
+            // That moved it, and no daemon did.
+            self.led = self.led_now();
         }
     }
 
