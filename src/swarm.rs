@@ -18,6 +18,7 @@ mod preflight;
 mod service;
 mod settle;
 mod spec;
+mod survey;
 mod tail;
 mod task;
 
@@ -33,7 +34,9 @@ use serde_json::{Value, json};
 
 pub use self::doctor::engine as examine_engine;
 pub use self::spec::{Ids, service_spec};
-use crate::deploy::ports::{PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Trouble};
+use crate::deploy::ports::{
+    Found, PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Trouble,
+};
 use crate::docker::{Client, Error};
 use crate::model::{
     Colour, DeploymentId, ImageRef, PinnedImage, Release, ServiceName, Task, Workload, labels,
@@ -126,7 +129,7 @@ impl Swarm for DockerSwarm {
     async fn snapshot(&self, name: &str) -> PortResult<Option<SwarmSnapshot>> {
         let found = self.find(name).await;
         let found = found.map_err(|error| error.during(format!("read {}", quoted(name))))?;
-        Ok(found.map(|service| snapshot_of(&service)))
+        Ok(found.map(snapshot_of))
     }
 
     async fn start(
@@ -182,7 +185,12 @@ impl Swarm for DockerSwarm {
     async fn services(&self) -> PortResult<Vec<(ServiceName, Colour, SwarmSnapshot)>> {
         let ours = self.ours().await;
         let ours = ours.map_err(|error| error.during("list Swarm services"))?;
-        Ok(ours.iter().filter_map(identify).collect())
+        Ok(ours.into_iter().filter_map(identify).collect())
+    }
+
+    async fn survey(&self) -> PortResult<Vec<Found>> {
+        let found = Box::pin(self.survey_all()).await;
+        found.map_err(|error| error.during("list Swarm services and their tasks"))
     }
 
     async fn events(&self) -> PortResult<BoxStream<'static, String>> {
@@ -195,12 +203,12 @@ fn quoted(name: &str) -> String {
     format!("Swarm service `{name}`")
 }
 
-fn snapshot_of(service: &Service) -> SwarmSnapshot {
-    SwarmSnapshot { name: service.name().to_owned(), spec: service.spec.clone() }
+fn snapshot_of(service: Service) -> SwarmSnapshot {
+    SwarmSnapshot { name: service.name().to_owned(), spec: service.spec }
 }
 
 /// Service and colour of one that carries our labels and the name that goes with them.
-fn identify(found: &Service) -> Option<(ServiceName, Colour, SwarmSnapshot)> {
+fn identify(found: Service) -> Option<(ServiceName, Colour, SwarmSnapshot)> {
     let service: ServiceName = label(&found.spec, labels::SERVICE)?.parse().ok()?;
     let colour: Colour = label(&found.spec, labels::COLOUR)?.parse().ok()?;
     (service.swarm_name(colour) == found.name()).then(|| (service, colour, snapshot_of(found)))

@@ -8,6 +8,7 @@ mod same;
 mod way;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{self, FutureExt};
@@ -39,6 +40,7 @@ struct Inner {
     active: Mutex<BTreeMap<DeploymentId, Active>>,
     services: Mutex<BTreeMap<ServiceName, Arc<Turns>>>,
     problems: Mutex<Vec<String>>,
+    launched: AtomicU64,
     shutdown: CancellationToken,
     tracker: TaskTracker,
 }
@@ -75,6 +77,7 @@ impl Engine {
             active: Mutex::default(),
             services: Mutex::default(),
             problems: Mutex::default(),
+            launched: AtomicU64::default(),
             shutdown,
             tracker,
         };
@@ -135,6 +138,7 @@ impl Engine {
         );
         let active = Active { request, feed: Arc::clone(&feed), commands, standing };
         lock(&self.inner.active).insert(id, active);
+        self.inner.launched.fetch_add(1, Ordering::Relaxed);
         // A free turn is taken here, not when the task is first polled: of the deployments that are
         // taken up after a restart, the one that was under way goes before those that waited for it.
         let turn = match Arc::clone(&turns.stage).try_lock_owned() {
@@ -165,6 +169,12 @@ impl Engine {
     #[must_use]
     pub fn idle_turn(&self, service: &ServiceName) -> Option<OwnedMutexGuard<()>> {
         Arc::clone(&self.turns(service).stage).try_lock_owned().ok()
+    }
+
+    /// How many deployments this life has begun, or taken up again: nothing else adds to the journal.
+    #[must_use]
+    pub fn launched(&self) -> u64 {
+        self.inner.launched.load(Ordering::Relaxed)
     }
 
     /// Whether `deployment` is under way.

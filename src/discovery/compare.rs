@@ -34,6 +34,20 @@ pub struct Findings {
     pub standing: Vec<String>,
 }
 
+impl Findings {
+    /// Nothing is to be done about them.
+    #[must_use]
+    pub fn mends_nothing(&self) -> bool {
+        self.record.is_none() && self.refresh.is_empty()
+    }
+
+    /// What cannot be mended, in one line.
+    #[must_use]
+    pub fn stands(&self) -> Option<String> {
+        (!self.standing.is_empty()).then(|| self.standing.join("; "))
+    }
+}
+
 /// Compare `record` with what was `seen`. `owned` are the colours that a deployment under way is busy
 /// with: theirs is the last word on them.
 #[must_use]

@@ -1,33 +1,41 @@
 //! Observes Swarm, registry and proxies, and mends what differs: at start, when something hints at a
 //! change, and every now and then.
 //!
-//! Here is the order of one look; each part of it is a file: `cadence` (when to look), `sight` (what is
-//! there), `memory` (what was committed last), `record` (mends the registry), `public` (mends the
-//! proxies), `alone` (the proxies while the registry is away), `edited` (tells what was changed by hand),
-//! `idle` (removes colours that are kept no longer, or that nobody owns), `cleaning` (test containers and
-//! leases), `diary` (what is told).
+//! Everything is looked at together, at a price that hardly depends on how many services there are. That
+//! look may only say that all is well with a service, or as it was told already: whatever it was has
+//! passed by the time that something is done about it. So what is to be mended is looked at again by
+//! itself, in its turn, and beside all others.
+//!
+//! Here is the order of both looks; each part of them is a file: `cadence` (when to look), `sight` (what is
+//! there), `glance` (whether all is well), `errands` (what goes on beside), `memory` (what was committed
+//! last), `record` (mends the registry), `public` (mends the proxies), `alone` (the proxies while the
+//! registry is away), `edited` (tells what was changed by hand), `idle` (colours that are kept no longer, or
+//! that nobody owns) and `removal` (how they go), `cleaning` (test containers and leases), `diary` (what is
+//! told).
 
 mod alone;
 mod cadence;
 mod cleaning;
 mod diary;
 mod edited;
+mod errands;
+mod glance;
 mod idle;
 mod memory;
 mod public;
 mod record;
+mod removal;
 mod sight;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt};
-
 use self::diary::Diary;
+use self::errands::{Errands, Look};
 use self::idle::Idle;
 use self::memory::Memory;
-use self::sight::{Colours, by_owner};
+use self::sight::{Glimpse, by_owner};
 use super::compare::{Findings, compare};
 use crate::deploy::engine::Engine;
 use crate::deploy::ledger::Ledger;
@@ -35,10 +43,7 @@ use crate::deploy::ports::{PortResult, Trouble, World};
 use crate::deploy::saga::State;
 use crate::model::{Backend, Colour, Mended, ServiceName};
 
-/// Services looked at side by side.
-const ABREAST: usize = 8;
-
-/// The proxies do not wait longer for a registry that is silent; the rest of the look does.
+/// The proxies do not wait longer for a registry that is silent, nor all services for the mending of one.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Keeps registry and proxies true to the Swarm.
@@ -49,6 +54,7 @@ pub struct Reconciler {
     diary: Diary,
     memory: Memory,
     idle: Idle,
+    errands: Errands,
 }
 
 impl Reconciler {
@@ -62,6 +68,7 @@ impl Reconciler {
             engine,
             memory: Memory::default(),
             idle: Idle::default(),
+            errands: Errands::new(),
         }
     }
 
@@ -83,8 +90,9 @@ impl Reconciler {
         self.diary.problem()
     }
 
-    /// Look at everything once. False: instances that are wanted do not run yet.
-    pub async fn sweep(&self) -> bool {
+    /// Look at everything once. False: instances that are wanted do not run yet, or something is being
+    /// mended still.
+    async fn sweep(&self) -> bool {
         let result = self.try_sweep().await;
         if let Err(error) = &result {
             tracing::warn!(error = error.chain(), "cannot look at everything");
@@ -97,29 +105,35 @@ impl Reconciler {
     async fn try_sweep(&self) -> PortResult<bool> {
         let mut reading = self.world.registry.read_all();
         let soon = tokio::time::timeout(PATIENCE, &mut reading);
-        let (services, soon) = tokio::join!(self.world.swarm.services(), soon);
-        let by_owner = by_owner(services?);
+        let (found, soon) = tokio::join!(self.world.swarm.survey(), soon);
+        let glimpses = by_owner(found?);
         if !matches!(soon, Ok(Ok(_))) {
-            self.follow_alone(&by_owner).await;
+            self.follow_alone(&glimpses).await;
         }
         let records = match soon {
             Ok(records) => records?,
             Err(_) => reading.await?,
         };
-        let names: BTreeSet<ServiceName> = by_owner.keys().chain(records.keys()).cloned().collect();
-        // What goes wrong with one service must not keep the others from being mended.
-        let mended = stream::iter(names).map(|service| {
-            let colours = by_owner.get(&service).cloned().unwrap_or_default();
-            async move { self.mend(&service, &colours).await }
-        });
-        let results: Vec<PortResult<bool>> = mended.buffer_unordered(ABREAST).collect().await;
-        results.into_iter().try_fold(true, |all, whole| Ok(all & whole?))
+        let names: BTreeSet<ServiceName> = glimpses.keys().chain(records.keys()).cloned().collect();
+        self.diary.keep_troubles(|service| names.contains(service));
+        let nothing = Glimpse::default();
+        let (mut whole, mut looks) = (true, Vec::new());
+        for service in &names {
+            let glimpse = glimpses.get(service).unwrap_or(&nothing);
+            if self.is_well(service, records.get(service), glimpse).await {
+                self.diary.trouble(service, None);
+                whole &= glimpse.is_whole();
+            } else {
+                looks.push(self.errands.look(service, Look::Mend));
+            }
+        }
+        Ok(Errands::all(looks).await && whole)
     }
 
     /// Look at one service and mend it. False: it has to be looked at again soon, since instances that are
     /// wanted do not run yet, or somebody else changed it between this look and the mending.
-    async fn mend(&self, service: &ServiceName, colours: &Colours) -> PortResult<bool> {
-        match self.try_mend(service, colours).await {
+    async fn mend(&self, service: &ServiceName) -> PortResult<bool> {
+        match self.try_mend(service).await {
             Err(error) if error.trouble == Trouble::Conflict => {
                 tracing::info!(%service, error = error.chain(), "it is looked at again");
                 Ok(false)
@@ -128,31 +142,36 @@ impl Reconciler {
         }
     }
 
-    async fn try_mend(&self, service: &ServiceName, colours: &Colours) -> PortResult<bool> {
+    async fn try_mend(&self, service: &ServiceName) -> PortResult<bool> {
         let turn = self.ledger.turn(service);
-        let _turn = turn.lock().await;
-        let mut known = self.read(service).await?;
-        let seen = sight::see(&*self.world.swarm, colours).await?;
+        let (_turn, place) = self.errands.turn(&turn).await;
         // No deployment begins meanwhile; one that is under way has the last word.
         let idle = self.engine.idle_turn(service);
+        let leaving = self.idle.leaving(service);
+        let mut known = self.read(service).await?;
+        let (colours, seen) = sight::look(&*self.world.swarm, service).await?;
+        drop(place);
         if idle.is_some() {
-            self.remember(service, &mut known, colours, &seen).await?;
+            self.remember(service, &mut known, &colours, &seen).await?;
         }
-        let owned = self.owned(service).await?;
+        let mut owned = self.owned(service).await?;
+        owned.extend(leaving);
         let findings = compare(&known.record, &seen, &owned);
         if findings != Findings::default() && self.is_anothers(service).await? {
             return Ok(true);
         }
         self.follow_instances(service, &mut known, findings).await?;
-        if idle.is_some() {
-            self.tell_edits(service, &known.record, colours).await?;
+        if let Some(idle) = idle {
+            self.tell_edits(service, &known.record, &colours).await?;
             self.lead(service, &known.record, &seen).await?;
-            self.tidy(service, &mut known, colours).await?;
-            self.forget(service, &mut known, colours).await?;
+            self.forget(service, &mut known, &colours).await?;
+            self.tidy(service, &mut known, &colours, idle).await?;
+        } else if leaving.is_some() {
+            self.lead(service, &known.record, &seen).await?;
         } else {
             self.lead_on(service, &known.record, &seen, &owned).await?;
         }
-        Ok(sight::is_whole(colours, &seen))
+        Ok(sight::is_whole(&colours, &seen))
     }
 
     /// Another daemon deploys the service: nothing of it is mended here.

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::DockerSwarm;
 use super::node::Node;
-use super::task::RawTask;
+use super::task::{Attached, RawTask};
 use crate::deploy::ports::PortWanted;
 
 /// To a port that nobody listens on the answer comes at once; this is for packets that vanish.
@@ -23,21 +23,41 @@ impl DockerSwarm {
         wanted: &PortWanted,
     ) -> Option<SocketAddr> {
         let candidates = task.addresses(node, wanted);
-        match candidates[..] {
-            [] => self.published(task, node, wanted).await,
-            [only] => Some(only),
-            [first, ..] => {
-                let known = self.lock_probed().get(&task.id).copied();
-                if let Some(known) = known.filter(|address| candidates.contains(address)) {
-                    return Some(known);
-                }
-                let Some(found) = first_open(&candidates).await else {
-                    return Some(first);
-                };
-                self.remember(&task.id, found);
-                Some(found)
-            }
+        if let Some(known) = self.known(&task.id, &candidates) {
+            return Some(known);
         }
+        let Some(first) = candidates.first().copied() else {
+            return self.published(task, node, wanted).await;
+        };
+        let Some(found) = first_open(&candidates).await else {
+            return Some(first);
+        };
+        self.remember(&task.id, found);
+        Some(found)
+    }
+
+    /// Whether a running task has an address, as far as that is known without asking further.
+    pub(super) fn presumed<S: Attached>(
+        &self,
+        task: &RawTask<S>,
+        node: Option<&Node>,
+        wanted: &PortWanted,
+    ) -> Presumed {
+        let candidates = task.addresses(node, wanted);
+        match (self.known(&task.id, &candidates), wanted) {
+            (Some(address), _) => Presumed::At(address),
+            (None, PortWanted::Overlay(_)) => Presumed::Nowhere,
+            (None, PortWanted::Host(_)) => Presumed::Unclear,
+        }
+    }
+
+    /// The one of `candidates` that `task` answers on, if there is one alone or it was found out before.
+    fn known(&self, task: &str, candidates: &[SocketAddr]) -> Option<SocketAddr> {
+        if let [only] = candidates {
+            return Some(*only);
+        }
+        let known = self.lock_probed().get(task).copied();
+        known.filter(|address| candidates.contains(address))
     }
 
     /// A task list may lack the port for a while; the container, if it is on this engine, has it.
@@ -57,7 +77,7 @@ impl DockerSwarm {
         Some(SocketAddr::new(address, port))
     }
 
-    fn remember(&self, task: &str, address: SocketAddr) {
+    pub(super) fn remember(&self, task: &str, address: SocketAddr) {
         let mut probed = self.lock_probed();
         // Tasks come and go; what is forgotten is probed again.
         if probed.len() >= MOST_PROBED {
@@ -65,6 +85,16 @@ impl DockerSwarm {
         }
         probed.insert(task.to_owned(), address);
     }
+}
+
+/// What a list of tasks tells of where one of them answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presumed {
+    At(SocketAddr),
+    /// It has no address.
+    Nowhere,
+    /// Its container or its ports have to be asked.
+    Unclear,
 }
 
 /// Far more than run at a time.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::node::Node;
 use super::service::Service;
-use super::task::RawTask;
+use super::task::{Networks, RawTask};
 use super::{address, doctor, events, identify, preflight, scaled, tail};
 use crate::deploy::ports::PortWanted;
 use crate::docker::Endpoint;
@@ -24,6 +24,9 @@ pub fn answer(body: &[u8]) {
     preflight::node_obstacles(&nodes, &Placement::default(), u32::MAX);
     let home = Node { address: Some([10, 0, 0, 1].into()), ..Node::from(RawNode::default()) };
     list::<RawTask>(body).iter().for_each(|one| task(one, nodes.first().unwrap_or(&home)));
+    for brief in list::<RawTask<Option<Networks>>>(body) {
+        let _ = brief.addresses(Some(&home), &PortWanted::Overlay(8080));
+    }
     list::<Service>(body).iter().for_each(service);
     read::<Service>(body).iter().for_each(service);
     preflight::network_obstacle("backend", &list::<Network>(body));
@@ -48,7 +51,7 @@ fn task(raw: &RawTask, node: &Node) {
 }
 
 fn service(found: &Service) {
-    if let Some((service, colour, snapshot)) = identify(found) {
+    if let Some((service, colour, snapshot)) = identify(found.clone()) {
         assert_eq!(service.swarm_name(colour), snapshot.name);
     }
     let _ = (found.is_ours(), found.template());

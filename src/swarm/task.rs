@@ -10,10 +10,10 @@ use super::node::Node;
 use crate::deploy::ports::PortWanted;
 use crate::model::{Task, TaskState};
 
-/// A task as `/tasks` lists it: what of it matters here.
+/// A task as `/tasks` lists it: what of it matters here. `S` is what of its spec is read.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct RawTask {
+pub struct RawTask<S = Value> {
     #[serde(rename = "ID")]
     pub id: String,
     pub created_at: Timestamp,
@@ -25,12 +25,44 @@ pub struct RawTask {
     pub service: String,
     /// What it was made from; equals the service's `TaskTemplate` as long as that is so.
     #[serde(default)]
-    pub spec: Value,
+    pub spec: S,
     pub status: Status,
     #[serde(default)]
     pub desired_state: String,
     #[serde(default, deserialize_with = "null_is_empty")]
     pub networks_attachments: Vec<Attachment>,
+}
+
+/// As much of a task's spec as it takes to know where the task answers.
+pub trait Attached {
+    /// The network that it names first.
+    fn first_network(&self) -> Option<&str>;
+}
+
+impl Attached for Value {
+    fn first_network(&self) -> Option<&str> {
+        self.pointer("/Networks/0/Target").and_then(Self::as_str)
+    }
+}
+
+/// The networks of a task, without the rest of its spec: of many tasks that is much to read.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Networks {
+    #[serde(default, deserialize_with = "null_is_empty")]
+    networks: Vec<Target>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Target {
+    target: Option<String>,
+}
+
+impl Attached for Option<Networks> {
+    fn first_network(&self) -> Option<&str> {
+        self.as_ref()?.networks.first()?.target.as_deref()
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -103,7 +135,7 @@ impl RawTask {
         Task {
             id: self.id.clone(),
             slot: self.slot,
-            node: node.map_or_else(|| self.node.clone(), |node| node.hostname.clone()),
+            node: self.home(node),
             state,
             rejected: self.status.state == "rejected",
             wanted: self.is_wanted(),
@@ -116,6 +148,24 @@ impl RawTask {
                 _ => None,
             },
         }
+    }
+
+    /// Made from `template`. As Swarm itself judges it, a change of placement alone leaves a task as
+    /// it is; and the engine shows the runtime of services only.
+    pub fn is_made_from(&self, template: &Value) -> bool {
+        let essence = |spec: &Value| {
+            let mut members = spec.as_object().cloned().unwrap_or_default();
+            members.retain(|name, _| name != "Runtime" && name != "Placement");
+            members
+        };
+        essence(&self.spec) == essence(template)
+    }
+}
+
+impl<S> RawTask<S> {
+    /// The name of its node, which is `node` if that is known.
+    pub fn home(&self, node: Option<&Node>) -> String {
+        node.map_or_else(|| self.node.clone(), |node| node.hostname.clone())
     }
 
     /// One that was asked to end says `shutdown`; whatever else a task of a service ends with, also
@@ -138,18 +188,9 @@ impl RawTask {
     pub fn is_wanted(&self) -> bool {
         matches!(self.desired_state.as_str(), "running" | "ready" | "accepted")
     }
+}
 
-    /// Made from `template`. As Swarm itself judges it, a change of placement alone leaves a task as
-    /// it is; and the engine shows the runtime of services only.
-    pub fn is_made_from(&self, template: &Value) -> bool {
-        let essence = |spec: &Value| {
-            let mut members = spec.as_object().cloned().unwrap_or_default();
-            members.retain(|name, _| name != "Runtime" && name != "Placement");
-            members
-        };
-        essence(&self.spec) == essence(template)
-    }
-
+impl<S: Attached> RawTask<S> {
     /// Where it may answer, the likeliest first. A host port can be listed twice, once for IPv4 and
     /// once for IPv6, with different numbers and no word which is which.
     pub fn addresses(&self, node: Option<&Node>, wanted: &PortWanted) -> Vec<SocketAddr> {
@@ -181,7 +222,7 @@ impl RawTask {
 
     /// On the first network that the service names; attachments come in an order of their own.
     fn overlay_address(&self) -> Option<IpAddr> {
-        let first = self.spec.pointer("/Networks/0/Target").and_then(Value::as_str);
+        let first = self.spec.first_network();
         let attachments = &self.networks_attachments;
         let named = attachments.iter().find(|one| Some(one.network.id.as_str()) == first);
         let attachment =

@@ -7,7 +7,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
 use crate::docker::Settings;
-use crate::model;
+use crate::model::{self, Instance};
 
 const NAME: &str = "books-green";
 
@@ -120,4 +120,87 @@ async fn only_a_start_needs_the_credentials() {
     let refused = swarm.start(&release(), Colour::Green, DeploymentId::new()).await;
     let said = refused.unwrap_err().chain();
     assert!(said.contains("cannot read the credentials"), "{said}");
+}
+
+/// A Swarm with so many services of ours, of which each has a task with the published port `port`, and `other`
+/// if that is given.
+async fn many(services: u16, other: Option<u16>) -> MockServer {
+    let server = MockServer::start().await;
+    let list = |one: &dyn Fn(u16) -> Value| (0..services).map(one).collect::<Vec<_>>();
+    let service = |number: u16| {
+        let mut spec = ours(1);
+        spec["Name"] = json!(format!("s{number}-green"));
+        let labels = [
+            (labels::SERVICE, format!("s{number}")),
+            (labels::COLOUR, "green".to_owned()),
+            (labels::PORT, "8080".to_owned()),
+            (labels::PUBLISH, "host".to_owned()),
+        ];
+        for (label, value) in labels {
+            spec["Labels"][label] = json!(value);
+        }
+        json!({ "ID": format!("id{number}"), "Version": { "Index": 1 }, "Spec": spec })
+    };
+    let task = |number: u16| {
+        let published = [Some(30_000 + number), other].into_iter().flatten();
+        let ports: Vec<Value> = published
+            .map(|port| json!({ "TargetPort": 8080, "PublishedPort": port, "PublishMode": "host" }))
+            .collect();
+        json!({
+            "ID": format!("task{number}"),
+            "CreatedAt": "2026-11-21T02:07:59.769490462Z",
+            "ServiceID": format!("id{number}"),
+            "NodeID": "n1",
+            "DesiredState": "running",
+            "Spec": { "ContainerSpec": { "Image": "books" } },
+            "Status": { "State": "running", "PortStatus": { "Ports": ports } },
+        })
+    };
+    let node = json!({
+        "ID": "n1",
+        "Description": { "Hostname": "alpha" },
+        "Status": { "State": "ready", "Addr": "10.0.0.1" },
+    });
+    let version = json!({ "ApiVersion": "1.51", "MinAPIVersion": "1.24" });
+    for (path, answer) in [
+        ("/version$", version),
+        ("/services$", json!(list(&service))),
+        ("/tasks$", json!(list(&task))),
+        ("/nodes$", json!([node])),
+    ] {
+        let answer = ResponseTemplate::new(200).set_body_json(answer);
+        Mock::given(method("GET")).and(path_regex(path)).respond_with(answer).mount(&server).await;
+    }
+    server
+}
+
+#[tokio::test]
+async fn all_services_and_what_runs_of_them_are_had_by_as_many_requests_as_one() {
+    let directory = tempfile::tempdir().unwrap();
+    for services in [1, 50] {
+        let server = many(services, None).await;
+        let found = swarm(&server, directory.path()).survey().await.unwrap();
+        assert_eq!(found.len(), usize::from(services));
+        for Found { service, colour, snapshot, running } in found {
+            assert_eq!(service.swarm_name(colour), snapshot.name);
+            let number: u16 = service.as_str()[1..].parse().unwrap();
+            let task = format!("task{number}");
+            let address = ([10, 0, 0, 1], 30_000 + number).into();
+            assert_eq!(running, Some(vec![Instance { task, node: "alpha".to_owned(), address }]));
+        }
+        let requests = server.received_requests().await.unwrap();
+        let paths: Vec<&str> = requests.iter().map(|request| request.url.path()).collect();
+        assert_eq!(paths.len(), 4, "version, services, tasks, nodes: {paths:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_has_to_be_asked_for_is_left_to_the_look_at_one_service() {
+    let server = many(1, Some(31_000)).await;
+    let directory = tempfile::tempdir().unwrap();
+    let swarm = swarm(&server, directory.path());
+    assert_eq!(swarm.survey().await.unwrap()[0].running, None);
+    swarm.remember("task0", ([10, 0, 0, 1], 31_000).into());
+    let running = swarm.survey().await.unwrap().remove(0).running.unwrap();
+    assert_eq!(running[0].address, ([10, 0, 0, 1], 31_000).into());
 }

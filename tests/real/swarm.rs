@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use verdigris::deploy::health::serving;
 use verdigris::deploy::ports::{PortWanted, Swarm, SwarmSnapshot, Trouble};
 use verdigris::model::{
     Colour, ConfigMount, ImageRef, NetworkAttachment, PinnedImage, Publish, Release, SecretMount,
@@ -523,6 +524,26 @@ async fn what_verdigris_made_is_listed_with_how_to_address_it() {
     assert_eq!(found.1, Colour::Green);
     assert_eq!(found.2.port(), Some(PORT));
     assert_eq!(found.2.release(), Some(release.id.as_str()));
+}
+
+#[tokio::test]
+async fn a_survey_shows_what_runs_as_a_look_at_the_service_does() {
+    let Some(testbed) = Testbed::find() else { return };
+    let release = release("t-survey", busybox(&testbed).await, SERVE);
+    let started = start(&testbed, &release).await;
+    let (swarm, name) = (&started.swarm, started.name.as_str());
+    let tasks = until(swarm, name, "running task", |t| running(t).len() == 1).await;
+    let begun = Instant::now();
+    let surveyed = loop {
+        let found = swarm.survey().await.unwrap();
+        let found = found.into_iter().find(|found| found.snapshot.name == name).unwrap();
+        // The list of tasks may lack the port for a while.
+        if found.running.is_some() || begun.elapsed() > Duration::from_secs(10) {
+            break found.running;
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    };
+    assert_eq!(surveyed, Some(tasks.iter().filter_map(serving).collect()));
 }
 
 #[tokio::test]

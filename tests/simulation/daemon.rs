@@ -36,6 +36,7 @@ pub struct Daemon {
     pub sim: Sim,
     pub engine: Engine,
     pub reconciler: Arc<Reconciler>,
+    pub ledger: Arc<Ledger>,
     shutdown: CancellationToken,
 }
 
@@ -47,10 +48,10 @@ impl Daemon {
         let shutdown = CancellationToken::new();
         let engine = Engine::new(world.clone(), Arc::clone(&ledger), shutdown.clone());
         engine.resume().await.expect("the journal can be read");
-        let reconciler = Arc::new(Reconciler::new(world, ledger, engine.clone()));
+        let reconciler = Arc::new(Reconciler::new(world, Arc::clone(&ledger), engine.clone()));
         let (beside, until) = (Arc::clone(&reconciler), shutdown.clone());
         tokio::spawn(async move { beside.run(watch::channel(false).0, until).await });
-        Self { sim, engine, reconciler, shutdown }
+        Self { sim, engine, reconciler, ledger, shutdown }
     }
 
     /// Go on, over as many lives as it takes, until the deployment has ended.

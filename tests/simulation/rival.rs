@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::Instant;
 use verdigris::deploy::control::RefusalKind;
 use verdigris::deploy::record::{Journalled, Record};
@@ -119,31 +120,44 @@ fn a_daemon_that_is_stopped_in_the_middle_of_a_look_undoes_no_commit_when_it_wak
 
 #[test]
 fn a_daemon_that_is_stopped_in_the_middle_of_a_look_leads_nobody_away_when_it_wakes() {
-    for seed in 0..20 {
-        in_virtual_time(async move {
-            let sim = Sim::new(seed);
-            let ours = Daemon::start(&sim).await;
-            let first = ours.engine.submit(request(draft("good/books:1"))).await.unwrap();
-            let (_ours, _) = ours.see_through(first.deployment).await;
-            let has_read = || {
-                let truth = sim.truth();
-                truth.trace.last().is_some_and(|(_, what)| what == "read the registry")
-            };
-            while !has_read() {
-                tokio::time::sleep(Duration::from_micros(50)).await;
-            }
-            let wakes = Instant::now() + Duration::from_secs(60);
-            sim.truth().faults.pause = Some((Instant::now(), wakes));
-            let other = Daemon::start(&sim.rival()).await;
-            let second = other.engine.submit(request(draft("good/books:22"))).await.unwrap();
-            let (_other, theirs) = other.see_through(second.deployment).await;
-            assert_eq!(theirs.outcome, Some(Outcome::Committed), "seed {seed}");
-            assert!(Instant::now() < wakes, "it has not woken yet");
-            tokio::time::sleep_until(wakes + Duration::from_secs(15)).await;
-            check_live(&sim, theirs.colour.unwrap(), theirs.release.as_ref().unwrap().as_str());
-            check_violations(&sim);
-        });
+    // In the look at everything, and in that at a service of which something is to be mended.
+    for last in ["read all of the registry", "read the registry", "tasks"] {
+        for seed in 0..20 {
+            stopped_in_a_look(seed, last);
+        }
     }
+}
+
+/// A daemon does no more than `last` of a look, and another one deploys before it goes on.
+fn stopped_in_a_look(seed: u64, last: &'static str) {
+    in_virtual_time(async move {
+        let sim = Sim::new(seed);
+        let ours = Daemon::start(&sim).await;
+        let first = ours.engine.submit(request(draft("good/books:1"))).await.unwrap();
+        let (_ours, _) = ours.see_through(first.deployment).await;
+        {
+            // Somebody asks for one more, and there is no room for it: that is told.
+            let mut truth = sim.truth();
+            let live = truth.swarm.get_mut(&service().swarm_name(Colour::Blue)).unwrap();
+            live.spec["Mode"]["Replicated"]["Replicas"] = json!(3);
+            truth.trace.clear();
+        }
+        let soon = Instant::now() + Duration::from_secs(30);
+        while !sim.truth().trace.iter().any(|(_, what)| what == last) {
+            assert!(Instant::now() < soon, "seed {seed}: it does not look");
+            tokio::time::sleep(Duration::from_micros(50)).await;
+        }
+        let wakes = Instant::now() + Duration::from_secs(60);
+        sim.truth().faults.pause = Some((Instant::now(), wakes));
+        let other = Daemon::start(&sim.rival()).await;
+        let second = other.engine.submit(request(draft("good/books:22"))).await.unwrap();
+        let (_other, theirs) = other.see_through(second.deployment).await;
+        assert_eq!(theirs.outcome, Some(Outcome::Committed), "seed {seed}");
+        assert!(Instant::now() < wakes, "it has not woken yet");
+        tokio::time::sleep_until(wakes + Duration::from_secs(15)).await;
+        check_live(&sim, theirs.colour.unwrap(), theirs.release.as_ref().unwrap().as_str());
+        check_violations(&sim);
+    });
 }
 
 #[test]

@@ -85,6 +85,8 @@ pub struct Truth {
     pub pushes: usize,
     /// The Swarm does not get this service back to what it was.
     pub refuse_restore: Option<String>,
+    /// The tasks of a service that is removed stop only after this long.
+    pub slow_to_stop: Option<Duration>,
     /// Tasks that died by themselves so far.
     pub deaths: u32,
     next_task: u16,
@@ -160,6 +162,7 @@ impl Sim {
             swarm: BTreeMap::new(),
             pushes: 0,
             refuse_restore: None,
+            slow_to_stop: None,
             deaths: 0,
             next_task: 0,
             registry: BTreeMap::new(),

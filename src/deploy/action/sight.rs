@@ -57,7 +57,7 @@ mod tests {
     use futures_util::stream::BoxStream;
 
     use super::*;
-    use crate::deploy::ports::{PortError, SwarmSnapshot, Trouble};
+    use crate::deploy::ports::{Found, PortError, SwarmSnapshot, Trouble};
     use crate::model::{
         Colour, DeploymentId, ImageRef, PinnedImage, Release, ServiceName, TaskState, Workload,
     };
@@ -105,6 +105,10 @@ mod tests {
         }
 
         async fn services(&self) -> PortResult<Vec<(ServiceName, Colour, SwarmSnapshot)>> {
+            unreachable!()
+        }
+
+        async fn survey(&self) -> PortResult<Vec<Found>> {
             unreachable!()
         }
 

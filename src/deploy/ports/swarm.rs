@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::PortResult;
 use crate::model::labels;
 use crate::model::{
-    Colour, DeploymentId, ImageRef, PinnedImage, Policy, Publish, Release, ServiceName, Task,
-    Workload,
+    Colour, DeploymentId, ImageRef, Instance, PinnedImage, Policy, Publish, Release, ServiceName,
+    Task, Workload,
 };
 
 /// A Swarm service as it stands, kept so that it can be put back exactly.
@@ -55,6 +55,19 @@ impl SwarmSnapshot {
     }
 }
 
+/// One of the Swarm services that Verdigris made, as a look at all of them shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The service whose colour it runs.
+    pub service: ServiceName,
+    /// The colour.
+    pub colour: Colour,
+    /// As it stands.
+    pub snapshot: SwarmSnapshot,
+    /// The instances that run; none when only [`Swarm::tasks`] can tell.
+    pub running: Option<Vec<Instance>>,
+}
+
 /// The Docker Swarm that runs the colours.
 #[async_trait]
 pub trait Swarm: Send + Sync {
@@ -98,6 +111,9 @@ pub trait Swarm: Send + Sync {
 
     /// Names of the Swarm services that Verdigris made, with their service and colour.
     async fn services(&self) -> PortResult<Vec<(ServiceName, Colour, SwarmSnapshot)>>;
+
+    /// The same, and what runs of each: at a price that hardly depends on how many there are.
+    async fn survey(&self) -> PortResult<Vec<Found>>;
 
     /// Hints that something changed (a Swarm service name, or empty for "anything"). Ends when the
     /// connection does: subscribe again. Never relied upon: the truth is asked for.

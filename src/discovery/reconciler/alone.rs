@@ -6,36 +6,42 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::stream::{self, StreamExt};
-
-use super::sight::{self, Colours};
-use super::{ABREAST, Reconciler};
+use super::Reconciler;
+use super::errands::{Errands, Look};
+use super::sight::{self, Glimpse};
 use crate::deploy::ledger;
 use crate::deploy::ports::{PortResult, ProxyViews};
 use crate::discovery::compare::Seen;
-use crate::model::{Backend, Colour, ServiceName};
+use crate::model::{Backend, Colour, Registration, ServiceName};
 
 impl Reconciler {
-    /// Tell the proxies of the instances that run of `services`. What goes wrong is told by whoever found
-    /// that the registry is away.
-    pub(super) async fn follow_alone(&self, services: &BTreeMap<ServiceName, Colours>) {
-        let names: Vec<ServiceName> = services.keys().cloned().collect();
-        let followed = stream::iter(names).map(|service| async move {
-            let Some(colours) = services.get(&service) else { return };
-            if let Err(error) = self.follow_one(&service, colours).await {
-                tracing::warn!(%service, error = error.chain(), "cannot follow its instances");
+    /// Tell the proxies of the instances that run, where these are not what they know.
+    pub(super) async fn follow_alone(&self, glimpses: &BTreeMap<ServiceName, Glimpse>) {
+        let mut looks = Vec::new();
+        for (service, glimpse) in glimpses {
+            if !self.is_followed(service, glimpse).await {
+                looks.push(self.errands.look(service, Look::Follow));
             }
-        });
-        followed.buffer_unordered(ABREAST).collect::<()>().await;
+        }
+        Errands::all(looks).await;
     }
 
-    async fn follow_one(&self, service: &ServiceName, colours: &Colours) -> PortResult<()> {
+    async fn is_followed(&self, service: &ServiceName, glimpse: &Glimpse) -> bool {
+        let Ok(views) = self.world.proxies.snapshot(service).await else { return false };
+        let mut colours = glimpse.seen.colours.iter();
+        glimpse.is_clear()
+            && colours.all(|(colour, entries)| !is_astray(&views, *colour, &running(entries)))
+    }
+
+    pub(super) async fn follow_one(&self, service: &ServiceName) -> PortResult<()> {
         let turn = self.ledger.turn(service);
-        let _turn = turn.lock().await;
+        let (_turn, place) = self.errands.turn(&turn).await;
         // No deployment begins meanwhile; one that is under way has the last word on its colour.
         let _idle = self.engine.idle_turn(service);
-        let owned = self.owned(service).await?;
-        let seen = sight::see(&*self.world.swarm, colours).await?;
+        let mut owned = self.owned(service).await?;
+        owned.extend(self.idle.leaving(service));
+        let (_, seen) = sight::look(&*self.world.swarm, service).await?;
+        drop(place);
         self.follow_running(service, &seen, &owned, "the registry is away").await
     }
 
@@ -50,7 +56,7 @@ impl Reconciler {
     ) -> PortResult<()> {
         let views = self.world.proxies.snapshot(service).await?;
         for (colour, entries) in seen.colours.iter().filter(|(colour, _)| !owned.contains(colour)) {
-            let running = ledger::backends(entries.iter().map(|entry| &entry.instance));
+            let running = running(entries);
             if !is_astray(&views, *colour, &running) {
                 continue;
             }
@@ -60,6 +66,10 @@ impl Reconciler {
         }
         Ok(())
     }
+}
+
+fn running(entries: &[Registration]) -> Vec<Backend> {
+    ledger::backends(entries.iter().map(|entry| &entry.instance))
 }
 
 /// A proxy knows instances of `colour`, and others than those that are `running`. Nothing that runs is no

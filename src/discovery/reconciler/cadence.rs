@@ -39,13 +39,17 @@ const PUT_OFF: Duration = Duration::from_millis(200);
 impl Reconciler {
     /// Reconcile until `shutdown`; `ready` turns true after the first sweep.
     pub async fn run(&self, ready: watch::Sender<bool>, shutdown: CancellationToken) {
+        let looks = async {
+            self.sweep().await;
+            ready.send_replace(true);
+            tokio::join!(self.look_until(&shutdown), self.clean_now_and_then(&shutdown));
+        };
         tokio::select! {
             biased;
-            () = shutdown.cancelled() => return,
-            _ = self.sweep() => {}
+            () = shutdown.cancelled() => {}
+            () = looks => {}
+            () = self.run_errands() => {}
         }
-        ready.send_replace(true);
-        tokio::join!(self.look_until(&shutdown), self.clean_now_and_then(&shutdown));
     }
 
     async fn look_until(&self, shutdown: &CancellationToken) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use jiff::{SignedDuration, Timestamp};
 
 use super::lock;
-use crate::deploy::ports::Clock;
+use crate::deploy::ports::{Clock, PortError};
 use crate::model::{Mended, ServiceName};
 
 /// At most so many mended findings of a service are kept …
@@ -31,6 +31,7 @@ pub(super) struct Diary {
     clock: Arc<dyn Clock>,
     pages: Mutex<BTreeMap<ServiceName, Page>>,
     problem: Mutex<Option<String>>,
+    troubles: Mutex<BTreeMap<ServiceName, String>>,
 }
 
 /// The findings of one service.
@@ -57,7 +58,12 @@ impl Page {
 impl Diary {
     /// An empty one, by `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, pages: Mutex::default(), problem: Mutex::default() }
+        Self {
+            clock,
+            pages: Mutex::default(),
+            problem: Mutex::default(),
+            troubles: Mutex::default(),
+        }
     }
 
     /// What is not as it should be of `service`, each with the instant since when; empty when all is well.
@@ -75,14 +81,38 @@ impl Diary {
         mended.filter(|mended| now.duration_since(mended.at) < SHOWN).cloned().collect()
     }
 
-    /// Why not everything could be seen.
+    /// Why not everything could be seen, or mended.
     pub fn problem(&self) -> Option<String> {
-        lock(&self.problem).clone()
+        let problem = lock(&self.problem).clone();
+        problem.or_else(|| lock(&self.troubles).values().next().cloned())
     }
 
     /// Why not everything can be seen; none when it can.
     pub fn set_problem(&self, problem: Option<String>) {
         *lock(&self.problem) = problem;
+    }
+
+    /// What kept `service` from being looked after, until the next look at it.
+    pub fn trouble(&self, service: &ServiceName, error: Option<&PortError>) {
+        let mut troubles = lock(&self.troubles);
+        if let Some(error) = error {
+            tracing::warn!(%service, error = error.chain(), "cannot look after it");
+            troubles.insert(service.clone(), error.chain());
+        } else {
+            troubles.remove(service);
+        }
+    }
+
+    /// Of services that are not there any more there is no trouble.
+    pub fn keep_troubles(&self, is_there: impl Fn(&ServiceName) -> bool) {
+        lock(&self.troubles).retain(|service, _| is_there(service));
+    }
+
+    /// `matter` of `service` was found to stand so already.
+    pub fn says(&self, service: &ServiceName, matter: Matter, line: Option<&str>) -> bool {
+        let pages = lock(&self.pages);
+        let known = pages.get(service).and_then(|page| page.standing.get(&matter));
+        known.map(|(_, known)| known.as_str()) == line
     }
 
     /// Note what was found of `service`, and mended.

@@ -22,7 +22,13 @@ impl Reconciler {
         Ok(())
     }
 
-    fn edits(&self, last: &Prepared, record: &ServiceRecord, colours: &Colours) -> Option<String> {
+    /// In what the live colour is not what `last` committed; none where it is.
+    pub(super) fn edits(
+        &self,
+        last: &Prepared,
+        record: &ServiceRecord,
+        colours: &Colours,
+    ) -> Option<String> {
         let Prepared { release, colour: live, .. } = last;
         let there = colours.get(live).filter(|there| {
             record.colour == Some(*live) && there.release() == Some(release.id.as_str())

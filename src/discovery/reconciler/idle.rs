@@ -1,9 +1,10 @@
-//! Colours that are not live: what was kept long enough goes, and what nobody owns.
+//! Colours that are not live: which of them were kept long enough, or are owned by nobody, and go.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use super::diary::Matter;
@@ -11,8 +12,7 @@ use super::record::Known;
 use super::sight::Colours;
 use super::{Reconciler, lock};
 use crate::deploy::history::Committed;
-use crate::deploy::ledger;
-use crate::deploy::ports::{PortResult, SwarmSnapshot};
+use crate::deploy::ports::{PortResult, ProxyViews, SwarmSnapshot};
 use crate::deploy::stopwatch::Stopwatch;
 use crate::discovery::leftovers::{Allowance, Owner, Spare, spare};
 use crate::model::{Colour, DeploymentId, ServiceName, ServiceRecord};
@@ -25,6 +25,8 @@ pub(super) struct Idle {
     /// Colours that nobody seemed to own in the last look.
     suspects: Mutex<BTreeMap<ServiceName, SwarmSnapshot>>,
     allowance: Mutex<Allowance>,
+    /// Colours that are being removed.
+    leaving: Mutex<BTreeMap<ServiceName, Colour>>,
 }
 
 impl Idle {
@@ -34,8 +36,21 @@ impl Idle {
         last.as_ref() == Some(found)
     }
 
-    fn clear(&self, service: &ServiceName) {
+    pub(super) fn clear(&self, service: &ServiceName) {
         lock(&self.suspects).remove(service);
+    }
+
+    /// The colour of `service` that is being removed, if one is.
+    pub(super) fn leaving(&self, service: &ServiceName) -> Option<Colour> {
+        lock(&self.leaving).get(service).copied()
+    }
+
+    pub(super) fn leaves(&self, service: &ServiceName, colour: Colour) {
+        lock(&self.leaving).insert(service.clone(), colour);
+    }
+
+    pub(super) fn has_left(&self, service: &ServiceName) {
+        lock(&self.leaving).remove(service);
     }
 }
 
@@ -47,10 +62,31 @@ impl Reconciler {
         service: &ServiceName,
         known: &mut Known,
         colours: &Colours,
+        turn: OwnedMutexGuard<()>,
     ) -> PortResult<()> {
-        let told = self.tidied(service, known, colours).await?;
+        let told = self.tidied(service, known, colours, turn).await?;
         self.diary.stands(service, Matter::Spare, told);
         Ok(())
+    }
+
+    /// Whether there is nothing to remove or to say of `colours`, as far as that can be known without
+    /// asking further.
+    pub(super) fn is_tidy(
+        &self,
+        service: &ServiceName,
+        record: &ServiceRecord,
+        views: &ProxyViews,
+        last: Option<&Committed>,
+        colours: &Colours,
+    ) -> bool {
+        if lock(&self.idle.suspects).contains_key(service) {
+            return false;
+        }
+        match beside(record, views, last, colours).filter(|_| colours.len() > 1) {
+            None => true,
+            Some(Spare::Unowned(_)) => false,
+            Some(Spare::Kept(_) | Spare::Unclear) => !last.is_some_and(|last| self.is_over(last)),
+        }
     }
 
     /// What there is to say of a colour that should go and stays.
@@ -59,6 +95,7 @@ impl Reconciler {
         service: &ServiceName,
         known: &mut Known,
         colours: &Colours,
+        turn: OwnedMutexGuard<()>,
     ) -> PortResult<Option<String>> {
         // Most services have one colour only.
         if colours.len() < 2 {
@@ -66,30 +103,19 @@ impl Reconciler {
             return Ok(None);
         }
         let last = self.last(service).await?;
-        let spare = self.spare(service, &known.record, last.as_deref(), colours).await?;
+        let views = self.world.proxies.snapshot(service).await?;
+        let spare = beside(&known.record, &views, last.as_deref(), colours);
         if let Some(Spare::Unowned(colour)) = spare
             && let Some(found) = colours.get(&colour)
         {
-            return self.remove_unowned(service, known, colour, found).await;
+            return self.remove_unowned(service, known, (colour, found), turn).await;
         }
         self.idle.clear(service);
         let over = last.is_some_and(|last| self.is_over(&last));
         match spare.filter(|_| over) {
-            Some(spare) => self.expire(service, known, colours, spare).await,
+            Some(spare) => self.expire(service, known, colours, spare, turn).await,
             None => Ok(None),
         }
-    }
-
-    async fn spare(
-        &self,
-        service: &ServiceName,
-        record: &ServiceRecord,
-        last: Option<&Committed>,
-        colours: &Colours,
-    ) -> PortResult<Option<Spare>> {
-        let views = self.world.proxies.snapshot(service).await?;
-        let led = views.values().flatten().filter_map(|view| view.live).collect();
-        Ok(spare(record, &led, last.map(|last| &last.prepared), colours))
     }
 
     /// What is kept of the old colour goes when its time is over.
@@ -99,15 +125,15 @@ impl Reconciler {
         known: &mut Known,
         colours: &Colours,
         spare: Spare,
+        turn: OwnedMutexGuard<()>,
     ) -> PortResult<Option<String>> {
         if self.is_anothers(service).await? {
             return Ok(None);
         }
         let Spare::Kept(idle) = spare else { return Ok(Some(UNCLEAR.to_owned())) };
         let Some(found) = colours.get(&idle) else { return Ok(None) };
-        if self.remove(service, known, idle, found).await? {
-            self.diary.note(service, &format!("{idle} was kept long enough and is removed"));
-        }
+        let why = format!("{idle} was kept long enough and is removed");
+        self.remove(service, known, (idle, found), turn, why).await?;
         Ok(None)
     }
 
@@ -129,8 +155,8 @@ impl Reconciler {
         &self,
         service: &ServiceName,
         known: &mut Known,
-        colour: Colour,
-        found: &SwarmSnapshot,
+        (colour, found): (Colour, &SwarmSnapshot),
+        turn: OwnedMutexGuard<()>,
     ) -> PortResult<Option<String>> {
         if !self.idle.suspect(service, found) || self.is_anothers(service).await? {
             return Ok(None);
@@ -144,46 +170,21 @@ impl Reconciler {
         if let Err(limit) = lock(&self.idle.allowance).take(Instant::now()) {
             return Ok(Some(format!("`{name}` belongs to no deployment, and stays: {limit}")));
         }
-        if self.remove(service, known, colour, found).await? {
-            self.idle.clear(service);
-            self.diary.note(service, &format!("`{name}` belonged to no deployment and is removed"));
-        }
+        let why = format!("`{name}` belonged to no deployment and is removed");
+        self.remove(service, known, (colour, found), turn, why).await?;
         Ok(None)
     }
+}
 
-    /// Remove the idle colour, if it is as `found` still and the record as `known`. Nobody else begins a
-    /// deployment meanwhile, and one that another daemon has parked notices that this one was here.
-    async fn remove(
-        &self,
-        service: &ServiceName,
-        known: &mut Known,
-        idle: Colour,
-        found: &SwarmSnapshot,
-    ) -> PortResult<bool> {
-        self.world.leases.take(service).await?;
-        let removed = self.remove_held(service, known, idle, found).await;
-        self.world.leases.leave(service, false).await;
-        removed
-    }
-
-    /// Out of the registry and the proxies first: nobody is sent to an instance that is being stopped.
-    async fn remove_held(
-        &self,
-        service: &ServiceName,
-        known: &mut Known,
-        idle: Colour,
-        found: &SwarmSnapshot,
-    ) -> PortResult<bool> {
-        let mut without = known.record.clone();
-        ledger::retire(&mut without, idle);
-        self.put(service, known, without).await?;
-        if self.world.swarm.snapshot(&found.name).await?.as_ref() != Some(found) {
-            return Ok(false);
-        }
-        self.world.proxies.retire(service, idle).await?;
-        self.world.swarm.restore(&found.name, None).await?;
-        Ok(true)
-    }
+/// What the colour beside the live one is; `views` are those of the proxies.
+fn beside(
+    record: &ServiceRecord,
+    views: &ProxyViews,
+    last: Option<&Committed>,
+    colours: &Colours,
+) -> Option<Spare> {
+    let led = views.values().flatten().filter_map(|view| view.live).collect();
+    spare(record, &led, last.map(|last| &last.prepared), colours)
 }
 
 /// What is said when the traffic may be on the colour that should go.

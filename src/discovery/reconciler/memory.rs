@@ -9,11 +9,16 @@ use crate::deploy::ports::{PortResult, SwarmSnapshot};
 use crate::discovery::leftovers::{Owner, owner};
 use crate::model::{DeploymentId, ServiceName, ServiceRecord, labels};
 
-/// The newest deployment of a service when it was read, and what was committed last.
-type Known = (DeploymentId, Option<Arc<Committed>>);
+/// What was committed last of a service. As long as no newer deployment of it is there, it is the last; and
+/// there is none as long as none was launched at all.
+#[derive(Clone)]
+struct Known {
+    last: Option<Arc<Committed>>,
+    newest: Option<DeploymentId>,
+    launched: u64,
+}
 
-/// The last commit of each service, and the newest deployment when it was read: as long as there is no
-/// newer one, it is the last.
+/// What is known of services without asking again.
 #[derive(Default)]
 pub(super) struct Memory {
     known: Mutex<BTreeMap<ServiceName, Known>>,
@@ -25,20 +30,28 @@ pub(super) struct Memory {
 impl Reconciler {
     /// What the journal committed last of `service`; to be asked while no deployment is under way.
     pub(super) async fn last(&self, service: &ServiceName) -> PortResult<Option<Arc<Committed>>> {
-        let journal = &*self.world.journal;
-        let Some(newest) = journal.recent(Some(service), 1).await?.first().copied() else {
-            return Ok(None);
-        };
+        let launched = self.engine.launched();
         let known = lock(&self.memory.known).get(service).cloned();
-        if let Some((_, last)) = known.filter(|(read_at, _)| *read_at == newest) {
+        if let Some(known) = known.as_ref().filter(|known| known.launched == launched) {
+            return Ok(known.last.clone());
+        }
+        let journal = &*self.world.journal;
+        let newest = journal.recent(Some(service), 1).await?.first().copied();
+        if let Some(known) = known.filter(|known| known.newest == newest) {
+            let last = known.last.clone();
+            lock(&self.memory.known).insert(service.clone(), Known { launched, ..known });
             return Ok(last);
         }
         // One that was just accepted, or waits for its turn, may commit yet.
         let settled = self.engine.under_way(service).is_none()
-            && owner(&journal.read(newest).await?) == Owner::Ended;
+            && match newest {
+                Some(newest) => owner(&journal.read(newest).await?) == Owner::Ended,
+                None => true,
+            };
         let last = history::last_committed(journal, service).await?.map(Arc::new);
         if settled {
-            lock(&self.memory.known).insert(service.clone(), (newest, last.clone()));
+            let known = Known { last: last.clone(), newest, launched };
+            lock(&self.memory.known).insert(service.clone(), known);
         }
         Ok(last)
     }

@@ -19,7 +19,7 @@ impl Reconciler {
         let Some(wanted) = ledger::public(service, record) else {
             return self.lead_nowhere(service, record).await;
         };
-        if !wanted.live.is_some_and(|live| seen.serves(live) && !wanted.of(live).is_empty()) {
+        if !leads_somewhere(&wanted, seen) {
             return Ok(());
         }
         let views = self.world.proxies.snapshot(service).await?;
@@ -96,6 +96,25 @@ impl Reconciler {
         }
         Ok(())
     }
+}
+
+/// Whether proxies that have `views` of `service` lead where they should.
+pub(super) fn is_led(
+    service: &ServiceName,
+    record: &ServiceRecord,
+    seen: &Seen,
+    views: ProxyViews,
+) -> bool {
+    let Some(wanted) = ledger::public(service, record) else {
+        return !ledger::has_no_route(record) || ledger::taken_off(views).is_empty();
+    };
+    !leads_somewhere(&wanted, seen)
+        || (late(&views, &wanted).is_empty() && astray(views, &wanted).is_empty())
+}
+
+/// Something runs, and is known, of the colour that `wanted` leads to.
+fn leads_somewhere(wanted: &ServiceView, seen: &Seen) -> bool {
+    wanted.live.is_some_and(|live| seen.serves(live) && !wanted.of(live).is_empty())
 }
 
 /// Colours of which a proxy has other instances than it should.

@@ -112,30 +112,40 @@ impl Reconciler {
         known: &mut Known,
         colours: &Colours,
     ) -> PortResult<()> {
-        let nothing = ServiceRecord::default();
-        if !colours.is_empty() || known.record == nothing || !self.is_left(service, known).await? {
+        if !self.may_be_left(service, &known.record, colours)
+            || !self.is_left(service, known).await?
+        {
             return Ok(());
         }
         if self.is_anothers(service).await? {
             return Ok(());
         }
-        // The list of all services may not have told everything.
+        // Somebody may have begun since.
         for colour in Colour::BOTH {
             if self.world.swarm.snapshot(&service.swarm_name(colour)).await?.is_some() {
                 return Ok(());
             }
         }
-        self.put(service, known, nothing).await?;
+        self.put(service, known, ServiceRecord::default()).await?;
         self.diary.note(service, "what a reverted first release left on record is removed");
         Ok(())
+    }
+
+    /// What is on record of a service of which nothing is there may be what a reverted release left.
+    pub(super) fn may_be_left(
+        &self,
+        service: &ServiceName,
+        record: &ServiceRecord,
+        colours: &Colours,
+    ) -> bool {
+        colours.is_empty()
+            && *record != ServiceRecord::default()
+            && lock(&self.memory.not_left).get(service) != Some(record)
     }
 
     /// What is on record of a service was left by a deployment of this daemon, which never committed one.
     async fn is_left(&self, service: &ServiceName, known: &Known) -> PortResult<bool> {
         let record = &known.record;
-        if lock(&self.memory.not_left).get(service) == Some(record) {
-            return Ok(false);
-        }
         let is_left = self.last(service).await?.is_none() && self.made(service, record).await?;
         if !is_left {
             lock(&self.memory.not_left).insert(service.clone(), record.clone());
@@ -179,14 +189,13 @@ impl Reconciler {
         known: &mut Known,
         findings: Findings,
     ) -> PortResult<()> {
+        let standing = findings.stands();
         if let Some(mended) = findings.record {
             self.put(service, known, mended).await?;
         }
         for line in &findings.drift {
             self.diary.note(service, line);
         }
-        let standing = findings.standing;
-        let standing = (!standing.is_empty()).then(|| standing.join("; "));
         self.diary.stands(service, Matter::Running, standing);
         for colour in findings.refresh {
             let backends = ledger::backends(known.record.of(colour).map(|entry| &entry.instance));

@@ -1,42 +1,105 @@
-//! What is there: the services of the Swarm, the instances that run, and what is left to a deployment.
+//! What is there: the services of the Swarm and the instances that run, in a look at all of them or at one;
+//! and what is left to a deployment.
 
 use std::collections::BTreeMap;
 
+use futures_util::future::try_join_all;
+
 use crate::deploy::health::serving;
-use crate::deploy::ports::{PortResult, Swarm, SwarmSnapshot, Trouble};
+use crate::deploy::ports::{Found, PortResult, Swarm, SwarmSnapshot, Trouble};
 use crate::deploy::saga::{Progress, State};
 use crate::discovery::compare::Seen;
-use crate::model::{Colour, Instance, Registration, ReleaseId, ServiceName, Standing, Step};
+use crate::model::{
+    Colour, Instance, Registration, ReleaseId, ServiceName, Standing, Step, labels,
+};
 
 /// The Swarm services of one service, by colour.
 pub(super) type Colours = BTreeMap<Colour, SwarmSnapshot>;
 
-/// The services of the Swarm by owner and colour.
-pub(super) fn by_owner(
-    services: Vec<(ServiceName, Colour, SwarmSnapshot)>,
-) -> BTreeMap<ServiceName, Colours> {
-    let mut by_owner: BTreeMap<ServiceName, Colours> = BTreeMap::new();
-    for (service, colour, snapshot) in services {
-        by_owner.entry(service).or_default().insert(colour, snapshot);
+/// What the look at everything shows of one service.
+#[derive(Default)]
+pub(super) struct Glimpse {
+    pub(super) colours: Colours,
+    pub(super) seen: Seen,
+    /// Colours of which it does not tell what runs.
+    unclear: bool,
+}
+
+impl Glimpse {
+    /// It tells of every colour what runs.
+    pub(super) fn is_clear(&self) -> bool {
+        !self.unclear
+    }
+
+    /// As many instances of each colour were seen as it asks for.
+    pub(super) fn is_whole(&self) -> bool {
+        is_whole(&self.colours, &self.seen)
+    }
+
+    fn add(&mut self, colour: Colour, snapshot: SwarmSnapshot, running: Option<Vec<Instance>>) {
+        self.unclear |= running.is_none();
+        if snapshot.port().is_some() {
+            let entries = entries(running.unwrap_or_default(), colour, &snapshot);
+            self.seen.colours.insert(colour, entries);
+        }
+        self.colours.insert(colour, snapshot);
+    }
+}
+
+/// What was `found` in the Swarm, by owner.
+pub(super) fn by_owner(found: Vec<Found>) -> BTreeMap<ServiceName, Glimpse> {
+    let mut by_owner: BTreeMap<ServiceName, Glimpse> = BTreeMap::new();
+    for Found { service, colour, snapshot, running } in found {
+        by_owner.entry(service).or_default().add(colour, snapshot, running);
     }
     by_owner
 }
 
-/// The instances of `colours` that serve.
-pub(super) async fn see(swarm: &dyn Swarm, colours: &Colours) -> PortResult<Seen> {
-    let mut seen = Seen::default();
-    for (colour, snapshot) in colours {
-        let Some(port) = snapshot.port() else { continue };
-        let tasks = match swarm.tasks(&snapshot.name, port).await {
-            // It was removed since it was listed.
-            Err(error) if error.trouble == Trouble::NotFound => continue,
-            tasks => tasks?,
-        };
-        let instances = tasks.iter().filter_map(serving);
-        let entries = instances.map(|instance| entry(instance, *colour, snapshot)).collect();
-        seen.colours.insert(*colour, entries);
+/// What there is of `service` at this moment, and the instances that serve.
+pub(super) async fn look(swarm: &dyn Swarm, service: &ServiceName) -> PortResult<(Colours, Seen)> {
+    let both = Colour::BOTH.map(|colour| look_at(swarm, service, colour));
+    let (mut colours, mut seen) = (Colours::new(), Seen::default());
+    for (colour, found) in Colour::BOTH.into_iter().zip(try_join_all(both).await?) {
+        let Some((snapshot, entries)) = found else { continue };
+        colours.insert(colour, snapshot);
+        seen.colours.extend(entries.map(|entries| (colour, entries)));
     }
-    Ok(seen)
+    Ok((colours, seen))
+}
+
+/// The Swarm service of `colour`, if it is ours, and what of it serves; none where it was removed since.
+async fn look_at(
+    swarm: &dyn Swarm,
+    service: &ServiceName,
+    colour: Colour,
+) -> PortResult<Option<(SwarmSnapshot, Option<Vec<Registration>>)>> {
+    let snapshot = swarm.snapshot(&service.swarm_name(colour)).await?;
+    let Some(snapshot) = snapshot.filter(|found| is_of(found, service, colour)) else {
+        return Ok(None);
+    };
+    let Some(port) = snapshot.port() else { return Ok(Some((snapshot, None))) };
+    let tasks = match swarm.tasks(&snapshot.name, port).await {
+        Err(error) if error.trouble == Trouble::NotFound => return Ok(Some((snapshot, None))),
+        tasks => tasks?,
+    };
+    let entries = entries(tasks.iter().filter_map(serving), colour, &snapshot);
+    Ok(Some((snapshot, Some(entries))))
+}
+
+/// Verdigris made it, as that.
+fn is_of(found: &SwarmSnapshot, service: &ServiceName, colour: Colour) -> bool {
+    let is = |label: &str, value: &str| found.label(label) == Some(value);
+    is(labels::MANAGED_BY, labels::VERDIGRIS)
+        && is(labels::SERVICE, service.as_str())
+        && is(labels::COLOUR, colour.as_str())
+}
+
+fn entries(
+    instances: impl IntoIterator<Item = Instance>,
+    colour: Colour,
+    snapshot: &SwarmSnapshot,
+) -> Vec<Registration> {
+    instances.into_iter().map(|instance| entry(instance, colour, snapshot)).collect()
 }
 
 /// `instance` as the registry should hold it, but for its standing.

@@ -90,7 +90,12 @@ fn a_running_task_is_found_where_its_node_publishes_it() {
 
 #[test]
 fn on_an_overlay_it_is_found_on_the_first_network_that_the_service_names() {
-    let found = |task: Value| raw(task).addresses(None, &PortWanted::Overlay(8080));
+    let found = |task: Value| {
+        let brief: RawTask<Option<Networks>> = serde_json::from_value(task.clone()).unwrap();
+        let found = raw(task).addresses(None, &PortWanted::Overlay(8080));
+        assert_eq!(brief.addresses(None, &PortWanted::Overlay(8080)), found, "read in part");
+        found
+    };
     assert_eq!(found(captured()), ["10.0.1.3:8080".parse().unwrap()]);
     let mut unnamed = captured();
     unnamed["Spec"]["Networks"] = Value::Null;

@@ -21,7 +21,7 @@ fn part_of(what: &str) -> Part {
     match what {
         what if what.contains("registry") || what.contains("lease") => Part::Registry,
         "resolve" | "preflight" | "snapshot" | "start" | "restore" | "scale" | "tasks"
-        | "services" => Part::Swarm,
+        | "services" | "list all tasks" => Part::Swarm,
         "append" | "accept" => Part::Journal,
         _ => Part::Other,
     }

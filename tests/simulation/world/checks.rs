@@ -88,10 +88,11 @@ fn needed(step: Step) -> &'static [&'static str] {
 const LEAVES_BY_ITSELF: Duration = Duration::from_secs(25);
 
 /// Acts that change nothing: a request meets what it met before, but for what time alone changes.
-const READS: [&str; 14] = [
+const READS: [&str; 15] = [
     "ask for what is staged",
     "count answers",
     "drain",
+    "list all tasks",
     "list test containers",
     "preflight",
     "read all of the registry",
@@ -134,6 +135,9 @@ impl Truth {
         self.look_at_the_stuck();
         if ["flip", "restore a proxy"].contains(&what) {
             self.look_at_the_committed(what);
+        } else if what == "a proxy's restart" {
+            // That moved it, and no daemon did.
+            self.led = self.led_now();
         }
     }
 

@@ -1,16 +1,19 @@
 //! The Swarm: services, and tasks that come up, are replaced, and die by themselves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use verdigris::deploy::ports::{PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Trouble};
+use verdigris::deploy::health::serving;
+use verdigris::deploy::ports::{
+    Found, PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Trouble,
+};
 use verdigris::model::{
-    Colour, DeploymentId, ImageRef, PinnedImage, Release, ServiceName, Task, TaskState, Workload,
-    labels,
+    Colour, DeploymentId, ImageRef, Instance, PinnedImage, Release, ServiceName, Task, TaskState,
+    Workload, labels,
 };
 
 use super::act::Part;
@@ -222,6 +225,22 @@ impl Sim {
     }
 }
 
+impl Sim {
+    /// What runs of each Swarm service, in one answer.
+    async fn all_tasks(&self) -> PortResult<BTreeMap<String, Vec<Instance>>> {
+        self.act("list all tasks", |truth| {
+            if truth.says_nothing(Part::Swarm) {
+                return Ok(BTreeMap::new());
+            }
+            let running = |service: &SimService| {
+                service.tasks.iter().filter_map(|task| serving(&task.told(""))).collect()
+            };
+            Ok(truth.swarm.iter().map(|(name, service)| (name.clone(), running(service))).collect())
+        })
+        .await
+    }
+}
+
 #[async_trait]
 impl Swarm for Sim {
     async fn resolve(&self, image: &ImageRef) -> PortResult<PinnedImage> {
@@ -283,7 +302,12 @@ impl Swarm for Sim {
             }
             Ok(())
         })
-        .await
+        .await?;
+        let slow = self.truth().slow_to_stop;
+        if let Some(slow) = slow.filter(|_| before.is_none()) {
+            tokio::time::sleep(slow).await;
+        }
+        Ok(())
     }
 
     async fn scale(&self, name: &str, replicas: u64) -> PortResult<()> {
@@ -326,6 +350,16 @@ impl Swarm for Sim {
             Ok(found.collect())
         })
         .await
+    }
+
+    async fn survey(&self) -> PortResult<Vec<Found>> {
+        let (services, running) = tokio::join!(self.services(), self.all_tasks());
+        let running = running?;
+        let found = services?.into_iter().map(|(service, colour, snapshot)| {
+            let running = running.get(&snapshot.name).cloned().unwrap_or_default();
+            Found { service, colour, snapshot, running: Some(running) }
+        });
+        Ok(found.collect())
     }
 
     async fn events(&self) -> PortResult<BoxStream<'static, String>> {
