@@ -29,7 +29,9 @@ pub(super) struct StackFile {
 /// Whoever names a file here means the stack file.
 fn service(text: &str) -> Result<ServiceName, String> {
     text.parse().map_err(|error| match Path::new(text).is_file() {
-        true => format!("this is the name of the service; for the stack file write `--file {text}`"),
+        true => {
+            format!("this is the name of the service; for the stack file write `--file {text}`")
+        }
         false => format!("{error}"),
     })
 }
