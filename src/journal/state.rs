@@ -11,7 +11,20 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct StateDir {
     path: PathBuf,
-    _lock: Arc<File>,
+    _lock: Arc<Lock>,
+}
+
+/// Released by its drop, and not only by the last one who has the file open: a process that is just being
+/// started has it open for a moment, too.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::debug!(%error, "the state directory's lock goes with this process");
+        }
+    }
 }
 
 /// The state directory cannot be had.
@@ -74,7 +87,7 @@ impl StateDir {
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         sign(&mut lock).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), _lock: Arc::new(lock) })
+        Ok(Self { path: path.to_owned(), _lock: Arc::new(Lock(lock)) })
     }
 
     /// Where it is.
@@ -108,5 +121,20 @@ fn holder(lock: &mut File) -> String {
         Ok(_) if !text.trim().is_empty() => format!("process {}", text.trim()),
         // It holds the lock and has not signed yet.
         _ => "another process".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_free_though_a_process_that_is_being_started_has_the_file_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDir::lock(directory.path()).unwrap();
+        let inherited = state._lock.0.try_clone().unwrap();
+        drop(state);
+        StateDir::lock(directory.path()).unwrap();
+        drop(inherited);
     }
 }
