@@ -190,7 +190,7 @@ impl Swarm for DockerSwarm {
 
     async fn survey(&self) -> PortResult<Vec<Found>> {
         let found = Box::pin(self.survey_all()).await;
-        found.map_err(|error| error.during("list Swarm services and their tasks"))
+        found.map_err(|error| error.during("list Swarm services"))
     }
 
     async fn events(&self) -> PortResult<BoxStream<'static, String>> {

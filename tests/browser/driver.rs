@@ -30,14 +30,18 @@ fn pictures() -> Option<PathBuf> {
 }
 
 impl Browser {
-    /// None where no chromedriver is installed.
+    /// None where no chromedriver is installed, or nobody wants it.
     pub async fn start(dark: bool, width: u32) -> Option<Self> {
+        let wish = std::env::var("VERDIGRIS_BROWSER").ok();
+        if wish.as_deref() == Some("0") {
+            eprintln!("left out: VERDIGRIS_BROWSER=0");
+            return None;
+        }
         let turn = ONE.lock().await;
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let Ok(mut driver) = command.spawn() else {
-            let required = std::env::var_os("VERDIGRIS_BROWSER").is_some_and(|it| it == "required");
-            assert!(!required, "chromedriver is not installed");
+            assert_ne!(wish.as_deref(), Some("1"), "chromedriver is not installed");
             eprintln!("not tested: chromedriver is not installed");
             return None;
         };
