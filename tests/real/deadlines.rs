@@ -72,7 +72,8 @@ async fn overdue_at(world: &World, step: Step, deadline: Duration) -> Ended {
         Step::Switch => {
             world.until_begun(id, Step::Approve).await;
             let held = Held::at(world, step);
-            world.approve(id).await;
+            // On a busy machine its time may be over already: then it is given more.
+            let _ = world.try_approve(id).await;
             Some(held)
         }
         _ => {

@@ -37,11 +37,11 @@ pub fn traces(name: &str) -> Vec<String> {
 /// A process of the testbed in `directory` with control groups below `group`.
 fn process(pid: &str, directory: &str, group: &str) -> Option<String> {
     pid.parse::<u32>().ok()?;
-    // Of a zombie nothing is left but what its parent may ask.
-    if read(&format!("/proc/{pid}/status")).contains("State:\tZ") {
+    let line = read(&format!("/proc/{pid}/cmdline")).replace('\0', " ");
+    // It is ending, or a zombie: nothing is left of it but what its parent may ask.
+    if line.is_empty() {
         return None;
     }
-    let line = read(&format!("/proc/{pid}/cmdline")).replace('\0', " ");
     let named = line.contains(&format!("{directory}/"));
     let grouped = read(&format!("/proc/{pid}/cgroup")).contains(&format!("{group}/"));
     (named || grouped).then(|| format!("process {pid} {line}"))

@@ -335,7 +335,12 @@ impl World {
 
     /// A person lets a deployment go on.
     pub async fn approve(&self, id: DeploymentId) {
-        self.client().approve(id, &because()).await.unwrap();
+        self.try_approve(id).await.unwrap();
+    }
+
+    /// The same, where it may be over by then.
+    pub async fn try_approve(&self, id: DeploymentId) -> Result<(), ClientError> {
+        self.client().approve(id, &because()).await
     }
 
     /// A person does not.
