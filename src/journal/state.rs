@@ -131,9 +131,11 @@ mod tests {
     #[test]
     fn it_is_free_though_a_process_that_is_being_started_has_the_file_open() {
         let directory = tempfile::tempdir().unwrap();
-        let state = StateDir::lock(directory.path()).unwrap();
-        let inherited = state._lock.0.try_clone().unwrap();
-        drop(state);
+        let lock = Lock(File::create(directory.path().join(LOCK)).unwrap());
+        lock.0.try_lock().unwrap();
+        let inherited = lock.0.try_clone().unwrap();
+        assert!(StateDir::lock(directory.path()).is_err());
+        drop(lock);
         StateDir::lock(directory.path()).unwrap();
         drop(inherited);
     }

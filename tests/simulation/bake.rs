@@ -8,7 +8,7 @@ use verdigris::model::{
 };
 
 use crate::daemon::{Daemon, in_virtual_time};
-use crate::draft::{draft, request};
+use crate::draft::draft;
 use crate::ends::check_violations;
 use crate::world::{Part, Sim};
 
@@ -19,15 +19,6 @@ fn baking() -> Draft {
     let duration = Duration::from_secs(60);
     draft.policy.bake = Some(Bake { duration, max_errors: 0.0, min_requests: 1 });
     draft
-}
-
-/// A second release is under way.
-async fn deploying(sim: &Sim, second: Draft) -> (Daemon, DeploymentId) {
-    let daemon = Daemon::start(sim).await;
-    let first = daemon.engine.submit(request(draft("good/books:1"))).await.unwrap().deployment;
-    let (daemon, _) = daemon.see_through(first).await;
-    let id = daemon.engine.submit(request(second)).await.unwrap().deployment;
-    (daemon, id)
 }
 
 async fn when(daemon: &Daemon, id: DeploymentId, so: impl Fn(&DeploymentView) -> bool) {
@@ -47,7 +38,7 @@ fn an_instance_that_ended_before_the_switch_and_was_followed_is_no_verdict() {
         let sim = Sim::new(1);
         let mut second = baking();
         second.policy.approve = Some(Approval { expires: Duration::from_secs(600) });
-        let (daemon, id) = deploying(&sim, second).await;
+        let (daemon, id, _) = Daemon::deploying(&sim, second).await;
         when(&daemon, id, |view| view.phase == Phase::Waiting).await;
         sim.let_die(GREEN);
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -62,7 +53,7 @@ fn an_instance_that_ended_before_the_switch_and_was_followed_is_no_verdict() {
 fn an_instance_that_ends_under_the_traffic_is_one() {
     in_virtual_time(async {
         let sim = Sim::new(2);
-        let (daemon, id) = deploying(&sim, baking()).await;
+        let (daemon, id, _) = Daemon::deploying(&sim, baking()).await;
         when(&daemon, id, is_baking).await;
         sim.let_die(GREEN);
         let (_daemon, view) = daemon.see_through(id).await;
@@ -78,7 +69,7 @@ fn an_instance_that_ends_under_the_traffic_is_one() {
 fn a_colour_of_which_nothing_runs_any_more_is_not_committed() {
     in_virtual_time(async {
         let sim = Sim::new(4);
-        let (daemon, id) = deploying(&sim, baking()).await;
+        let (daemon, id, _) = Daemon::deploying(&sim, baking()).await;
         when(&daemon, id, is_baking).await;
         sim.let_go_missing(GREEN);
         sim.let_go_missing(GREEN);
@@ -96,7 +87,7 @@ fn a_colour_of_which_nothing_runs_any_more_is_not_committed() {
 fn an_instance_that_is_lost_with_its_node_is_waited_for() {
     in_virtual_time(async {
         let sim = Sim::new(5);
-        let (daemon, id) = deploying(&sim, baking()).await;
+        let (daemon, id, _) = Daemon::deploying(&sim, baking()).await;
         when(&daemon, id, is_baking).await;
         sim.let_go_missing(GREEN);
         tokio::time::sleep(Duration::from_secs(90)).await;
@@ -113,7 +104,7 @@ fn whoever_does_not_answer_for_a_while_is_asked_again() {
     for part in [Part::Swarm, Part::Other] {
         in_virtual_time(async move {
             let sim = Sim::new(3);
-            let (daemon, id) = deploying(&sim, baking()).await;
+            let (daemon, id, _) = Daemon::deploying(&sim, baking()).await;
             when(&daemon, id, is_baking).await;
             tokio::time::sleep(Duration::from_secs(5)).await;
             let back = Instant::now() + Duration::from_secs(10);

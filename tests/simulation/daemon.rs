@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 use verdigris::deploy::engine::Engine;
 use verdigris::deploy::ledger::Ledger;
 use verdigris::discovery::Reconciler;
-use verdigris::model::{DeploymentId, DeploymentView};
+use verdigris::model::{DeploymentId, DeploymentView, Draft};
 
-use crate::world::Sim;
+use crate::draft::{draft, request};
+use crate::world::{Picture, Sim};
 
 /// Longer than any deployment may take in virtual time, its faults and kills included.
 const FOREVER: Duration = Duration::from_secs(4 * 3600);
@@ -41,6 +42,16 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// One with a release live, and `second` under way; and what there was before that.
+    pub async fn deploying(sim: &Sim, second: Draft) -> (Self, DeploymentId, Picture) {
+        let daemon = Self::start(sim).await;
+        let first = daemon.engine.submit(request(draft("good/books:1"))).await.unwrap().deployment;
+        let (daemon, _) = daemon.see_through(first).await;
+        let before = sim.truth().picture();
+        let id = daemon.engine.submit(request(second)).await.unwrap().deployment;
+        (daemon, id, before)
+    }
+
     pub async fn start(sim: &Sim) -> Self {
         let sim = sim.reborn();
         let world = sim.world();

@@ -10,7 +10,7 @@ use verdigris::model::{
 };
 
 use crate::daemon::{Daemon, in_virtual_time};
-use crate::draft::{draft, request, service};
+use crate::draft::{draft, service};
 use crate::ends::{check_reverted, check_violations};
 use crate::world::{Part, Picture, Sim};
 
@@ -23,16 +23,6 @@ fn baking() -> Draft {
     let mut draft = draft("good/books:22");
     draft.policy.bake = Some(Bake { duration: BAKES, max_errors: 0.0, min_requests: 1 });
     draft
-}
-
-/// A second release is under way.
-async fn deploying(sim: &Sim, second: Draft) -> (Daemon, DeploymentId, Picture) {
-    let daemon = Daemon::start(sim).await;
-    let first = daemon.engine.submit(request(draft("good/books:1"))).await.unwrap().deployment;
-    let (daemon, _) = daemon.see_through(first).await;
-    let before = sim.truth().picture();
-    let id = daemon.engine.submit(request(second)).await.unwrap().deployment;
-    (daemon, id, before)
 }
 
 async fn when(daemon: &Daemon, id: DeploymentId, so: impl Fn(&DeploymentView) -> bool) {
@@ -72,7 +62,7 @@ fn an_abort_that_was_taken_before_the_commit_is_done_keeps_it_from_being_done() 
     for hinder in [refuses, takes_long] {
         in_virtual_time(async move {
             let sim = Sim::new(1);
-            let (daemon, id, before) = deploying(&sim, baking()).await;
+            let (daemon, id, before) = Daemon::deploying(&sim, baking()).await;
             almost_baked(&daemon, id).await;
             hinder(&sim);
             sleep(REFUSES / 2).await;
@@ -94,7 +84,7 @@ fn the_deadline_counts_until_the_commit_is_done() {
         let sim = Sim::new(2);
         let mut second = baking();
         second.policy.deadline = BAKES + REFUSES;
-        let (daemon, id, before) = deploying(&sim, second).await;
+        let (daemon, id, before) = Daemon::deploying(&sim, second).await;
         almost_baked(&daemon, id).await;
         sim.truth().faults.away.insert(Part::Journal, Instant::now() + REFUSES);
         ends_reverted(daemon, id, FailureKind::Deadline, &before).await;
@@ -107,7 +97,7 @@ fn an_abort_that_comes_before_the_switch_is_done_leaves_the_public_where_it_is()
         let sim = Sim::new(3);
         let mut second = draft("good/books:22");
         second.policy.approve = Some(Approval { expires: Duration::from_secs(60) });
-        let (daemon, id, before) = deploying(&sim, second).await;
+        let (daemon, id, before) = Daemon::deploying(&sim, second).await;
         when(&daemon, id, |view| view.phase == Phase::Waiting).await;
         sim.truth().faults.away.insert(Part::Journal, Instant::now() + REFUSES);
         let acted = sim.truth().trace.len();

@@ -7,7 +7,7 @@ use verdigris::app::GRACE;
 use verdigris::model::{Approval, DeploymentId, Draft, Happening, Outcome, Phase, Retain, Step};
 
 use crate::daemon::{Daemon, in_virtual_time};
-use crate::draft::{draft, gate, request, service};
+use crate::draft::{draft, gate, service};
 use crate::ends::{check_reverted, check_violations};
 use crate::world::{Answer, Daemon as SimDaemon, Part, Picture, Sim, Stubborn};
 
@@ -17,16 +17,6 @@ fn failing(drain: Duration) -> Draft {
     failing.policy.gates.post_integration = vec![gate("fail")];
     failing.policy.drain = drain;
     failing
-}
-
-/// A daemon with one release live, and `second` under way.
-async fn deploying(sim: &Sim, second: Draft) -> (Daemon, DeploymentId, Picture) {
-    let daemon = Daemon::start(sim).await;
-    let first = daemon.engine.submit(request(draft("good/books:1"))).await.unwrap().deployment;
-    let (daemon, _) = daemon.see_through(first).await;
-    let before = sim.truth().picture();
-    let id = daemon.engine.submit(request(second)).await.unwrap().deployment;
-    (daemon, id, before)
 }
 
 async fn when(sim: &Sim, it_is_so: impl Fn(&Sim) -> bool) {
@@ -55,7 +45,8 @@ fn a_revert_that_waits_for_requests_is_parked() {
     in_virtual_time(async {
         let sim = Sim::new(1);
         sim.truth().in_flight = true;
-        let (daemon, id, before) = deploying(&sim, failing(Duration::from_secs(3600))).await;
+        let (daemon, id, before) =
+            Daemon::deploying(&sim, failing(Duration::from_secs(3600))).await;
         when(&sim, |sim| sim.truth().drains > 0).await;
         ends_and_goes_on(daemon, id, &before).await;
     });
@@ -66,7 +57,7 @@ fn a_revert_that_rests_between_two_tries_is_parked() {
     in_virtual_time(async {
         let sim = Sim::new(2);
         sim.truth().refuse_restore = Some("books-ms-green".to_owned());
-        let (daemon, id, before) = deploying(&sim, failing(Duration::ZERO)).await;
+        let (daemon, id, before) = Daemon::deploying(&sim, failing(Duration::ZERO)).await;
         let begun = Instant::now();
         when(&sim, |sim| !sim.truth().faults.refused(&["restore"], begun).is_empty()).await;
         // By then the rest takes two seconds.
@@ -81,7 +72,7 @@ fn a_daemon_whose_journal_refuses_ends_at_once() {
         let sim = Sim::new(5);
         let mut second = draft("good/books:22");
         second.policy.approve = Some(Approval { expires: Duration::from_secs(60) });
-        let (daemon, id, before) = deploying(&sim, second).await;
+        let (daemon, id, before) = Daemon::deploying(&sim, second).await;
         while daemon.engine.deployment(id).await.unwrap().phase != Phase::Waiting {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -106,7 +97,7 @@ fn requests_are_waited_for_once_however_often_the_revert_is_tried() {
     in_virtual_time(async {
         let sim = Sim::new(3);
         sim.truth().in_flight = true;
-        let (daemon, id, before) = deploying(&sim, failing(Duration::from_secs(10))).await;
+        let (daemon, id, before) = Daemon::deploying(&sim, failing(Duration::from_secs(10))).await;
         when(&sim, |sim| sim.truth().drains > 0).await;
         sim.truth().stubborn.push(Stubborn {
             what: "restore a proxy",
@@ -127,7 +118,7 @@ fn what_is_tried_for_long_is_told_once() {
         let sim = Sim::new(4);
         let mut second = draft("good/books:22");
         second.policy.retain = Retain { releases: 1, scale: Some(0), duration: None };
-        let (daemon, id, _) = deploying(&sim, second).await;
+        let (daemon, id, _) = Daemon::deploying(&sim, second).await;
         when(&sim, |sim| sim.truth().committed.values().any(|last| last.deployment == id)).await;
         let back = Instant::now() + Duration::from_secs(300);
         sim.truth().faults.away.insert(Part::Swarm, back);
