@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::ports::{Origin, PortError, PortResult, ProxyViews, Registry, Trouble};
+use super::ports::{Origin, PortResult, ProxyViews, Registry, Trouble};
 use super::record::Prepared;
 use crate::model::{
     Backend, Colour, Instance, Registration, Route, ServiceName, ServiceRecord, ServiceView,
@@ -41,27 +41,13 @@ impl Ledger {
         let _turn = turn.lock().await;
         let mut attempt = 1;
         loop {
-            match self.try_change(service, &change).await {
+            match self.registry.update(service, &change).await {
                 Err(error) if error.trouble == Trouble::Conflict && attempt < ATTEMPTS => {
                     attempt += 1;
                 }
-                done => return done,
+                done => return done.map_err(|error| error.of(Origin::Registry)),
             }
         }
-    }
-
-    async fn try_change(
-        &self,
-        service: &ServiceName,
-        change: &(impl Fn(&mut ServiceRecord) + Send + Sync),
-    ) -> PortResult<ServiceRecord> {
-        let ours = |error: PortError| error.of(Origin::Registry);
-        let old = self.registry.read(service).await.map_err(ours)?;
-        let mut new = old.clone();
-        change(&mut new);
-        // Also where nothing is to be changed: what was read may be out of date, and then something is.
-        self.registry.replace(service, &old, &new).await.map_err(ours)?;
-        Ok(new)
     }
 
     /// The turn of `service`: whoever holds its lock is the only one that changes the record, or tells

@@ -20,7 +20,7 @@ pub use gates::{GateContext, GateError, Gates, JunitFile, Output, Sight};
 pub use journal::{EventLog, Journal, Past};
 pub use leases::{Leases, Tenure};
 pub use proxies::{Answers, Door, Proxies, ProxyViews};
-pub use registry::Registry;
+pub use registry::{Change, Registry};
 pub use swarm::{Found, PortWanted, Swarm, SwarmSnapshot};
 
 /// The wall clock. Waiting is tokio's; this is for instants that outlive the process.

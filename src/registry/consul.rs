@@ -42,7 +42,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
-use crate::deploy::ports::{PortError, PortResult, Registry, Trouble};
+use crate::deploy::ports::{Change, PortError, PortResult, Registry, Trouble};
 use crate::model::{ServiceName, ServiceRecord};
 use client::Client;
 use diff::Diff;
@@ -117,17 +117,37 @@ impl Consul {
         Ok(image::by_service(&self.layout, entries, keys.value.unwrap_or_default()))
     }
 
+    /// What stands under the service's name, and what that means.
+    async fn look(&self, service: &ServiceName) -> PortResult<(Held, ServiceRecord)> {
+        let operation = format!("read service `{service}` from Consul");
+        let held =
+            self.held(service).await.map_err(|error| self.failed(error, operation.clone()))?;
+        let record = held.image.decode(&self.layout, service).map_err(|error| {
+            PortError::new(Trouble::Invalid, operation)
+                .remedy(format!(
+                    "put the previous value of the key back (`consul kv put {0} …`), or delete it: it \
+                     is made anew from what runs",
+                    error.key
+                ))
+                .because(error)
+        })?;
+        Ok((held, record))
+    }
+
+    fn encode(&self, service: &ServiceName, record: &ServiceRecord) -> PortResult<Image> {
+        let encoded = Image::encode(&self.layout, service, record);
+        encoded.map_err(|error| PortError::new(Trouble::Invalid, writing(service)).because(error))
+    }
+
     async fn put(
         &self,
         service: &ServiceName,
         read: Option<&ServiceRecord>,
         record: &ServiceRecord,
     ) -> PortResult<()> {
-        let operation = format!("write service `{service}` to Consul");
-        let wanted = Image::encode(&self.layout, service, record)
-            .map_err(|error| PortError::new(Trouble::Invalid, &operation).because(error))?;
+        let wanted = self.encode(service, record)?;
         let written = self.make_equal(service, read, &wanted).await;
-        written.map_err(|error| self.failed(error, operation))
+        written.map_err(|error| self.failed(error, writing(service)))
     }
 
     /// Write what differs, if `read` is held still. Somebody else's change of a key meanwhile makes it
@@ -150,15 +170,25 @@ impl Consul {
                 }
                 guards.extend(self.unchanged(service, &held, &diff));
             }
-            let done = self.commit(&diff, &held, &guards).await;
-            match done {
+            match self.commit(service, &diff, &held, &guards).await {
                 Err(error) if error.is_stale() && attempt < ATTEMPTS => attempt += 1,
-                Err(error) if error.is_fenced() => {
-                    return Err(self.why_fenced(service, error).await);
-                }
                 done => return done,
             }
         }
+    }
+
+    /// Write what `wanted` has otherwise than what is `held`, under `fence`.
+    async fn put_fenced(
+        &self,
+        service: &ServiceName,
+        fence: Operation,
+        held: &Held,
+        wanted: &Image,
+    ) -> Result<(), CallError> {
+        let diff = Diff::between(&held.image, wanted);
+        let mut guards = vec![fence];
+        guards.extend(self.unchanged(service, held, &diff));
+        self.commit(service, &diff, held, &guards).await
     }
 
     /// A fence did not hold: another daemon has the service or had it, unless Consul has lost the session
@@ -190,6 +220,7 @@ impl Consul {
 
     async fn commit(
         &self,
+        service: &ServiceName,
         diff: &Diff,
         held: &Held,
         guards: &[Operation],
@@ -199,27 +230,25 @@ impl Consul {
             transactions.push(guards.to_vec());
         }
         for transaction in transactions {
-            txn::run(&self.client, &transaction).await?;
+            match txn::run(&self.client, &transaction).await {
+                Err(error) if error.is_fenced() => {
+                    return Err(self.why_fenced(service, error).await);
+                }
+                done => done?,
+            };
         }
         Ok(())
     }
 }
 
+fn writing(service: &ServiceName) -> String {
+    format!("write service `{service}` to Consul")
+}
+
 #[async_trait]
 impl Registry for Consul {
     async fn read(&self, service: &ServiceName) -> PortResult<ServiceRecord> {
-        let operation = format!("read service `{service}` from Consul");
-        let held =
-            self.held(service).await.map_err(|error| self.failed(error, operation.clone()))?;
-        held.image.decode(&self.layout, service).map_err(|error| {
-            PortError::new(Trouble::Invalid, operation)
-                .remedy(format!(
-                    "put the previous value of the key back (`consul kv put {0} …`), or delete it: it \
-                     is made anew from what runs",
-                    error.key
-                ))
-                .because(error)
-        })
+        self.look(service).await.map(|(_, record)| record)
     }
 
     /// A service with a key that cannot be read is left out, as if it were not recorded.
@@ -248,6 +277,27 @@ impl Registry for Consul {
         record: &ServiceRecord,
     ) -> PortResult<()> {
         self.put(service, Some(read), record).await
+    }
+
+    /// Under the lease it is read once: while the fence holds nobody else deploys the service, so that
+    /// what is read of its instances and its keys side by side belongs together.
+    async fn update(
+        &self,
+        service: &ServiceName,
+        change: &Change<'_>,
+    ) -> PortResult<ServiceRecord> {
+        let fence = self.fences.of(&self.layout, service);
+        let (held, old) = self.look(service).await?;
+        let mut new = old.clone();
+        change(&mut new);
+        let Some(fence) = fence else {
+            self.put(service, Some(&old), &new).await?;
+            return Ok(new);
+        };
+        let wanted = self.encode(service, &new)?;
+        let written = self.put_fenced(service, fence, &held, &wanted).await;
+        written.map_err(|error| self.failed(error, writing(service)))?;
+        Ok(new)
     }
 
     async fn changes(&self) -> PortResult<BoxStream<'static, ()>> {

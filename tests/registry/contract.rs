@@ -81,6 +81,45 @@ pub async fn of_all_that_read_the_same_one_replaces_it(registry: &dyn Registry) 
     assert!(lost.into_iter().all(|error| error.trouble == Trouble::Conflict));
 }
 
+pub async fn what_is_changed_is_what_was_held(registry: &dyn Registry) {
+    let service = service();
+    for (before, after) in story().into_iter().zip(story().into_iter().skip(1)) {
+        registry.write(&service, &before).await.unwrap();
+        let change = |record: &mut ServiceRecord| {
+            assert_eq!(*record, before);
+            *record = after.clone();
+        };
+        assert_eq!(registry.update(&service, &change).await.unwrap(), after);
+        assert_eq!(registry.read(&service).await.unwrap(), after);
+    }
+}
+
+pub async fn changes_side_by_side_are_all_made(registry: &dyn Registry) {
+    let (service, new) = (service(), settled(Colour::Blue, 1, 8));
+    // Keys change with each, so that one that comes between is seen.
+    let change = |task: &str| {
+        let entry = new.instances[task].clone();
+        move |record: &mut ServiceRecord| {
+            record.instances.insert(entry.instance.task.clone(), entry.clone());
+            let generation = record.route.as_ref().map_or(0, |route| route.generation);
+            record.route = Some(records::route(generation + 1, Colour::Blue));
+        }
+    };
+    let make = async |task: &str| {
+        let change = change(task);
+        loop {
+            match registry.update(&service, &change).await {
+                Err(error) if error.trouble == Trouble::Conflict => {}
+                done => return done.map(drop),
+            }
+        }
+    };
+    try_join_all(new.instances.keys().map(|task| make(task))).await.unwrap();
+    let record = registry.read(&service).await.unwrap();
+    assert_eq!(record.instances, new.instances);
+    assert_eq!(record.route.map(|route| route.generation), Some(8));
+}
+
 pub async fn before_is_restored_after_any_change(registry: &dyn Registry) {
     for before in story() {
         let service = service();

@@ -30,6 +30,8 @@ macro_rules! over {
                 a_change_wakes_whoever_watches,
                 a_record_is_replaced_only_where_it_was_read,
                 of_all_that_read_the_same_one_replaces_it,
+                what_is_changed_is_what_was_held,
+                changes_side_by_side_are_all_made,
                 writers_side_by_side_do_not_disturb_each_other,
                 a_large_service_is_written_whole,
             );

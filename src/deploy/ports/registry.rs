@@ -6,6 +6,9 @@ use futures_util::stream::BoxStream;
 use super::PortResult;
 use crate::model::{ServiceName, ServiceRecord};
 
+/// A change of a record: pure, since it may have to be made again.
+pub type Change<'a> = dyn Fn(&mut ServiceRecord) + Send + Sync + 'a;
+
 /// Where instances, colours and routes are recorded.
 #[async_trait]
 pub trait Registry: Send + Sync {
@@ -30,6 +33,22 @@ pub trait Registry: Send + Sync {
         read: &ServiceRecord,
         record: &ServiceRecord,
     ) -> PortResult<()>;
+
+    /// Change what is held of `service`, in the place of what it was when it was read for that; answers
+    /// what it is now. [`Trouble::Conflict`](super::Trouble::Conflict), and nothing is written, when
+    /// somebody else wrote meanwhile. Also where `change` changes nothing: what was read may be out of
+    /// date, and then it would have.
+    async fn update(
+        &self,
+        service: &ServiceName,
+        change: &Change<'_>,
+    ) -> PortResult<ServiceRecord> {
+        let old = self.read(service).await?;
+        let mut new = old.clone();
+        change(&mut new);
+        self.replace(service, &old, &new).await?;
+        Ok(new)
+    }
 
     /// Hints that something changed. Ends when the connection does.
     async fn changes(&self) -> PortResult<BoxStream<'static, ()>>;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use verdigris::deploy::ports::{Leases as _, Registry as _, Tenure, Trouble};
-use verdigris::model::{Colour, ServiceName};
+use verdigris::model::{Colour, ServiceName, ServiceRecord};
 use verdigris::registry::consul::{Consul, ConsulLeases};
 
 use crate::agent::{Agent, Kind, shared};
@@ -74,6 +74,8 @@ async fn a_daemon_that_lost_its_lease_cannot_write() {
         let error = late.write(&service, &wanted).await.expect_err(when);
         assert_eq!(error.trouble, trouble, "{}", error.chain());
         assert!(error.remedy.unwrap().contains("lease"));
+        let error = late.update(&service, &|record| record.clone_from(&wanted)).await;
+        assert_eq!(error.expect_err(when).trouble, trouble);
         assert_eq!(late.read(&service).await.unwrap(), held, "{when}");
     };
     refused("nobody has the lease", Trouble::Unreachable).await;
@@ -86,6 +88,37 @@ async fn a_daemon_that_lost_its_lease_cannot_write() {
     refused("another daemon had it", Trouble::Superseded).await;
     drop(lease);
     late.write(&service, &wanted).await.unwrap();
+}
+
+/// Something else writes between the reading of a change and its writing.
+#[tokio::test]
+async fn what_was_written_in_the_midst_of_a_change_is_not_undone() {
+    let Some(agent) = shared(Kind::Plain).await else { return };
+    let wanted = settled(Colour::Green, 3, 2);
+    for leased in [false, true] {
+        let (registry, service) = (agent.registry(), service());
+        let session = registry.session(&holder()).await.unwrap();
+        let lease = if leased { Some(session.lease(&service).await.unwrap()) } else { None };
+        registry.write(&service, &settled(Colour::Blue, 1, 2)).await.unwrap();
+        let other = settled(Colour::Blue, 2, 2);
+        let change = |record: &mut ServiceRecord| {
+            write_elsewhere(&agent, &service, &other);
+            record.clone_from(&wanted);
+        };
+        let error = registry.update(&service, &change).await.unwrap_err();
+        assert_eq!(error.trouble, Trouble::Conflict, "{}", error.chain());
+        assert_eq!(registry.read(&service).await.unwrap(), other, "leased: {leased}");
+        drop(lease);
+    }
+}
+
+/// Write in a runtime of its own: the caller's stands still meanwhile.
+fn write_elsewhere(agent: &Agent, service: &ServiceName, record: &ServiceRecord) {
+    let write = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(agent.registry().write(service, record)).unwrap();
+    };
+    std::thread::scope(|scope| scope.spawn(write).join().unwrap());
 }
 
 /// The leases of a daemon of this name.
