@@ -1,12 +1,13 @@
 //! Files that are either as they were or as they should be, whenever the power fails.
 
 use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use tokio::fs;
-use tokio::io::AsyncWriteExt;
 
+use super::apart::apart;
 use super::command;
 use super::error::{Error, Result};
 
@@ -37,9 +38,35 @@ fn staged(path: &Path) -> PathBuf {
 /// decided so for the file that is there.
 const MODE: u32 = 0o640;
 
-async fn create(path: &Path) -> std::io::Result<fs::File> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(MODE).open(path).await
+/// Write `text` beside `path`, durably, with mode and owner of what it will replace.
+fn write_beside(path: &Path, text: &str) -> Result<PathBuf> {
+    let from = staged(path);
+    let write = || {
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)?;
+        }
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(MODE).open(&from)?;
+        if let Ok(old) = std::fs::metadata(path) {
+            file.set_permissions(old.permissions())?;
+            chown(&from, Some(old.uid()), Some(old.gid()))?;
+        }
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(failed("write", &from))?;
+    Ok(from)
+}
+
+fn put_in_place(from: &Path, to: &Path) -> Result<()> {
+    std::fs::rename(from, to).map_err(failed("replace", to))?;
+    sync_parent(to)
+}
+
+fn sync_parent(path: &Path) -> Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let sync = || std::fs::File::open(directory)?.sync_all();
+    sync().map_err(failed("sync", directory))
 }
 
 /// A text beside the file that it will replace.
@@ -52,21 +79,8 @@ pub(crate) struct Staged {
 impl Staged {
     /// Write `text` beside `path`, durably, with mode and owner of what it will replace.
     pub async fn write(path: &Path, text: &str) -> Result<Self> {
-        let from = staged(path);
-        let write = async {
-            if let Some(directory) = path.parent() {
-                fs::create_dir_all(directory).await?;
-            }
-            let mut file = create(&from).await?;
-            if let Ok(old) = fs::metadata(path).await {
-                file.set_permissions(old.permissions()).await?;
-                chown(&from, Some(old.uid()), Some(old.gid()))?;
-            }
-            file.write_all(text.as_bytes()).await?;
-            file.sync_all().await
-        };
-        write.await.map_err(failed("write", &from))?;
-        Ok(Self { from, to: path.to_owned() })
+        let (to, text) = (path.to_owned(), text.to_owned());
+        apart(move || Ok(Self { from: write_beside(&to, &text)?, to })).await?
     }
 
     /// Let the proxy's checker look at it; it is removed when the checker refuses.
@@ -82,8 +96,7 @@ impl Staged {
 
     /// Put it in place.
     pub async fn install(self) -> Result<()> {
-        fs::rename(&self.from, &self.to).await.map_err(failed("replace", &self.to))?;
-        sync_directory(&self.to).await
+        apart(move || put_in_place(&self.from, &self.to)).await?
     }
 
     /// Remove it.
@@ -95,14 +108,15 @@ impl Staged {
 
 /// Write `text` to `path`, atomically and durably.
 pub(crate) async fn replace(path: &Path, text: &str) -> Result<()> {
-    Staged::write(path, text).await?.install().await
+    let (path, text) = (path.to_owned(), text.to_owned());
+    // In one go: a flip waits for it, and each way to another thread and back takes its time.
+    apart(move || put_in_place(&write_beside(&path, &text)?, &path)).await?
 }
 
 /// Make the directory entry of `path` durable.
 pub(crate) async fn sync_directory(path: &Path) -> Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let sync = async { fs::File::open(directory).await?.sync_all().await };
-    sync.await.map_err(failed("sync", directory))
+    let path = path.to_owned();
+    apart(move || sync_parent(&path)).await?
 }
 
 /// Make an empty file; fine when there is one.
