@@ -22,7 +22,7 @@ mod workload;
 pub use colour::Colour;
 pub use deployment::{DeploymentId, Kind, OnBusy, OnDisconnect, Outcome, Phase, Request, Step};
 pub use failure::{ExitCode, Failure, FailureKind};
-pub use gate::{Check, CommandCheck, ContainerCheck, Gate, GatePoint, HttpCheck};
+pub use gate::{Asked, Check, CommandCheck, ContainerCheck, Gate, GatePoint, HttpCheck};
 pub use ids::{ParseNameError, ServiceName};
 pub use image::{ImageRef, ParseImageError, PinnedImage};
 pub use instance::{Health, Instance, Registration, ServiceRecord, Standing, Task, TaskState};

@@ -1,4 +1,5 @@
-//! An HTTP gate: ask every instance before the switch, every proxy on 80 and 443 after it.
+//! An HTTP gate: ask every instance before the switch, every proxy on 80 and 443 after it; or somebody else,
+//! whenever it is.
 //!
 //! All are asked at the same time, each over a connection of its own. Through a proxy the right
 //! answer is not enough: the proxy must name one of the new instances as the one that answered. One
@@ -35,7 +36,7 @@ pub async fn run(
     output: Output<'_>,
 ) -> Result<(), GateError> {
     let targets = target::targets(check, context).map_err(|why| {
-        PortError::new(Trouble::Invalid, format!("ask for `{}`", check.path)).because(why)
+        PortError::new(Trouble::Invalid, format!("ask for `{}`", check.asked.as_str())).because(why)
     })?;
     let trusted = tls::trust(&targets).await?;
     let asked = targets.iter().map(|target| persist(check, context, target, &trusted, output));

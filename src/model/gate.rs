@@ -3,6 +3,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::ImageRef;
 
@@ -88,13 +89,14 @@ pub struct ContainerCheck {
     pub networks: Vec<String>,
 }
 
-/// An HTTP gate. Before the switch it asks every instance; after it, every proxy on 80 and 443.
+/// An HTTP gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HttpCheck {
     /// Method, `GET` unless said.
     pub method: String,
-    /// Path and query.
-    pub path: String,
+    /// Whom it asks, and for what.
+    #[serde(flatten)]
+    pub asked: Asked,
     /// The status that passes.
     pub status: u16,
     /// Text that the body must contain.
@@ -107,6 +109,34 @@ pub struct HttpCheck {
     pub max_time: Option<Duration>,
     /// How many times in all it may be tried before it fails; 1 unless said.
     pub attempts: u32,
+}
+
+/// Whom an HTTP gate asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(untagged, expecting = "an HTTP gate asks for a `path` of the release, or for a `url`")]
+pub enum Asked {
+    /// The new release: every instance before the switch; every proxy on 80 and 443 after it.
+    Release {
+        /// Path and query.
+        path: String,
+    },
+    /// Somebody else, on whom the release depends.
+    Elsewhere {
+        /// An absolute URL.
+        #[schema(value_type = String)]
+        url: Url,
+    },
+}
+
+impl Asked {
+    /// What is asked for, as the stack file says it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Release { path } => path,
+            Self::Elsewhere { url } => url.as_str(),
+        }
+    }
 }
 
 /// A command gate.

@@ -20,8 +20,8 @@ const POINTS: [(&str, Step); 3] = [
 /// Says what it is told, and takes its time, so that those that run beside it are seen to.
 const TELLS: &str = "env | grep ^TEST_; sleep 2";
 
-/// At each point a container and a command that tell, and the tests of the service; where somebody can
-/// be asked, a request too.
+/// At each point a container and a command that tell, the tests of the service, and a request: before the
+/// start to somebody else.
 fn gated(world: &World) -> Stack {
     let shell = ["/bin/busybox", "sh", "-c"];
     let busybox = Testbed::on(&world.bed).busybox().to_string();
@@ -32,7 +32,10 @@ fn gated(world: &World) -> Stack {
         json!({ "name": "command", "command": ["sh", "-c", TELLS] }),
         json!({ "name": "tests", "container": { "image": tests, "env": { "TESTS_MODE": "junit" } } }),
     ];
-    let stack = world.books("2.0").gate("pre_deployment", &gates);
+    let images = format!("http://{}/v2/", world.bed.env("TESTBED_IMAGES"));
+    let elsewhere = json!({ "name": "http", "http": { "url": images } });
+    let before = [&gates[..], &[elsewhere]].concat();
+    let stack = world.books("2.0").gate("pre_deployment", &before);
     gates.push(json!({ "name": "http", "http": { "path": "/api/v1/books", "body": "title" } }));
     stack.gate("pre_integration", &gates).gate("post_integration", &gates)
 }
@@ -49,8 +52,7 @@ async fn gates_of_every_kind_at_every_point() {
     let events = world.client().events(id).await.unwrap();
     let picture = world.picture().await;
     for (point, step) in POINTS {
-        let gates = if step == Step::PreDeployment { 3 } else { 4 };
-        side_by_side(&events, step, gates);
+        side_by_side(&events, step, 4);
         let told = [told(&events, step, "container"), told(&events, step, "command")];
         for variables in told {
             the_truth(&world, &picture, &variables, point, step);

@@ -13,7 +13,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::target::Target;
+use super::target::{Address, Target};
 use super::tls::Trusted;
 use crate::model::HttpCheck;
 
@@ -75,7 +75,11 @@ async fn exchange(
     trusted: &Trusted,
 ) -> Result<(Response<()>, Bytes), AskError> {
     let request = request(check, target).map_err(AskError::Request)?;
-    let tcp = TcpStream::connect(target.address).await.map_err(AskError::Connect)?;
+    let tcp = match &target.address {
+        Address::Socket(address) => TcpStream::connect(address).await,
+        Address::Named(name, port) => TcpStream::connect((name.as_str(), *port)).await,
+    };
+    let tcp = tcp.map_err(AskError::Connect)?;
     tcp.set_nodelay(true).map_err(AskError::Connect)?;
     if !target.tls {
         return send(tcp, request).await;
@@ -83,9 +87,11 @@ async fn exchange(
     let ca = target.through.as_ref().and_then(|through| through.ca.as_deref());
     let unprepared = || AskError::Handshake(io::Error::other("no authority was read for it"));
     let connector = trusted.by(ca).ok_or_else(unprepared)?;
-    let name = match &target.host {
-        Some(host) => ServerName::try_from(host.clone()).map_err(io::Error::other),
-        None => Ok(ServerName::from(target.address.ip())),
+    let name = match (&target.host, &target.address) {
+        (Some(name), _) | (None, Address::Named(name, _)) => {
+            ServerName::try_from(name.clone()).map_err(io::Error::other)
+        }
+        (None, Address::Socket(address)) => Ok(ServerName::from(address.ip())),
     };
     let connecting = connector.connect(name.map_err(AskError::Handshake)?, tcp);
     send(connecting.await.map_err(AskError::Handshake)?, request).await

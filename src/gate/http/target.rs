@@ -4,14 +4,16 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use url::{Host, Position, Url};
+
 use crate::deploy::ports::{Door, GateContext};
-use crate::model::{GatePoint, HttpCheck};
+use crate::model::{Asked, GatePoint, HttpCheck};
 
 /// One address to ask, and under which name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// Where to connect to.
-    pub address: SocketAddr,
+    pub address: Address,
     /// The name in `Host`, and in the TLS handshake; none is the address itself.
     pub host: Option<String>,
     /// Path and query.
@@ -20,6 +22,24 @@ pub struct Target {
     pub tls: bool,
     /// The proxy that it goes through; none asks an instance directly.
     pub through: Option<Through>,
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// To an address that is known.
+    Socket(SocketAddr),
+    /// To whatever the name stands for by then, at this port.
+    Named(String, u16),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(address) => address.fmt(f),
+            Self::Named(name, port) => write!(f, "{name}:{port}"),
+        }
+    }
 }
 
 /// The proxy that a request goes through.
@@ -36,7 +56,13 @@ pub struct Through {
 impl Target {
     /// The name as it stands in `Host`.
     pub fn authority(&self) -> String {
-        self.host.clone().unwrap_or_else(|| self.address.to_string())
+        let usual = if self.tls { 443 } else { 80 };
+        match (&self.host, &self.address) {
+            // Who is asked by name, and not through a proxy, is told the port as well.
+            (Some(host), Address::Named(_, port)) if *port != usual => format!("{host}:{port}"),
+            (Some(host), _) => host.clone(),
+            (None, address) => address.to_string(),
+        }
     }
 }
 
@@ -46,36 +72,53 @@ impl fmt::Display for Target {
         write!(f, "{scheme}://{}{}", self.authority(), self.path)?;
         match &self.through {
             Some(through) => write!(f, " through `{}` ({})", through.proxy, self.address),
-            None if self.host.is_some() => write!(f, " at {}", self.address),
-            None => Ok(()),
+            None => match (&self.host, &self.address) {
+                (Some(_), Address::Socket(address)) => write!(f, " at {address}"),
+                _ => Ok(()),
+            },
         }
     }
 }
 
 /// All whom `check` has to ask, or why there is nobody.
 pub fn targets(check: &HttpCheck, context: &GateContext) -> Result<Vec<Target>, &'static str> {
+    let path = match &check.asked {
+        Asked::Elsewhere { url } => return elsewhere(url).map(|target| vec![target]),
+        Asked::Release { path } => path,
+    };
     match context.point {
         GatePoint::PreDeployment => Err("before the start there is nobody to ask"),
         GatePoint::PreIntegration if context.instances.is_empty() => Err("no instance runs"),
-        GatePoint::PreIntegration => Ok(direct(check, context)),
-        GatePoint::PostIntegration => through_doors(check, context),
+        GatePoint::PreIntegration => Ok(direct(path, context)),
+        GatePoint::PostIntegration => through_doors(path, context),
     }
 }
 
-fn direct(check: &HttpCheck, context: &GateContext) -> Vec<Target> {
+fn elsewhere(url: &Url) -> Result<Target, &'static str> {
+    let port = url.port_or_known_default().ok_or("its URL has no port")?;
+    let (address, host) = match url.host().ok_or("its URL names nobody")? {
+        Host::Domain(name) => (Address::Named(name.to_owned(), port), Some(name.to_owned())),
+        Host::Ipv4(ip) => (Address::Socket((ip, port).into()), None),
+        Host::Ipv6(ip) => (Address::Socket((ip, port).into()), None),
+    };
+    let path = url[Position::BeforePath..Position::AfterQuery].to_owned();
+    Ok(Target { address, host, path, tls: url.scheme() == "https", through: None })
+}
+
+fn direct(path: &str, context: &GateContext) -> Vec<Target> {
     let rule = context.release.policy.route.as_ref();
     let host = rule.and_then(|rule| rule.hosts.first());
     let ask = |address| Target {
-        address,
+        address: Address::Socket(address),
         host: host.cloned(),
-        path: check.path.clone(),
+        path: path.to_owned(),
         tls: false,
         through: None,
     };
     context.instances.iter().map(|instance| ask(instance.address)).collect()
 }
 
-fn through_doors(check: &HttpCheck, context: &GateContext) -> Result<Vec<Target>, &'static str> {
+fn through_doors(path: &str, context: &GateContext) -> Result<Vec<Target>, &'static str> {
     let Some(rule) = &context.release.policy.route else {
         return Err("the service has no route, so no proxy leads to it");
     };
@@ -86,9 +129,9 @@ fn through_doors(check: &HttpCheck, context: &GateContext) -> Result<Vec<Target>
         let ways = ways.iter().filter_map(|(address, tls)| Some(((*address)?, *tls)));
         for (address, tls) in ways {
             targets.extend(rule.hosts.iter().map(|host| Target {
-                address,
+                address: Address::Socket(address),
                 host: Some(host.clone()),
-                path: check.path.clone(),
+                path: path.to_owned(),
                 tls,
                 through: Some(through(door)),
             }));

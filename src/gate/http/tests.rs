@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 use crate::deploy::ports::{Door, PortResult, Sight};
 use crate::gate::fixture;
-use crate::model::{GatePoint, Instance};
+use crate::model::{Asked, GatePoint, Instance};
 
 type Answering = dyn Fn(&Request<Incoming>) -> Response<Full<Bytes>> + Send + Sync;
 
@@ -64,7 +64,7 @@ fn say(status: u16, headers: &[(&str, &str)], body: &str) -> Response<Full<Bytes
 fn check() -> HttpCheck {
     HttpCheck {
         method: "GET".to_owned(),
-        path: "/api/v1/books".to_owned(),
+        asked: Asked::Release { path: "/api/v1/books".to_owned() },
         status: 200,
         body: None,
         headers: BTreeMap::new(),
@@ -163,6 +163,33 @@ async fn an_answer_that_takes_too_long_fails_however_right() {
     let check = HttpCheck { max_time: Some(Duration::from_millis(60)), ..check() };
     let said = failure(&check, &direct(address)).await;
     assert!(said.contains("60ms"), "{said}");
+}
+
+#[rstest::rstest]
+#[case::by_name("localhost", "")]
+#[case::by_address("127.0.0.1", "")]
+#[case::after_the_start("localhost", "after")]
+#[tokio::test]
+async fn somebody_else_is_asked_at_any_point(#[case] host: &str, #[case] when: &str) {
+    let address = serve(None, |request| {
+        let asked = request.headers()["host"].to_str().unwrap();
+        assert!(!request.headers().contains_key("x-verdigris-probe"));
+        say(203, &[], &format!("{asked}{}", request.uri()))
+    })
+    .await;
+    let url = format!("http://{host}:{}/ready?deep=1", address.port());
+    let asked = Asked::Elsewhere { url: url.parse().unwrap() };
+    let body = Some(format!("{host}:{}/ready?deep=1", address.port()));
+    let check = HttpCheck { asked, ..check() };
+    let context = match when {
+        "after" => through(Some(address), None, None),
+        _ => fixture::context(GatePoint::PreDeployment),
+    };
+    let said = failure(&check, &context).await;
+    assert!(said.contains(&format!("GET {url}: status 203 instead of 200")), "{said}");
+    let (passed, lines) = outcome(&HttpCheck { status: 203, body, ..check }, &context).await;
+    passed.unwrap();
+    assert!(lines[0].starts_with(&format!("GET {url}: 203 in ")), "{lines:?}");
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ pub async fn trust(targets: &[Target]) -> PortResult<Trusted> {
 
 fn connector(ca: Option<&Path>) -> PortResult<TlsConnector> {
     let configuration = tls::client(ca, None).map_err(|error| {
-        let operation = "set up TLS to the proxies";
+        let operation = "set up TLS";
         let error = PortError::new(Trouble::Invalid, operation).because(error);
         match ca {
             Some(_) => error.remedy("`ca` of the proxy must name a PEM file with certificates"),

@@ -4,7 +4,7 @@ use crate::document::{At, Node, Problems, Read, Value, record};
 
 use super::super::compose::{CommandLine, Pairs};
 use super::super::leaves::{Count, Image, Name, Period, SOME_TIME};
-use super::leaves::{GateName, Method, RequestPath, Status};
+use super::leaves::{GateName, Method, RequestPath, Status, WebAddress};
 
 record! {
     /// The gates at each point of the flow.
@@ -31,7 +31,7 @@ record! {
         /// Run a container to its end; exit code 0 passes.
         container: Option<ContainerRecord>,
         /// Ask over HTTP.
-        http: Option<HttpRecord>,
+        http: Option<At<HttpRecord>>,
         /// Run a command where the daemon runs; exit code 0 passes.
         command: Option<CommandRecord>,
     }
@@ -55,9 +55,13 @@ record! {
     /// A request and the answer that passes.
     #[derive(JsonSchema)]
     #[schemars(rename = "HttpGate", deny_unknown_fields)]
+    #[schemars(extend("oneOf" = [{ "required": ["path"] }, { "required": ["url"] }]))]
     pub(crate) struct HttpRecord {
-        /// Path and query.
-        path: RequestPath,
+        /// Path and query, asked of the new release: of every instance before the switch, through every
+        /// proxy after it.
+        path: Option<At<RequestPath>>,
+        /// Somebody else to ask: whom the release depends on.
+        url: Option<At<WebAddress>>,
         /// `GET` by default.
         method: Option<Method>,
         /// The status that passes; 200 by default.

@@ -1,4 +1,6 @@
-use crate::document::leaf;
+use url::Url;
+
+use crate::document::{leaf, reason};
 
 leaf! {
     /// A host name, lower case.
@@ -24,6 +26,10 @@ leaf! {
     /// Path and query of a request.
     RequestPath(String) is "a path", like "/health?deep=1", by parse_request_path,
         schema { "type": "string", "pattern": r"^/[!$-;=?-\[\]_a-z~]*$|\$" };
+
+    /// An absolute URL of HTTP.
+    WebAddress(Url) is "a URL", like "https://database.example.com/ready", by parse_web_address secrets,
+        schema { "type": "string", "pattern": r"^https?://[^/@#]+(/[^#]*)?$|\$" };
 
     /// A method of HTTP.
     Method(String) is "a method", like "GET", by parse_method,
@@ -114,6 +120,20 @@ fn parse_request_path(text: &str) -> Result<String, String> {
         return Err("it has characters that must be percent-encoded".to_owned());
     }
     Ok(text.to_owned())
+}
+
+fn parse_web_address(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(reason)?;
+    let why = if !matches!(url.scheme(), "http" | "https") {
+        "it begins with neither `http://` nor `https://`"
+    } else if !url.username().is_empty() || url.password().is_some() {
+        "it has a name or a password in it: send `headers` instead"
+    } else if url.fragment().is_some() {
+        "what follows `#` is never sent"
+    } else {
+        return Ok(url);
+    };
+    Err(why.to_owned())
 }
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"];

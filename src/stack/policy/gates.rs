@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::document::{At, Problems};
-use crate::model::{Check, CommandCheck, ContainerCheck, Gate, Gates, HttpCheck};
+use crate::model::{Asked, Check, CommandCheck, ContainerCheck, Gate, Gates, HttpCheck};
 
 use super::super::block::{CommandRecord, ContainerRecord, GateRecord, GatesRecord, HttpRecord};
 use super::super::compose::Pairs;
@@ -16,11 +16,22 @@ const ATTEMPTS: u32 = 1;
 
 pub(super) fn gates(record: Option<&GatesRecord>, problems: &mut Problems) -> Gates {
     let Some(record) = record else { return Gates::default() };
+    report_early(record.pre_deployment.as_deref().unwrap_or_default(), problems);
     let mut point = |gates: Option<&[GateRecord]>| named(gates.unwrap_or_default(), problems);
     Gates {
         pre_deployment: point(record.pre_deployment.as_deref()),
         pre_integration: point(record.pre_integration.as_deref()),
         post_integration: point(record.post_integration.as_ref().map(|gates| gates.as_slice())),
+    }
+}
+
+/// Before the start there is no instance that could be asked.
+fn report_early(records: &[GateRecord], problems: &mut Problems) {
+    let asked = records.iter().filter_map(|record| record.0.http.as_ref());
+    for path in asked.filter_map(|http| http.value.path.as_ref()) {
+        let what = "nothing of the release runs yet that could be asked";
+        let remedy = "make it a gate of `pre_integration`, or ask somebody else by `url`";
+        problems.report(&path.place, what, remedy);
     }
 }
 
@@ -71,7 +82,7 @@ fn timeout(record: &GateRecord, problems: &mut Problems) -> Duration {
 fn check(record: &GateRecord, problems: &mut Problems) -> Option<Check> {
     let GateRecord(fields) = record;
     let container = fields.container.as_ref().map(|it| Check::Container(container(it, problems)));
-    let http = fields.http.as_ref().map(|it| Check::Http(http(it, problems)));
+    let http = fields.http.as_ref().and_then(|it| http(it, problems)).map(Check::Http);
     let command = fields.command.as_ref().map(|it| Check::Command(command(it, problems)));
     container.or(http).or(command)
 }
@@ -112,7 +123,9 @@ fn env(pairs: Option<&Pairs>, problems: &mut Problems) -> BTreeMap<String, Strin
     env
 }
 
-fn http(record: &HttpRecord, problems: &mut Problems) -> HttpCheck {
+fn http(at: &At<HttpRecord>, problems: &mut Problems) -> Option<HttpCheck> {
+    let record = &at.value;
+    let asked = asked(at, problems);
     let attempts = match &record.attempts {
         None => ATTEMPTS,
         Some(attempts) => {
@@ -128,14 +141,32 @@ fn http(record: &HttpRecord, problems: &mut Problems) -> HttpCheck {
     {
         problems.report(&body.place, "answers to `HEAD` have no body", "ask by `GET`");
     }
-    HttpCheck {
+    Some(HttpCheck {
         method: record.method.as_ref().map_or(METHOD, |method| &method.0).to_owned(),
-        path: record.path.0.clone(),
+        asked: asked?,
         status: record.status.as_ref().map_or(STATUS, |status| status.0),
         body: record.body.as_ref().map(|body| body.value.clone()),
         headers: headers(record.headers.as_ref(), problems),
         max_time: record.max_time.as_ref().map(|period| period.0),
         attempts,
+    })
+}
+
+fn asked(at: &At<HttpRecord>, problems: &mut Problems) -> Option<Asked> {
+    let HttpRecord { path, url, .. } = &at.value;
+    match (path, url) {
+        (Some(path), None) => Some(Asked::Release { path: path.value.0.clone() }),
+        (None, Some(url)) => Some(Asked::Elsewhere { url: url.value.0.clone() }),
+        (None, None) => {
+            let remedy = "give it the `path` of a request, or a `url`";
+            problems.report(&at.place, "the gate asks for nothing", remedy);
+            None
+        }
+        (Some(_), Some(_)) => {
+            let remedy = "give it `path` to ask the release, or `url` to ask somebody else";
+            problems.report(&at.place, "the gate asks two at once", remedy);
+            None
+        }
     }
 }
 
