@@ -70,6 +70,20 @@ fn it_tells_its_story_loses_nothing_and_leaves_what_it_is_asked_to_leave() {
     assert_eq!(machine::host(), before, "the host was touched");
 }
 
+#[test]
+fn with_consul_it_tells_the_same_and_leaves_nothing() {
+    if !run::possible() {
+        return;
+    }
+    let (name, binaries) = (run::bed("demo-consul"), binaries());
+    let (code, story) = demo(&name, binaries.path(), &["--consul"]);
+    assert_eq!(code, 0, "{story}");
+    assert!(story.contains("requests lost: 0"), "{story}");
+    assert!(story.contains("Consul"), "{story}");
+    assert_eq!(told(&story, "release").len(), 2, "{story}");
+    assert_eq!(machine::traces(&name), Vec::<String>::new());
+}
+
 fn number_before(text: &str, words: &str) -> u64 {
     let (before, _) = text.split_once(words).unwrap_or_else(|| panic!("{words}: {text}"));
     before.split_whitespace().last().unwrap().parse().unwrap()

@@ -216,7 +216,7 @@ async fn reverts(world: &World, case: &Case) -> Vec<String> {
         say(format!("`{words}` is not told:\n{told}"));
     }
     if let Err(difference) = world.settles_as(&before).await {
-        say(format!("not as before:\n{difference}"));
+        say(difference);
     }
     wrong
 }

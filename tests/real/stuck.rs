@@ -99,7 +99,7 @@ async fn has_left(world: &World, before: &Picture, ended: &Ended, exit: u8) {
         if difference.is_empty() {
             break;
         }
-        assert!(begun.elapsed() < Duration::from_secs(10), "not as before:\n{difference}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{difference}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     for proxy in world.proxy.names() {

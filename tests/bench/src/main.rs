@@ -110,7 +110,7 @@ async fn main() -> ExitCode {
     match run(&Cli::parse()).await {
         Ok(rows) => {
             print!("\n{}", table::show(&rows));
-            ExitCode::SUCCESS
+            if rows.iter().any(Row::is_missing) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
         Err(error) => {
             eprintln!("verdigris-bench: {error:#}");

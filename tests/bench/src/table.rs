@@ -9,6 +9,8 @@ pub struct Row {
     target: String,
     measured: String,
     met: bool,
+    /// It could not be had.
+    is_missing: bool,
 }
 
 impl Row {
@@ -19,6 +21,7 @@ impl Row {
             target: format!("≤ {}{unit}", number(most)),
             measured: format!("{}{unit}", number(measured)),
             met: measured <= most,
+            is_missing: false,
         }
     }
 
@@ -31,13 +34,20 @@ impl Row {
 
     /// A figure that has no target, only words in its place.
     pub fn untold(what: impl Into<String>, target: &str, measured: f64) -> Self {
-        Self { what: what.into(), target: target.to_owned(), measured: number(measured), met: true }
+        let (what, target) = (what.into(), target.to_owned());
+        Self { what, target, measured: number(measured), met: true, is_missing: false }
     }
 
     /// A figure that could not be had.
     pub fn failed(what: impl Into<String>, error: &anyhow::Error) -> Self {
         let measured = format!("not measured: {error:#}");
-        Self { what: what.into(), target: String::new(), measured, met: false }
+        let what = what.into();
+        Self { what, target: String::new(), measured, met: false, is_missing: true }
+    }
+
+    /// Whether the figure could not be had.
+    pub fn is_missing(&self) -> bool {
+        self.is_missing
     }
 }
 

@@ -88,8 +88,17 @@ impl Picture {
         Ok(())
     }
 
-    /// What is different in `after`, readably; empty when nothing is.
+    /// What is different in `after`, readably, and in words that `scripts/test` knows for a failure that no
+    /// busy machine excuses; empty when nothing is.
     pub fn compare(&self, after: &Self) -> String {
+        match self.difference(after) {
+            said if said.is_empty() => said,
+            said => format!("not as before:\n{said}"),
+        }
+    }
+
+    /// What is different in `after`, readably; empty when nothing is.
+    pub fn difference(&self, after: &Self) -> String {
         let mut said = String::new();
         let names: std::collections::BTreeSet<_> =
             self.parts.keys().chain(after.parts.keys()).collect();

@@ -213,7 +213,7 @@ impl World {
             if now == last {
                 return now;
             }
-            let difference = last.compare(&now);
+            let difference = last.difference(&now);
             assert!(begun.elapsed() < Duration::from_secs(30), "no rest: {difference}");
             last = now;
         }
@@ -252,7 +252,7 @@ impl World {
         let begun = Instant::now();
         while let Err(difference) = self.settles_as(before).await {
             let waited = begun.elapsed();
-            assert!(waited < limit, "not as before:\n{difference}\n{}", self.daemon.said());
+            assert!(waited < limit, "{difference}\n{}", self.daemon.said());
         }
     }
 
