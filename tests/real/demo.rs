@@ -79,7 +79,7 @@ fn with_consul_it_tells_the_same_and_leaves_nothing() {
     let (code, story) = demo(&name, binaries.path(), &["--consul"]);
     assert_eq!(code, 0, "{story}");
     assert!(story.contains("requests lost: 0"), "{story}");
-    assert!(story.contains("Consul"), "{story}");
+    assert!(story.contains("consul registry"), "{story}");
     assert_eq!(told(&story, "release").len(), 2, "{story}");
     assert_eq!(machine::traces(&name), Vec::<String>::new());
 }
