@@ -1,11 +1,10 @@
 //! The paths under `/v1`, and the document that describes them.
 
-use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::{Api, caller, deployments, events, inspect, services};
@@ -33,30 +32,40 @@ impl Modify for Bearer {
     }
 }
 
-fn paths() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(deployments::submit, deployments::list))
-        .routes(routes!(deployments::plan))
-        .routes(routes!(deployments::show))
-        .routes(routes!(deployments::abort))
-        .routes(routes!(deployments::approve))
-        .routes(routes!(deployments::reject))
-        .routes(routes!(deployments::retry))
-        .routes(routes!(events::follow))
-        .routes(routes!(events::log))
-        .routes(routes!(events::watch))
-        .routes(routes!(caller::caller))
-        .routes(routes!(inspect::status))
-        .routes(routes!(inspect::render))
-        .routes(routes!(inspect::doctor))
-        .routes(routes!(services::colour))
-        .routes(routes!(services::instances))
-        .routes(routes!(services::releases))
-}
+/// The paths, each to be made by itself: with its handler comes all that the document says of it.
+const PATHS: [fn() -> UtoipaMethodRouter<Api>; 17] = [
+    || routes!(deployments::submit, deployments::list),
+    || routes!(deployments::plan),
+    || routes!(deployments::show),
+    || routes!(deployments::abort),
+    || routes!(deployments::approve),
+    || routes!(deployments::reject),
+    || routes!(deployments::retry),
+    || routes!(events::follow),
+    || routes!(events::log),
+    || routes!(events::watch),
+    || routes!(caller::caller),
+    || routes!(inspect::status),
+    || routes!(inspect::render),
+    || routes!(inspect::doctor),
+    || routes!(services::colour),
+    || routes!(services::instances),
+    || routes!(services::releases),
+];
 
 /// The paths under `/v1`, `/v1/openapi.json` among them.
+///
+/// The document is made when somebody asks for it: it takes over a megabyte, and axum keeps copies of what
+/// a handler holds.
 pub(crate) fn documented() -> Router<Api> {
-    let (router, document) = paths().split_for_parts();
-    let answer = move || async move { Json(document).into_response() };
-    router.route("/v1/openapi.json", get(answer))
+    let router = PATHS.iter().fold(Router::new(), |router, path| {
+        let (handlers, _) = OpenApiRouter::new().routes(path()).split_for_parts();
+        router.merge(handlers)
+    });
+    router.route("/v1/openapi.json", get(async || Json(document())))
+}
+
+fn document() -> utoipa::openapi::OpenApi {
+    let begun = OpenApiRouter::with_openapi(Document::openapi());
+    PATHS.iter().fold(begun, |router, path| router.routes(path())).into_openapi()
 }
