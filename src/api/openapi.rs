@@ -1,7 +1,11 @@
 //! The paths under `/v1`, and the document that describes them.
 
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use axum::{Json, Router};
+use bytes::Bytes;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -55,17 +59,23 @@ const PATHS: [fn() -> UtoipaMethodRouter<Api>; 17] = [
 
 /// The paths under `/v1`, `/v1/openapi.json` among them.
 ///
-/// The document is made when somebody asks for it: it takes over a megabyte, and axum keeps copies of what
-/// a handler holds.
+/// The document is made when somebody asks for it first, and kept as text: before that it is a tree of over a
+/// megabyte, and axum keeps copies of what a handler holds.
 pub(crate) fn documented() -> Router<Api> {
     let router = PATHS.iter().fold(Router::new(), |router, path| {
         let (handlers, _) = OpenApiRouter::new().routes(path()).split_for_parts();
         router.merge(handlers)
     });
-    router.route("/v1/openapi.json", get(async || Json(document())))
+    router
+        .route("/v1/openapi.json", get(async || ([(CONTENT_TYPE, "application/json")], document())))
 }
 
-fn document() -> utoipa::openapi::OpenApi {
-    let begun = OpenApiRouter::with_openapi(Document::openapi());
-    PATHS.iter().fold(begun, |router, path| router.routes(path())).into_openapi()
+fn document() -> Bytes {
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+        let begun = OpenApiRouter::with_openapi(Document::openapi());
+        let whole = PATHS.iter().fold(begun, |router, path| router.routes(path())).into_openapi();
+        // What is a tree of strings and numbers can always be written down.
+        serde_json::to_vec(&whole).unwrap_or_default().into()
+    });
+    DOCUMENT.clone()
 }
