@@ -9,17 +9,8 @@ use crate::support::{machine, run};
 
 /// A directory with the binary under test and the load client.
 fn binaries() -> tempfile::TempDir {
-    let mut cargo = Command::new(std::env::var("CARGO").unwrap_or("cargo".to_owned()));
-    cargo.args(["build", "--quiet", "--locked", "--package", "verdigris-load", "--manifest-path"]);
-    // What cargo tells its tests would make it build dependencies anew that look at it.
-    let told = ["CARGO_PKG_", "CARGO_MANIFEST_"];
-    let told = |name: &String| told.iter().any(|start| name.starts_with(start));
-    for name in std::env::vars().map(|(name, _)| name).filter(told) {
-        cargo.env_remove(name);
-    }
-    assert!(cargo.arg(run::root().join("Cargo.toml")).status().unwrap().success());
+    let load = run::load_client();
     let directory = tempfile::tempdir().unwrap();
-    let load = Path::new(BINARY).with_file_name("verdigris-load");
     for (program, name) in [(Path::new(BINARY), "verdigris"), (&load, "verdigris-load")] {
         std::os::unix::fs::symlink(program, directory.path().join(name)).unwrap();
     }

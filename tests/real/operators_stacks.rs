@@ -155,7 +155,7 @@ async fn registry(bed: &Bed, node: &str) {
     let ours = format!("image: {}/registry:", bed.env("TESTBED_IMAGES"));
     deploy(bed, "registry", &[("image: registry:", &ours)]);
     is_healthy(bed, "registry_registry").await;
-    let mut images = Command::new(run::root().join("scripts/images"));
+    let mut images = run::building(run::root().join("scripts/images"));
     images.args(["variant", "books-ms:9.0"]).env("TESTBED_IMAGES", format!("{node}:5000"));
     let output = images.output().unwrap();
     let pushed = String::from_utf8_lossy(&output.stdout);
@@ -205,11 +205,10 @@ fn verdigris_image(bed: &Bed) {
 async fn the_sample_s_dockerfile() {
     let Some(bed) = lease().await else { return };
     let context = tempfile::tempdir().unwrap();
-    let built = std::fs::read_dir(run::root().join("target-static")).unwrap().flatten();
-    let built = built.map(|it| it.path().join("release")).find(|it| it.join("books-ms").exists());
+    let built = run::root().join("target-static");
     let targets = ["books-ms", "books-ms-tests"];
     for target in targets {
-        std::fs::copy(built.as_ref().unwrap().join(target), context.path().join(target)).unwrap();
+        std::fs::copy(built.join(target), context.path().join(target)).unwrap();
     }
     for target in targets {
         let arguments = ["--target", target, "--tag", &format!("{target}:dockerfile")];

@@ -44,13 +44,13 @@ impl Bed {
 
     /// Pushes one image, as `scripts/images variant` does; `repository@digest`.
     pub fn push(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new(run::root().join("scripts/images"));
+        let mut command = run::building(run::root().join("scripts/images"));
         said(command.arg("variant").args(arguments).envs(&self.env)).trim().to_owned()
     }
 
     fn push_images(&self) {
         static BUILT: LazyLock<()> = LazyLock::new(|| {
-            said(Command::new(run::root().join("scripts/images")).arg("build"));
+            said(run::building(run::root().join("scripts/images")).arg("build"));
         });
         LazyLock::force(&BUILT);
         for edition in ["1.0", "2.0", "3.0"] {

@@ -78,7 +78,7 @@ pub fn host() -> BTreeMap<&'static str, String> {
 
 /// A script of the project, on the testbed `name`; its exit code, and all that it says.
 pub fn script(path: &str, name: &str, arguments: &[&str]) -> (i32, String) {
-    let mut command = Command::new(run::root().join(path));
+    let mut command = run::building(run::root().join(path));
     let output = command.args(arguments).env("TESTBED_NAME", name).output().unwrap();
     let words = [output.stdout, output.stderr].map(|it| String::from_utf8_lossy(&it).into_owned());
     (output.status.code().unwrap_or(-1), words.concat())

@@ -1,6 +1,7 @@
 //! This run as a whole: whether it can be made, its directory, and what cleans up after it however
 //! it ends.
 
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -69,6 +70,32 @@ pub fn faketime() -> Option<PathBuf> {
 /// The project's directory.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What else is to be built has the same dependencies with the same features, so that they are there
+/// already. The examples, of which there are none, stand for what only tests depend on.
+const SHARED: &str = "--workspace --all-features --examples";
+
+/// A command that may build something, be it `cargo` or a script.
+pub fn building(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env("IMAGES_SHARE", SHARED);
+    // What cargo tells its tests would make it build dependencies anew that look at it.
+    let told = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+    let told = |name: &String| told.iter().any(|start| name.starts_with(start));
+    for name in std::env::vars().map(|(name, _)| name).filter(told) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// The load client.
+pub fn load_client() -> PathBuf {
+    let mut cargo = building(std::env::var("CARGO").unwrap_or("cargo".to_owned()));
+    cargo.args(["build", "--quiet", "--locked", "--bin", "verdigris-load"]).args(SHARED.split(' '));
+    let built = cargo.arg("--manifest-path").arg(root().join("Cargo.toml")).status().unwrap();
+    assert!(built.success(), "the load client is not built");
+    Path::new(super::daemon::BINARY).with_file_name("verdigris-load")
 }
 
 /// A name of this run that no other run on the machine has.
