@@ -10,7 +10,7 @@ use super::reference::Reference;
 use super::screen::Tone;
 use super::table::Rows;
 use super::words::brief;
-use crate::model::{DeploymentView, ExitCode, Failure, Outcome, StepState, StepView};
+use crate::model::{DeploymentView, ExitCode, Failure, FailureKind, Outcome, StepState, StepView};
 
 /// Show one deployment: its steps, and why it failed
 #[derive(Debug, Args)]
@@ -120,7 +120,11 @@ fn failures(view: &DeploymentView) -> impl Iterator<Item = &Failure> {
 }
 
 fn reason(context: &Context, failure: &Failure) -> String {
-    let head = format!("`{}` failed: {}", failure.step, clean(&failure.message));
+    let how = match failure.kind {
+        FailureKind::Aborted | FailureKind::Superseded => "stopped",
+        _ => "failed",
+    };
+    let head = format!("`{}` {how}: {}", failure.step, clean(&failure.message));
     let mut text = format!("\n{}\n", context.screen.paint(Tone::Bad, &head));
     for line in &failure.details {
         let _ = writeln!(text, "  {}", clean(line));

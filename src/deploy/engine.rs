@@ -23,9 +23,7 @@ use super::ports::{EventLog, PortError, World};
 use super::runner::{Command, Runner};
 use super::saga::State;
 use super::standing::Standing;
-use crate::model::{
-    DeploymentId, Event, Failure, FailureKind, OnDisconnect, Request, ServiceName, Step,
-};
+use crate::model::{DeploymentId, Event, OnDisconnect, Request, ServiceName};
 
 /// The owner of all deployments. Cheap to clone.
 #[derive(Clone)]
@@ -225,9 +223,4 @@ async fn keep(log: Arc<dyn EventLog>, mut said: mpsc::UnboundedReceiver<Queued>)
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Why a deployment ends that no step of its own ended.
-fn outside(kind: FailureKind, message: String) -> Failure {
-    Failure { step: Step::Prepare, kind, message, details: Vec::new(), remedy: None }
 }

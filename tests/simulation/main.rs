@@ -24,6 +24,7 @@ mod same;
 mod scenario;
 mod shutdown;
 mod sight;
+mod stopped;
 mod stuck;
 mod told;
 mod unrouted;

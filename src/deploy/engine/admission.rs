@@ -1,6 +1,6 @@
 use super::same::is_same;
 use super::way::{Other, way};
-use super::{Active, Engine, outside};
+use super::{Active, Engine};
 use crate::deploy::control::{Refusal, RefusalKind, Submitted};
 use crate::deploy::ports::Trouble;
 use crate::deploy::runner::{Command, opening};
@@ -84,11 +84,11 @@ impl Engine {
     /// nobody, and the service's door is closed meanwhile.
     fn supersede(&self, other: &Active, by: &str) {
         let message = format!("superseded by a newer deployment, asked for by {by}");
-        let failure = outside(FailureKind::Superseded, message);
+        let stop = Command::Stop { kind: FailureKind::Superseded, message };
         let commands = other.commands.clone();
         self.inner.tracker.spawn(async move {
             // A runner that is gone has ended: nothing to supersede.
-            let _ = commands.send(Command::Stop(failure)).await;
+            let _ = commands.send(stop).await;
         });
     }
 
