@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 
-use crate::model::{Event, Failure, GateReport, Happening, Outcome, Step, StepState};
+use crate::model::{Event, ExitCode, Failure, GateReport, Happening, Outcome, Step, StepState};
 
 /// What is known of a deployment from its events so far.
 #[derive(Debug, Default)]
@@ -13,6 +13,8 @@ pub(super) struct Story {
     pub(super) stuck: Option<Failure>,
     /// Its end.
     pub(super) outcome: Option<Outcome>,
+    /// How it stood when it was left before its end, and the exit code of that.
+    pub(super) left: Option<(ExitCode, String)>,
 }
 
 /// What is known of one step.
