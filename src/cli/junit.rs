@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use quick_junit::{NonSuccessKind, Report as Document, TestCase, TestCaseStatus, TestSuite};
 use tempfile::NamedTempFile;
 
-use super::clean::clean;
+use super::clean::{clean, indented};
 use super::error::CliError;
 use super::story::{Chapter, Story, Verdict};
 use crate::model::{ExitCode, Failure, Outcome, Step, StepState};
@@ -183,5 +183,5 @@ fn skipped(why: &str) -> TestCaseStatus {
 }
 
 fn lines(lines: &[String]) -> String {
-    lines.iter().map(|line| clean(line).into_owned()).collect::<Vec<_>>().join("\n")
+    lines.iter().map(|line| indented(line, 2).into_owned()).collect::<Vec<_>>().join("\n")
 }

@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use clap::Args;
 
-use super::clean::clean;
+use super::clean::{clean, indented};
 use super::context::Context;
 use super::error::CliError;
 use super::history::{moment, outcome};
@@ -124,13 +124,13 @@ fn reason(context: &Context, failure: &Failure) -> String {
         FailureKind::Aborted | FailureKind::Superseded => "stopped",
         _ => "failed",
     };
-    let head = format!("`{}` {how}: {}", failure.step, clean(&failure.message));
+    let head = format!("`{}` {how}: {}", failure.step, indented(&failure.message, 2));
     let mut text = format!("\n{}\n", context.screen.paint(Tone::Bad, &head));
     for line in &failure.details {
-        let _ = writeln!(text, "  {}", clean(line));
+        let _ = writeln!(text, "  {}", indented(line, 2));
     }
     if let Some(remedy) = &failure.remedy {
-        let _ = writeln!(text, "help: {}", clean(remedy));
+        let _ = writeln!(text, "help: {}", indented(remedy, 2));
     }
     text
 }

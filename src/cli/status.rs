@@ -1,6 +1,6 @@
 use clap::Args;
 
-use super::clean::clean;
+use super::clean::indented;
 use super::context::Context;
 use super::display::short;
 use super::error::CliError;
@@ -36,7 +36,7 @@ fn describe(context: &Context, status: &Status) -> String {
     let problems = problems(status);
     if !problems.is_empty() {
         let lines = problems.iter().map(|line| {
-            format!("{}: {}", context.screen.paint(Tone::Warning, "problem"), clean(line))
+            format!("{}: {}", context.screen.paint(Tone::Warning, "problem"), indented(line, 2))
         });
         parts.push(lines.collect::<Vec<_>>().join("\n"));
     }
@@ -49,7 +49,7 @@ fn describe(context: &Context, status: &Status) -> String {
     let mended = mended(status);
     if !mended.is_empty() {
         let lines = mended.iter().map(|line| {
-            format!("{}: {}", context.screen.paint(Tone::Faint, "mended"), clean(line))
+            format!("{}: {}", context.screen.paint(Tone::Faint, "mended"), indented(line, 2))
         });
         parts.push(lines.collect::<Vec<_>>().join("\n"));
     }

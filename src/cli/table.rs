@@ -1,6 +1,6 @@
 use comfy_table::{Cell, Color, ContentArrangement, Table};
 
-use super::clean::clean;
+use super::clean::indented;
 use super::context::Context;
 use super::screen::Tone;
 
@@ -25,7 +25,7 @@ impl Rows {
 
     pub(super) fn row<const N: usize>(&mut self, cells: [(String, Tone); N]) {
         let cells = cells.into_iter().map(|(text, tone)| {
-            let cell = Cell::new(clean(&text));
+            let cell = Cell::new(indented(&text, 0));
             match colour(tone) {
                 Some(colour) if self.coloured => cell.fg(colour),
                 _ => cell,

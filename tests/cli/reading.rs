@@ -59,6 +59,40 @@ async fn status_shows_services_proxies_and_problems() {
     assert_eq!(ran.err, "error: there is no service `none-ms`\n");
 }
 
+/// What Tera and the proxies' checkers say has several lines, and may hold anything.
+const REPORT: &str =
+    "template a.tera:3:5: no `foo`\n --> a.tera:3:5\n  |\n3 |   {{ \u{1b}[1mfoo }}\r\n";
+
+#[tokio::test]
+async fn what_has_several_lines_is_shown_in_lines() {
+    let daemon = daemon().await;
+    {
+        let mut state = daemon.fake.state();
+        state.status.proxies[0].problem = Some(REPORT.to_owned());
+        state.rendered.push(rendered(None, Some(REPORT)));
+        state.findings = vec![Finding {
+            subject: "proxy edge-nginx".to_owned(),
+            severity: Severity::Bad,
+            message: REPORT.to_owned(),
+            remedy: Some("correct it".to_owned()),
+        }];
+    }
+    let lines = |head: &str, indent: &str, tail: &str| {
+        let lines = [head, "template a.tera:3:5: no `foo`\n", indent, " --> a.tera:3:5\n", indent];
+        [&lines[..], &["  |\n", indent, "3 |   {{ foo }}\n", tail]].concat().concat()
+    };
+    let ran = run(&daemon, &["status"]).await.expect(0);
+    let expected = lines("problem: proxy edge-nginx: ", "  ", "");
+    assert!(ran.out.contains(&expected), "{}", ran.out);
+    let ran = run(&daemon, &["render", "edge"]).await.expect(13);
+    let expected = lines("error: proxy `edge` would not take this: ", "  ", "help: ");
+    assert!(ran.err.starts_with(&expected), "{}", ran.err);
+    let ran = run(&daemon, &["doctor"]).await.expect(41);
+    let indent = " ".repeat("bad  proxy edge-nginx  ".len());
+    let expected = lines("bad  proxy edge-nginx  ", &indent, &format!("{indent}correct it\n"));
+    assert!(ran.out.contains(&expected), "{}", ran.out);
+}
+
 #[tokio::test]
 async fn an_empty_daemon_says_so() {
     let daemon = Daemon::start().await;
