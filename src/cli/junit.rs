@@ -103,6 +103,7 @@ fn status(chapter: &Chapter) -> TestCaseStatus {
     match (chapter.state, &chapter.failure) {
         (_, Some(failure)) => failed(failure),
         (StepState::Skipped, None) => skipped(&chapter.note),
+        (StepState::Stopped, None) => skipped("stopped"),
         (StepState::Pending | StepState::Running, None) => skipped("broken off"),
         _ => TestCaseStatus::success(),
     }

@@ -105,6 +105,7 @@ fn state(state: StepState) -> (&'static str, Tone) {
         StepState::Done => ("done", Tone::Good),
         StepState::Skipped => ("not needed", Tone::Faint),
         StepState::Failed => ("failed", Tone::Bad),
+        StepState::Stopped => ("stopped", Tone::Warning),
         StepState::Undoing => ("being undone", Tone::Warning),
         StepState::Undone => ("undone", Tone::Warning),
         StepState::Stuck => ("stuck", Tone::Bad),

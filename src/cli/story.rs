@@ -48,6 +48,9 @@ impl Story {
     /// `event` happened.
     pub(super) fn add(&mut self, event: &Event) {
         self.note_stuck(&event.what);
+        if matches!(event.what, Happening::Undoing | Happening::Ended { .. }) {
+            self.note_stopped(event.at);
+        }
         match (&event.what, event.step) {
             (Happening::Stopped { failure }, _) => self.fail(failure),
             (Happening::Ended { outcome }, _) => {
@@ -65,6 +68,15 @@ impl Story {
             }
             (what, Some(step)) => self.chapter(step, event.at).add(what, event.at),
             _ => {}
+        }
+    }
+
+    /// What is under way yet was stopped: nothing is undone before all steps have ended.
+    fn note_stopped(&mut self, at: Timestamp) {
+        for chapter in &mut self.chapters {
+            if chapter.state == StepState::Running {
+                chapter.end(StepState::Stopped, at);
+            }
         }
     }
 

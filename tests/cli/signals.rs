@@ -91,6 +91,7 @@ async fn the_junit_file_of_an_aborted_job_holds_a_failure_also_before_the_revert
         let text = std::fs::read_to_string(daemon.directory.path().join("report.xml")).unwrap();
         assert!(text.contains("failures=\"1\""), "{text}");
         assert!(text.contains("type=\"exit-50\""), "{text}");
+        assert_eq!(text.contains("skipped message=\"stopped\""), !deaf, "{text}");
         if deaf {
             assert!(text.contains(ran.err.trim()), "{text}");
         }

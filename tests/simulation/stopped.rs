@@ -50,6 +50,15 @@ async fn why_reverted(daemon: Daemon, id: DeploymentId) -> Failure {
     let (daemon, view) = daemon.see_through(id).await;
     let Some(Outcome::Reverted { failure }) = view.outcome else { panic!("{:?}", view.outcome) };
     assert_eq!(view.failure.as_ref(), Some(&failure));
+    let runs = view.steps.iter().find(|step| step.state == StepState::Running);
+    assert_eq!(runs, None, "it has ended");
+    for step in view.steps.iter().filter(|step| step.state == StepState::Stopped) {
+        assert!(step.ended >= step.began && step.began.is_some(), "{step:?}");
+    }
+    if [Step::Approve, Step::Bake].contains(&failure.step) {
+        let met = view.steps.iter().find(|step| step.step == failure.step).unwrap();
+        assert_eq!(met.state, StepState::Stopped, "it leaves nothing that is undone");
+    }
     let events = daemon.engine.events(id).await.unwrap();
     let stopped = events.iter().find(|event| matches!(event.what, Happening::Stopped { .. }));
     assert_eq!(stopped.and_then(|event| event.step), Some(failure.step));
