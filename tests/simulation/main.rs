@@ -18,6 +18,7 @@ mod kept;
 mod kinds;
 mod leftovers;
 mod mended;
+mod order;
 mod refused;
 mod rival;
 mod same;
