@@ -7,6 +7,7 @@ use super::error::CliError;
 use super::history::{moment, outcome};
 use super::screen::Tone;
 use super::table::Rows;
+use crate::client::Client;
 use crate::model::{Colour, ExitCode, Route, ServiceName, ServiceStatus, Standing, Status};
 
 /// Show services and proxies as they stand
@@ -22,14 +23,22 @@ pub(super) struct StatusOf {
 
 impl StatusOf {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, CliError> {
-        let status = context.client()?.status(self.service.as_ref()).await?;
-        context.answer(&status, |status| describe(context, status))?;
+        let client = context.client()?;
+        let status = client.status(self.service.as_ref()).await?;
+        let sees_all = !status.services.is_empty() || sees_all(&client).await;
+        context.answer(&status, |status| describe(context, status, sees_all))?;
         Ok(ExitCode::Success)
     }
 }
 
-fn describe(context: &Context, status: &Status) -> String {
-    let mut parts = vec![services(context, status)];
+/// Whether this client sees all services; one whose token is for some must not take what it does not see for
+/// what there is not.
+pub(super) async fn sees_all(client: &Client) -> bool {
+    client.caller().await.map_or(true, |granted| granted.services.is_empty())
+}
+
+fn describe(context: &Context, status: &Status, sees_all: bool) -> String {
+    let mut parts = vec![services(context, status, sees_all)];
     if !status.proxies.is_empty() {
         parts.push(proxies(context, status));
     }
@@ -56,10 +65,11 @@ fn describe(context: &Context, status: &Status) -> String {
     parts.join("\n\n")
 }
 
-fn services(context: &Context, status: &Status) -> String {
+fn services(context: &Context, status: &Status, sees_all: bool) -> String {
     if status.services.is_empty() {
         let words = match status.registry {
-            None => "nothing is deployed yet",
+            None if sees_all => "nothing is deployed yet",
+            None => "nothing that this token may see is deployed",
             Some(_) => "no service is known while the registry is away",
         };
         return words.to_owned();

@@ -9,7 +9,7 @@ use verdigris::deploy::control::{Finding, Rendered, Severity};
 use verdigris::model::{FailureKind, Happening, Mended, Outcome, Step};
 
 use crate::run::{asking, finish, run};
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{BOOKS, Daemon};
 use crate::support::fake::Call;
 use crate::support::samples::{self, done, failure};
 
@@ -102,6 +102,40 @@ async fn an_empty_daemon_says_so() {
         run(&daemon, &["history", "--output", "json"]).await.expect(0).json(),
         Value::Array(vec![])
     );
+}
+
+#[tokio::test]
+async fn who_sees_some_services_only_is_not_told_that_there_are_none() {
+    let daemon = daemon().await;
+    daemon.fake.state().status.services.retain(|status| status.service.as_str() == "films-ms");
+    daemon.fake.open(samples::view("films-ms"));
+    std::fs::write(daemon.directory.path().join("token"), BOOKS).unwrap();
+    let url = daemon.url("");
+    let ask = |verb| run_over_tcp(&daemon, &url, verb);
+    let ran = ask("status").await;
+    assert!(ran.out.starts_with("nothing that this token may see is deployed\n"), "{}", ran.out);
+    assert_eq!(ask("history").await.out, "nothing that this token may see was deployed yet\n");
+}
+
+async fn run_over_tcp(daemon: &Daemon, url: &str, verb: &str) -> crate::run::Ran {
+    run(daemon, &["--daemon", url, "--token-file", "token", verb]).await.expect(0)
+}
+
+#[tokio::test]
+async fn a_service_that_nobody_knows_is_refused_by_whatever_is_asked_of_it() {
+    let daemon = daemon().await;
+    for verb in ["status", "history"] {
+        for output in ["text", "json"] {
+            let ran = run(&daemon, &[verb, "none-ms", "--output", output]).await.expect(2);
+            assert_eq!(
+                (ran.out.as_str(), ran.err.as_str()),
+                ("", "error: there is no service `none-ms`\n")
+            );
+        }
+    }
+    // It is live, and its deployments were forgotten.
+    let ran = run(&daemon, &["history", "films-ms"]).await.expect(0);
+    assert_eq!(ran.out, "no deployment of films-ms is on record\n");
 }
 
 #[tokio::test]
