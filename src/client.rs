@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::api::{Because, Live, PastRelease};
+use crate::api::{Because, Granted, Live, PastRelease};
 use crate::deploy::control::{Finding, Refusal, Rendered, Submitted};
 use crate::model::{
     DeploymentId, DeploymentView, Event, Plan, Registration, Request, ServiceName, Status,
@@ -104,6 +104,11 @@ impl Client {
     pub async fn status(&self, service: Option<&ServiceName>) -> Result<Status, ClientError> {
         let query = service.map(|service| [("service", service.as_str())]);
         self.get("/v1/status", &query).await
+    }
+
+    /// Who this client is to the daemon, and what it may.
+    pub async fn caller(&self) -> Result<Granted, ClientError> {
+        self.get("/v1/caller", &()).await
     }
 
     /// The live colour of a service.

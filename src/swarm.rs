@@ -35,7 +35,7 @@ use serde_json::{Value, json};
 pub use self::doctor::engine as examine_engine;
 pub use self::spec::{Ids, service_spec};
 use crate::deploy::ports::{
-    Found, PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Trouble,
+    Found, PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Tail, Trouble,
 };
 use crate::docker::{Client, Error};
 use crate::model::{
@@ -178,8 +178,8 @@ impl Swarm for DockerSwarm {
         observed.map_err(|error| error.during(format!("list the tasks of {}", quoted(name))))
     }
 
-    async fn tail(&self, task: &Task, lines: usize) -> Vec<String> {
-        self.last_lines(task, lines).await
+    async fn tail(&self, task: &Task, lines: usize) -> Tail {
+        self.last_words(task, lines).await
     }
 
     async fn services(&self) -> PortResult<Vec<(ServiceName, Colour, SwarmSnapshot)>> {

@@ -1,6 +1,7 @@
 //! What can be seen of a configuration without a daemon.
 
 use std::net::TcpListener;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -65,18 +66,23 @@ async fn examine_registry(config: &Config) -> Vec<Finding> {
     }
 }
 
-/// The daemon makes the directory where it is missing, so the first parent that is there counts.
+/// The daemon makes the directory where it is missing.
 fn examine_state(state: &Path) -> Finding {
-    let Some(there) = state.ancestors().find(|path| path.exists()) else {
-        return bad("state", "its file system is not there", "give `[daemon] state` another place");
-    };
+    match writable(state) {
+        Ok(there) => good("state", format!("`{}` can be written", there.display())),
+        Err(why) => {
+            bad("state", &why, "run as the daemon's user, or give `[daemon] state` another place")
+        }
+    }
+}
+
+/// `directory`, or the first of its parents that is there, if it can be written to.
+fn writable(directory: &Path) -> Result<&Path, String> {
+    let there = directory.ancestors().find(|path| path.exists());
+    let there = there.ok_or("its file system is not there")?;
     match tempfile::tempfile_in(there) {
-        Ok(_) => good("state", format!("`{}` can be written", there.display())),
-        Err(error) => bad(
-            "state",
-            &format!("cannot write to `{}`: {error}", there.display()),
-            "run as the daemon's user, or give `[daemon] state` another place",
-        ),
+        Ok(_) => Ok(there),
+        Err(error) => Err(format!("cannot write to `{}`: {error}", there.display())),
     }
 }
 
@@ -97,15 +103,19 @@ fn examine_listener(listen: &Listen) -> Finding {
     }
 }
 
+/// The daemon makes the directory where it is missing, and replaces a socket that nobody answers at.
 fn examine_socket(path: &Path) -> Finding {
-    match path.parent() {
-        Some(parent) if parent.is_dir() => {
-            good("listener", format!("`{}` can be made", path.display()))
-        }
-        parent => bad(
+    let there = std::fs::symlink_metadata(path);
+    if there.is_ok_and(|there| !there.file_type().is_socket()) {
+        let message = format!("`{}` exists and is not a socket", path.display());
+        return bad("listener", &message, "move it away, or give `[daemon] listen` another path");
+    }
+    match writable(path.parent().unwrap_or(path)) {
+        Ok(_) => good("listener", format!("`{}` can be made", path.display())),
+        Err(why) => bad(
             "listener",
-            &format!("directory `{}` is not there", parent.unwrap_or(Path::new("")).display()),
-            "make it, or give `[daemon] listen` another path",
+            &why,
+            "run as the daemon's user, or give `[daemon] listen` another path",
         ),
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::clean::clean;
+use super::clean::{clean, indented};
 use super::context::Context;
 use super::error::CliError;
 use super::screen::Tone;
@@ -135,7 +135,7 @@ fn describe(context: &Context, verdicts: &[Verdict]) -> String {
             lines.push(format!("{good}: {}: {}", verdict.file.display(), clean(holds)));
         }
         for problem in &verdict.problems {
-            lines.push(format!("{}: {}", screen.paint(Tone::Bad, "wrong"), clean(problem)));
+            lines.push(format!("{}: {}", screen.paint(Tone::Bad, "wrong"), indented(problem, 2)));
         }
     }
     lines.join("\n")

@@ -57,6 +57,8 @@ fn describe(context: &Context, findings: &[Finding]) -> String {
 
 fn words(finding: &Finding) -> String {
     match &finding.remedy {
+        // What a checker said has lines of its own.
+        Some(remedy) if finding.message.contains('\n') => format!("{}\n{remedy}", finding.message),
         Some(remedy) => format!("{}; {remedy}", finding.message),
         None => finding.message.clone(),
     }

@@ -5,8 +5,10 @@ use super::context::Context;
 use super::display::short;
 use super::error::CliError;
 use super::screen::Tone;
+use super::status::sees_all;
 use super::table::Rows;
 use super::words::{brief, tone};
+use crate::client::Client;
 use crate::model::{DeploymentView, ExitCode, Outcome, Phase, ServiceName};
 
 /// List deployments, the newest first
@@ -28,13 +30,28 @@ impl History {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, CliError> {
         let client = context.client()?;
         let views = client.deployments(self.service.as_ref(), self.limit.into()).await?;
-        context.answer(&views, |views| {
-            if views.is_empty() {
-                return "nothing was deployed yet".to_owned();
-            }
-            table(context, views)
+        let nothing = match views.is_empty() {
+            true => self.nothing(&client).await?,
+            false => String::new(),
+        };
+        context.answer(&views, |views| match views.as_slice() {
+            [] => nothing,
+            views => table(context, views),
         })?;
         Ok(ExitCode::Success)
+    }
+
+    /// What to say where there is nothing. A service that nobody knows is refused as `status` does.
+    async fn nothing(&self, client: &Client) -> Result<String, CliError> {
+        if let Some(service) = &self.service {
+            client.status(Some(service)).await?;
+            return Ok(format!("no deployment of {service} is on record"));
+        }
+        let words = match sees_all(client).await {
+            true => "nothing was deployed yet",
+            false => "nothing that this token may see was deployed yet",
+        };
+        Ok(words.to_owned())
     }
 }
 

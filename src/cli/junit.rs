@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use quick_junit::{NonSuccessKind, Report as Document, TestCase, TestCaseStatus, TestSuite};
 use tempfile::NamedTempFile;
 
-use super::clean::clean;
+use super::clean::{clean, indented};
 use super::error::CliError;
 use super::story::{Chapter, Story, Verdict};
-use crate::model::{Failure, Outcome, Step, StepState};
+use crate::model::{ExitCode, Failure, Outcome, Step, StepState};
 
 /// A report to be written at the end. The file appears whole or not at all.
 pub(super) struct Report {
@@ -103,6 +103,7 @@ fn status(chapter: &Chapter) -> TestCaseStatus {
     match (chapter.state, &chapter.failure) {
         (_, Some(failure)) => failed(failure),
         (StepState::Skipped, None) => skipped(&chapter.note),
+        (StepState::Stopped, None) => skipped("stopped"),
         (StepState::Pending | StepState::Running, None) => skipped("broken off"),
         _ => TestCaseStatus::success(),
     }
@@ -138,7 +139,7 @@ fn verdict_on_all(story: &Story, error: Option<&CliError>) -> TestSuite {
             status.set_message(&*clean(&error.chain())).set_description(lines(error.details()));
             status
         }
-        (None, None) => skipped("not followed to its end"),
+        (None, None) => left(story),
     };
     let mut suite = TestSuite::new("deployment");
     let name = verdict.as_ref().map_or("no outcome", Outcome::as_str);
@@ -148,6 +149,16 @@ fn verdict_on_all(story: &Story, error: Option<&CliError>) -> TestSuite {
     suite
 }
 
+/// Nothing is wrong with one that was never followed, or had committed; one that was aborted has failed,
+/// though its revert is not at its end.
+fn left(story: &Story) -> TestCaseStatus {
+    match &story.left {
+        None => skipped("not followed to its end"),
+        Some((ExitCode::Success, words)) => skipped(words),
+        Some((code, words)) => failure(*code, words),
+    }
+}
+
 fn case(step: Step, name: &str, status: TestCaseStatus) -> TestCase {
     let mut case = TestCase::new(&*clean(name), status);
     case.set_classname(format!("verdigris.{step}"));
@@ -155,10 +166,14 @@ fn case(step: Step, name: &str, status: TestCaseStatus) -> TestCase {
 }
 
 fn failed(failure: &Failure) -> TestCaseStatus {
-    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-    let exit = failure.kind.exit_code() as u8;
-    status.set_message(&*clean(&failure.message)).set_type(format!("exit-{exit}"));
+    let mut status = self::failure(failure.kind.exit_code(), &failure.message);
     status.set_description(lines(&failure.details));
+    status
+}
+
+fn failure(code: ExitCode, message: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    status.set_message(&*clean(message)).set_type(format!("exit-{}", code as u8));
     status
 }
 
@@ -169,5 +184,5 @@ fn skipped(why: &str) -> TestCaseStatus {
 }
 
 fn lines(lines: &[String]) -> String {
-    lines.iter().map(|line| clean(line).into_owned()).collect::<Vec<_>>().join("\n")
+    lines.iter().map(|line| indented(line, 2).into_owned()).collect::<Vec<_>>().join("\n")
 }

@@ -58,7 +58,7 @@ impl Leaving {
     pub(super) async fn end(
         self,
         follow: &Follow<'_>,
-        story: &Story,
+        story: &mut Story,
     ) -> Result<ExitCode, CliError> {
         let id = follow.id;
         let too_late = match self.asked {
@@ -72,12 +72,14 @@ impl Leaving {
             Stands::Committed => ("has committed already and is being finished", ExitCode::Success),
             Stands::Committing => return Err(CliError::Committing { deployment: id }),
             Stands::Before if too_late => return Err(CliError::Committing { deployment: id }),
-            Stands::Before => ("is being aborted and reverted", ExitCode::Aborted),
+            Stands::Before => ("is being aborted and is not reverted yet", ExitCode::Aborted),
         };
-        follow.context.screen.aside(&format!(
+        let words = format!(
             "deployment {id} of {} {what}; follow it with `verdigris logs {id} --follow`",
             follow.service
-        ));
+        );
+        follow.context.screen.aside(&words);
+        story.left = Some((code, words));
         Ok(code)
     }
 }

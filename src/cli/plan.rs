@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use clap::Args;
 
-use super::clean::clean;
+use super::clean::{clean, indented};
 use super::context::Context;
 use super::error::CliError;
 use super::screen::Tone;
@@ -85,7 +85,7 @@ fn describe(context: &Context, plan: &Plan) -> String {
         let _ = writeln!(text, "\n{}", rows.text());
     }
     for problem in &plan.problems {
-        let _ = writeln!(text, "{}: {}", screen.paint(Tone::Bad, "problem"), clean(problem));
+        let _ = writeln!(text, "{}: {}", screen.paint(Tone::Bad, "problem"), indented(problem, 2));
     }
     text
 }

@@ -3,7 +3,7 @@ use std::io::{self, IsTerminal, Write};
 
 use console::Style;
 
-use super::clean::clean;
+use super::clean::indented;
 use super::error::CliError;
 use crate::document::LoadError;
 use crate::model::Colour;
@@ -30,6 +30,9 @@ pub(super) enum Tone {
     Blue,
     Green,
 }
+
+/// Further lines of a text are set in by so many spaces.
+const IN: usize = 2;
 
 impl From<Colour> for Tone {
     fn from(colour: Colour) -> Self {
@@ -92,15 +95,15 @@ impl Screen {
         }
     }
 
-    /// Print one line beside the answer. Nobody can be told when that fails.
+    /// Print a line beside the answer, and what follows it set in. Nobody can be told when that fails.
     #[allow(clippy::unused_self, reason = "whoever prints has a screen")]
     pub(super) fn aside(self, text: &str) {
-        let _ = writeln!(io::stderr().lock(), "{}", clean(text));
+        let _ = writeln!(io::stderr().lock(), "{}", indented(text, IN));
     }
 
     /// Print a labelled line beside the answer: `error: …`.
     pub(super) fn labelled(self, label: &str, tone: Tone, text: &str) {
-        let text = clean(text);
+        let text = indented(text, IN);
         let label = if self.complaints_coloured {
             tone.style().apply_to(label).to_string()
         } else {

@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use clap::Args;
 
-use super::clean::clean;
+use super::clean::{clean, indented};
 use super::context::Context;
 use super::error::CliError;
 use super::history::{moment, outcome};
@@ -10,7 +10,7 @@ use super::reference::Reference;
 use super::screen::Tone;
 use super::table::Rows;
 use super::words::brief;
-use crate::model::{DeploymentView, ExitCode, Failure, Outcome, StepState, StepView};
+use crate::model::{DeploymentView, ExitCode, Failure, FailureKind, Outcome, StepState, StepView};
 
 /// Show one deployment: its steps, and why it failed
 #[derive(Debug, Args)]
@@ -105,6 +105,7 @@ fn state(state: StepState) -> (&'static str, Tone) {
         StepState::Done => ("done", Tone::Good),
         StepState::Skipped => ("not needed", Tone::Faint),
         StepState::Failed => ("failed", Tone::Bad),
+        StepState::Stopped => ("stopped", Tone::Warning),
         StepState::Undoing => ("being undone", Tone::Warning),
         StepState::Undone => ("undone", Tone::Warning),
         StepState::Stuck => ("stuck", Tone::Bad),
@@ -120,13 +121,17 @@ fn failures(view: &DeploymentView) -> impl Iterator<Item = &Failure> {
 }
 
 fn reason(context: &Context, failure: &Failure) -> String {
-    let head = format!("`{}` failed: {}", failure.step, clean(&failure.message));
+    let how = match failure.kind {
+        FailureKind::Aborted | FailureKind::Superseded => "stopped",
+        _ => "failed",
+    };
+    let head = format!("`{}` {how}: {}", failure.step, indented(&failure.message, 2));
     let mut text = format!("\n{}\n", context.screen.paint(Tone::Bad, &head));
     for line in &failure.details {
-        let _ = writeln!(text, "  {}", clean(line));
+        let _ = writeln!(text, "  {}", indented(line, 2));
     }
     if let Some(remedy) = &failure.remedy {
-        let _ = writeln!(text, "help: {}", clean(remedy));
+        let _ = writeln!(text, "help: {}", indented(remedy, 2));
     }
     text
 }

@@ -1,12 +1,13 @@
 use clap::Args;
 
-use super::clean::clean;
+use super::clean::indented;
 use super::context::Context;
 use super::display::short;
 use super::error::CliError;
 use super::history::{moment, outcome};
 use super::screen::Tone;
 use super::table::Rows;
+use crate::client::Client;
 use crate::model::{Colour, ExitCode, Route, ServiceName, ServiceStatus, Standing, Status};
 
 /// Show services and proxies as they stand
@@ -22,21 +23,29 @@ pub(super) struct StatusOf {
 
 impl StatusOf {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, CliError> {
-        let status = context.client()?.status(self.service.as_ref()).await?;
-        context.answer(&status, |status| describe(context, status))?;
+        let client = context.client()?;
+        let status = client.status(self.service.as_ref()).await?;
+        let sees_all = !status.services.is_empty() || sees_all(&client).await;
+        context.answer(&status, |status| describe(context, status, sees_all))?;
         Ok(ExitCode::Success)
     }
 }
 
-fn describe(context: &Context, status: &Status) -> String {
-    let mut parts = vec![services(context, status)];
+/// Whether this client sees all services; one whose token is for some must not take what it does not see for
+/// what there is not.
+pub(super) async fn sees_all(client: &Client) -> bool {
+    client.caller().await.map_or(true, |granted| granted.services.is_empty())
+}
+
+fn describe(context: &Context, status: &Status, sees_all: bool) -> String {
+    let mut parts = vec![services(context, status, sees_all)];
     if !status.proxies.is_empty() {
         parts.push(proxies(context, status));
     }
     let problems = problems(status);
     if !problems.is_empty() {
         let lines = problems.iter().map(|line| {
-            format!("{}: {}", context.screen.paint(Tone::Warning, "problem"), clean(line))
+            format!("{}: {}", context.screen.paint(Tone::Warning, "problem"), indented(line, 2))
         });
         parts.push(lines.collect::<Vec<_>>().join("\n"));
     }
@@ -49,17 +58,18 @@ fn describe(context: &Context, status: &Status) -> String {
     let mended = mended(status);
     if !mended.is_empty() {
         let lines = mended.iter().map(|line| {
-            format!("{}: {}", context.screen.paint(Tone::Faint, "mended"), clean(line))
+            format!("{}: {}", context.screen.paint(Tone::Faint, "mended"), indented(line, 2))
         });
         parts.push(lines.collect::<Vec<_>>().join("\n"));
     }
     parts.join("\n\n")
 }
 
-fn services(context: &Context, status: &Status) -> String {
+fn services(context: &Context, status: &Status, sees_all: bool) -> String {
     if status.services.is_empty() {
         let words = match status.registry {
-            None => "nothing is deployed yet",
+            None if sees_all => "nothing is deployed yet",
+            None => "nothing that this token may see is deployed",
             Some(_) => "no service is known while the registry is away",
         };
         return words.to_owned();

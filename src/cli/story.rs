@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 
-use crate::model::{Event, Failure, GateReport, Happening, Outcome, Step, StepState};
+use crate::model::{Event, ExitCode, Failure, GateReport, Happening, Outcome, Step, StepState};
 
 /// What is known of a deployment from its events so far.
 #[derive(Debug, Default)]
@@ -13,6 +13,8 @@ pub(super) struct Story {
     pub(super) stuck: Option<Failure>,
     /// Its end.
     pub(super) outcome: Option<Outcome>,
+    /// How it stood when it was left before its end, and the exit code of that.
+    pub(super) left: Option<(ExitCode, String)>,
 }
 
 /// What is known of one step.
@@ -46,6 +48,9 @@ impl Story {
     /// `event` happened.
     pub(super) fn add(&mut self, event: &Event) {
         self.note_stuck(&event.what);
+        if matches!(event.what, Happening::Undoing | Happening::Ended { .. }) {
+            self.note_stopped(event.at);
+        }
         match (&event.what, event.step) {
             (Happening::Stopped { failure }, _) => self.fail(failure),
             (Happening::Ended { outcome }, _) => {
@@ -63,6 +68,15 @@ impl Story {
             }
             (what, Some(step)) => self.chapter(step, event.at).add(what, event.at),
             _ => {}
+        }
+    }
+
+    /// What is under way yet was stopped: nothing is undone before all steps have ended.
+    fn note_stopped(&mut self, at: Timestamp) {
+        for chapter in &mut self.chapters {
+            if chapter.state == StepState::Running {
+                chapter.end(StepState::Stopped, at);
+            }
         }
     }
 

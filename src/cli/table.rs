@@ -1,6 +1,6 @@
 use comfy_table::{Cell, Color, ContentArrangement, Table};
 
-use super::clean::clean;
+use super::clean::indented;
 use super::context::Context;
 use super::screen::Tone;
 
@@ -15,17 +15,21 @@ impl Rows {
     pub(super) fn new(context: &Context, header: &[&str]) -> Self {
         let mut table = Table::new();
         table.load_style(comfy_table::presets::NOTHING).set_header(header.to_vec());
-        if context.screen.lively {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-        } else {
-            table.set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
+        if !context.screen.lively {
+            table.force_no_tty();
         }
+        // A terminal of no columns, as programs lend it that have no window, does not know how wide it is.
+        let arrangement = match table.width() {
+            Some(1..) => ContentArrangement::Dynamic,
+            _ => ContentArrangement::Disabled,
+        };
+        table.set_content_arrangement(arrangement);
         Self { table, coloured: context.screen.coloured }
     }
 
     pub(super) fn row<const N: usize>(&mut self, cells: [(String, Tone); N]) {
         let cells = cells.into_iter().map(|(text, tone)| {
-            let cell = Cell::new(clean(&text));
+            let cell = Cell::new(indented(&text, 0));
             match colour(tone) {
                 Some(colour) if self.coloured => cell.fg(colour),
                 _ => cell,

@@ -23,9 +23,7 @@ use super::ports::{EventLog, PortError, World};
 use super::runner::{Command, Runner};
 use super::saga::State;
 use super::standing::Standing;
-use crate::model::{
-    DeploymentId, Event, Failure, FailureKind, OnDisconnect, Request, ServiceName, Step,
-};
+use crate::model::{DeploymentId, OnDisconnect, Request, ServiceName};
 
 /// The owner of all deployments. Cheap to clone.
 #[derive(Clone)]
@@ -93,7 +91,7 @@ impl Engine {
                 Ok(state) => {
                     let said = self.inner.world.log.events(id).await.unwrap_or_default();
                     tracing::info!(deployment = %id, "taken up again");
-                    self.launch(id, state, said);
+                    self.launch(id, state, Feed::new(id, said, self.inner.outlets.clone()));
                 }
                 Err(error) => {
                     let problem = format!(
@@ -122,8 +120,7 @@ impl Engine {
         }
     }
 
-    fn launch(&self, id: DeploymentId, state: State, said: Vec<Event>) -> Arc<Feed> {
-        let feed = Feed::new(id, said, self.inner.outlets.clone());
+    fn launch(&self, id: DeploymentId, state: State, feed: Arc<Feed>) {
         let (commands, inbox) = mpsc::channel(8);
         let request = Arc::new(state.request.clone());
         let turns = self.turns(request.service());
@@ -136,7 +133,7 @@ impl Engine {
             inbox,
             self.inner.shutdown.clone(),
         );
-        let active = Active { request, feed: Arc::clone(&feed), commands, standing };
+        let active = Active { request, feed, commands, standing };
         lock(&self.inner.active).insert(id, active);
         self.inner.launched.fetch_add(1, Ordering::Relaxed);
         // A free turn is taken here, not when the task is first polled: of the deployments that are
@@ -150,7 +147,6 @@ impl Engine {
             runner.run_in_turn(turn).await;
             engine.ended(id);
         });
-        feed
     }
 
     fn ended(&self, id: DeploymentId) {
@@ -225,9 +221,4 @@ async fn keep(log: Arc<dyn EventLog>, mut said: mpsc::UnboundedReceiver<Queued>)
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Why a deployment ends that no step of its own ended.
-fn outside(kind: FailureKind, message: String) -> Failure {
-    Failure { step: Step::Prepare, kind, message, details: Vec::new(), remedy: None }
 }

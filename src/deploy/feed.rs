@@ -3,6 +3,7 @@
 
 mod kept;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -21,9 +22,14 @@ const LOGGED: usize = 32 << 20;
 pub struct Feed {
     deployment: DeploymentId,
     kept: Mutex<Kept>,
+    /// Locked before `kept`.
+    held: Mutex<Held>,
     told: watch::Sender<Told>,
     outlets: Outlets,
 }
+
+/// What steps said whose beginning has not been told yet.
+type Held = BTreeMap<Step, Vec<Happening>>;
 
 #[derive(Clone, Copy, Default)]
 struct Told {
@@ -39,12 +45,39 @@ impl Feed {
     pub fn new(deployment: DeploymentId, events: Vec<Event>, outlets: Outlets) -> Arc<Self> {
         let kept = Kept::of(events);
         let (told, _) = watch::channel(Told { next: kept.next(), closed: false });
-        Arc::new(Self { deployment, kept: Mutex::new(kept), told, outlets })
+        let held = Mutex::default();
+        Arc::new(Self { deployment, kept: Mutex::new(kept), held, told, outlets })
+    }
+
+    /// Hold back what `step` says until it is said that it began: its beginning is told once it is durable,
+    /// and a step that only looks does not wait for that.
+    pub fn hold(&self, step: Step) {
+        lock(&self.held).entry(step).or_default();
     }
 
     /// Say something.
     pub fn say(&self, step: Option<Step>, what: Happening) {
-        let mut kept = self.lock();
+        let mut held = lock(&self.held);
+        let Some(waiting) = step.and_then(|step| held.get_mut(&step)) else {
+            return self.tell(step, what);
+        };
+        match what {
+            Happening::Note { .. } | Happening::Output { .. } | Happening::Gate { .. } => {
+                return waiting.push(what);
+            }
+            Happening::Began => {}
+            _ => return self.tell(step, what),
+        }
+        let waiting = std::mem::take(waiting);
+        held.retain(|other, _| Some(*other) != step);
+        self.tell(step, what);
+        for what in waiting {
+            self.tell(step, what);
+        }
+    }
+
+    fn tell(&self, step: Option<Step>, what: Happening) {
+        let mut kept = lock(&self.kept);
         let (what, remark) = kept.admit(what);
         let whole = self.add(&mut kept, step, what);
         for text in [remark, whole].into_iter().flatten() {
@@ -77,7 +110,7 @@ impl Feed {
     /// All events so far that are kept.
     #[must_use]
     pub fn so_far(&self) -> Vec<Event> {
-        self.lock().events().to_vec()
+        lock(&self.kept).events().to_vec()
     }
 
     /// All events after `after`, then what comes, until the feed is closed.
@@ -89,16 +122,16 @@ impl Feed {
         stream::unfold((feed, told, start), |(feed, mut told, next)| async move {
             let seen = told.wait_for(|told| told.next > next || told.closed).await;
             seen.ok()?;
-            let event = feed.lock().from(next).cloned()?;
+            let event = lock(&feed.kept).from(next).cloned()?;
             let next = event.seq + 1;
             Some((event, (feed, told, next)))
         })
         .boxed()
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const CUT: &str =

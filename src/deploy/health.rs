@@ -53,13 +53,22 @@ pub fn serving(task: &Task) -> Option<Instance> {
     Some(Instance { task: task.id.clone(), node: task.node.clone(), address: task.address? })
 }
 
-/// One line on why a task ended: Swarm's words and the exit code.
+/// One line on why a task ended: that it was `unhealthy`, or Swarm's words and the exit code, which is that of
+/// a politely ended process for a container that was ended because it was unhealthy.
 #[must_use]
-pub fn describe(task: &Task) -> String {
-    let how = if task.rejected { "was rejected" } else { "ended" };
+pub fn describe(task: &Task, unhealthy: Option<&str>) -> String {
     let code = task.exit_code.map(|code| format!(" with exit code {code}")).unwrap_or_default();
     let error = if task.error.is_empty() { String::new() } else { format!(": {}", task.error) };
-    format!("task {} on node `{}` {how}{code}{error}", short(&task.id), task.node)
+    let how = match unhealthy {
+        Some(checks) => format!("was ended because it was unhealthy: {checks}"),
+        // Where its engine cannot be asked.
+        None if task.error.contains("unhealthy container") => {
+            format!("was ended because it was unhealthy{error}")
+        }
+        None if task.rejected => format!("was rejected{code}{error}"),
+        None => format!("ended{code}{error}"),
+    };
+    format!("task {} on node `{}` {how}", short(&task.id), task.node)
 }
 
 /// Enough of a task id to tell tasks apart.
@@ -93,6 +102,19 @@ mod tests {
         let tasks = [task("a", TaskState::Running), task("b", TaskState::Starting)];
         assert_eq!(judge(&tasks, 2), Verdict::Coming("1 of 2 replicas running".to_owned()));
         assert!(matches!(judge(&tasks, 1), Verdict::Up(up) if up.len() == 1));
+    }
+
+    #[test]
+    fn that_a_container_was_unhealthy_is_said_first() {
+        let mut task = task("a", TaskState::Failed);
+        task.exit_code = Some(0);
+        let start = "task a on node `n1` ";
+        assert_eq!(describe(&task, None), format!("{start}ended with exit code 0"));
+        let unhealthy = format!("{start}was ended because it was unhealthy: ");
+        let checks = "3 health checks failed, the last with exit code 1: status 503";
+        assert_eq!(describe(&task, Some(checks)), format!("{unhealthy}{checks}"));
+        task.error = "task: non-zero exit (137): dockerexec: unhealthy container".to_owned();
+        assert_eq!(describe(&task, None), format!("{unhealthy}{}", task.error));
     }
 
     #[test]

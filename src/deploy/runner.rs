@@ -175,12 +175,17 @@ impl Runner {
             let again = self.state().steps.get(step) == Some(&Progress::Began);
             if !(again && self.state().stuck.is_some()) {
                 self.note(Record::Began { step: *step });
+                // One that was refused is never told, and nothing is begun then.
+                if self.defect.is_none() {
+                    self.feed.hold(*step);
+                }
             }
         }
         if self.defect.is_some() {
             return;
         }
-        // A look is harmless also when a crash forgets that it began: it is saved meanwhile.
+        // A look is harmless also when a crash forgets that it began: it is saved meanwhile, and what the
+        // look says is told after that.
         let acts = !steps.iter().all(|step| only_looks(*step));
         if acts {
             if self.scribe.save().await.is_err() {

@@ -86,6 +86,20 @@ impl State {
         self.steps.contains_key(&Step::Commit)
     }
 
+    /// The steps that have begun and have not ended.
+    #[must_use]
+    pub fn under_way(&self) -> Vec<Step> {
+        let began = self.steps.iter().filter(|(_, progress)| **progress == Progress::Began);
+        began.map(|(step, _)| *step).collect()
+    }
+
+    /// The step that it is at, the last of several; before the first begins, that one.
+    #[must_use]
+    pub fn at(&self) -> Step {
+        let reached = || self.steps.keys().last().copied();
+        self.under_way().last().copied().or_else(reached).unwrap_or(Step::Prepare)
+    }
+
     /// What `step` left, if it is done.
     #[must_use]
     pub fn result(&self, step: Step) -> Option<&StepResult> {

@@ -13,9 +13,12 @@ use crate::model::{
 pub fn view(id: DeploymentId, journal: &[Journalled]) -> Result<DeploymentView, IllegalRecord> {
     let state = State::replay(journal)?;
     let mut steps = blank();
-    let mut switch_micros = None;
+    let (mut switch_micros, mut stopped) = (None, None);
     for entry in journal {
         note_times(&mut steps, entry);
+        if stops(&entry.record) {
+            stopped.get_or_insert(entry.at);
+        }
         if let Record::Done { result, .. } = &entry.record
             && let StepResult::Switched { micros, .. } = **result
         {
@@ -24,6 +27,9 @@ pub fn view(id: DeploymentId, journal: &[Journalled]) -> Result<DeploymentView, 
     }
     for view in steps.values_mut() {
         view.state = step_state(&state, view.step);
+        if view.state == StepState::Stopped {
+            view.ended = view.ended.or(stopped);
+        }
     }
     let prepared = state.prepared();
     Ok(DeploymentView {
@@ -79,12 +85,24 @@ fn note_times(steps: &mut BTreeMap<Step, StepView>, entry: &Journalled) {
     }
 }
 
+/// From here on what is under way is to end.
+fn stops(record: &Record) -> bool {
+    matches!(record, Record::Failed { .. } | Record::Stopped { .. } | Record::TakenOver { .. })
+}
+
+/// No step goes on any more: nothing is undone before all have ended.
+fn is_over(state: &State) -> bool {
+    let undone = |progress: &Progress| matches!(progress, Progress::Undoing | Progress::Undone);
+    state.ended.is_some() || (state.reverting() && state.steps.values().any(undone))
+}
+
 fn step_state(state: &State, step: Step) -> StepState {
     if state.stuck.as_ref().is_some_and(|problem| problem.step == step) {
         return StepState::Stuck;
     }
     match state.steps.get(&step) {
         None => StepState::Pending,
+        Some(Progress::Began) if is_over(state) => StepState::Stopped,
         Some(Progress::Began) => StepState::Running,
         Some(Progress::Done(result)) => match **result {
             StepResult::Skipped { .. } => StepState::Skipped,

@@ -8,7 +8,7 @@ use crate::sqlite::Durability;
 
 /// The form of summaries. One of another form is not used, and made anew: to be raised when the same
 /// journal is summed up in another way.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// A deployment, and its summary if there is one.
 type Summed = (DeploymentId, Option<DeploymentView>);

@@ -126,6 +126,9 @@ pub enum StepState {
     Skipped,
     /// Failed.
     Failed,
+    /// Was under way when the deployment was stopped or another step failed, and ended with that; nothing of
+    /// it had to be undone.
+    Stopped,
     /// Being undone.
     Undoing,
     /// Undone.
@@ -144,7 +147,7 @@ pub struct StepView {
     /// When it began.
     #[schema(value_type = Option<String>)]
     pub began: Option<Timestamp>,
-    /// When it was done or failed.
+    /// When it was done, failed or was stopped.
     #[schema(value_type = Option<String>)]
     pub ended: Option<Timestamp>,
 }

@@ -1,5 +1,6 @@
 //! Child processes with an end: the proxies' checkers and reload commands.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -75,14 +76,62 @@ fn is_warning(line: &str) -> bool {
     warns && !harmless
 }
 
-/// What matters first.
+/// What matters first, each once.
 fn complaints(lines: Vec<String>) -> Vec<String> {
+    let mut said = BTreeSet::new();
+    let lines = lines.into_iter().filter(|line| said.insert(essence(line)));
     let grave = |line: &String| {
         ["[emerg]", "[alert]", "[crit]", "[ALERT]", "[warn]", "[WARNING]"]
             .iter()
             .any(|mark| line.contains(mark))
     };
-    let (mut first, rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(grave);
+    let (mut first, rest): (Vec<_>, Vec<_>) = lines.partition(grave);
     first.extend(rest);
     first
+}
+
+/// A line of nginx without who says it and when: until it has opened its log it says everything twice, as
+/// `nginx: [emerg] …` and as `2026/11/29 12:00:00 [emerg] 7#7: …`.
+fn essence(line: &str) -> String {
+    let Some((head, rest)) = line.split_once('[') else { return line.to_owned() };
+    let dated = |head: &str| head.chars().all(|c| c.is_ascii_digit() || "/: ".contains(c));
+    if head != "nginx: " && !dated(head) {
+        return line.to_owned();
+    }
+    let numbers = |who: &str| who.chars().all(|c| c.is_ascii_digit() || c == '#');
+    match rest.split_once("] ") {
+        Some((level, words)) => match words.split_once(": ") {
+            Some((who, words)) if numbers(who) => format!("[{level}] {words}"),
+            _ => format!("[{level}] {words}"),
+        },
+        None => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(lines: &[&str]) -> Vec<String> {
+        complaints(lines.iter().map(|line| (*line).to_owned()).collect())
+    }
+
+    #[test]
+    fn what_nginx_says_twice_is_told_once() {
+        let once = "nginx: [emerg] unknown directive \"foo\" in /etc/nginx/nginx.conf.staged:58";
+        let failed = "nginx: configuration file /etc/nginx/nginx.conf.staged test failed";
+        let again = "2026/11/29 12:00:00 [emerg] 17#17: unknown directive \"foo\" in \
+                     /etc/nginx/nginx.conf.staged:58";
+        assert_eq!(told(&[again, once, failed]), [again, failed]);
+        assert_eq!(told(&[once, again, failed]), [once, failed]);
+    }
+
+    #[test]
+    fn what_is_said_of_different_things_is_kept() {
+        let lines =
+            ["[ALERT]    (7) : config : [a.cfg:1] no", "[ALERT]    (7) : config : [b.cfg:1] no"];
+        assert_eq!(told(&lines), lines);
+        let others = ["a [x] y", "b [x] y", "nginx: [warn] a: b", "nginx: [warn] c: b"];
+        assert_eq!(told(&others).len(), others.len());
+    }
 }

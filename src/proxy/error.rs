@@ -219,12 +219,13 @@ impl Error {
         self
     }
 
-    /// Further lines worth showing.
+    /// Further lines worth showing, without what the error itself says.
     #[must_use]
     pub fn details(&self) -> Vec<String> {
         match self {
-            Self::Template(fault) => fault.report.clone(),
-            Self::Refused { words, .. } | Self::NotTaken { words, .. } => words.clone(),
+            Self::Template(fault) => fault.further(),
+            Self::Refused { words, .. } => words.iter().skip(1).cloned().collect(),
+            Self::NotTaken { words, .. } => words.clone(),
             Self::NoCertificate { known, .. } if !known.is_empty() => {
                 vec![format!("there are certificates for: {}", known.join(", "))]
             }

@@ -81,7 +81,9 @@ mod tests {
         let prefix = format!("{}/", directory.path().display());
         let text = fault.to_string();
         assert!(text.starts_with(&prefix), "{text}");
-        (text.replace(&prefix, ""), fault.report)
+        let message = fault.message.lines().next().unwrap();
+        assert!(!fault.further().join("\n").contains(message), "{:?}", fault.report);
+        (text.replace(&prefix, ""), fault.further())
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::DockerSwarm;
+use crate::deploy::ports::Tail;
 use crate::docker::Lines;
 use crate::model::Task;
 
@@ -22,7 +23,7 @@ const ENOUGH: usize = 1 << 20;
 
 impl DockerSwarm {
     /// By the Swarm, which knows logs of all nodes; else of the container, if it is on this engine.
-    pub(super) async fn last_lines(&self, task: &Task, lines: usize) -> Vec<String> {
+    pub(super) async fn last_words(&self, task: &Task, lines: usize) -> Tail {
         let options = LogsOptions {
             stdout: true,
             stderr: true,
@@ -35,9 +36,7 @@ impl DockerSwarm {
             read = self.read(|docker| docker.logs(container, Some(again))).await;
         }
         let surplus = read.len().saturating_sub(lines);
-        let mut last = read.split_off(surplus);
-        last.extend(self.health(task).await);
-        last
+        Tail { lines: read.split_off(surplus), unhealthy: self.health(task).await }
     }
 
     /// A container that its health check ended looks to Swarm like one that ended by itself, with
@@ -72,18 +71,27 @@ impl DockerSwarm {
     }
 }
 
-/// What the last health check of a container said, if that made it unhealthy.
+/// Failures in a row that make a container unhealthy where nothing else was asked for.
+const RETRIES: u64 = 3;
+
+/// What the last health check of a container said, if that made it unhealthy. Docker calls every container
+/// with a health check unhealthy once it has ended, so that the checks that failed are what counts.
 pub(super) fn unhealthy(container: &Value) -> Option<String> {
     let health = container.pointer("/State/Health")?;
     if health.get("Status")?.as_str()? != "unhealthy" {
         return None;
     }
+    let retries = container.pointer("/Config/Healthcheck/Retries").and_then(Value::as_u64);
     let count = health.get("FailingStreak").and_then(Value::as_u64).unwrap_or_default();
+    if count < retries.filter(|retries| *retries > 0).unwrap_or(RETRIES) {
+        return None;
+    }
     let last = health.get("Log").and_then(Value::as_array).and_then(|checks| checks.last());
     let code = last.and_then(|check| check.get("ExitCode")?.as_i64()).unwrap_or_default();
     let output = last.and_then(|check| check.get("Output")?.as_str()).unwrap_or_default();
     let said = output.trim().lines().last().unwrap_or("nothing");
-    Some(format!("unhealthy: {count} health checks failed, the last with exit code {code}: {said}"))
+    let checks = if count == 1 { "check" } else { "checks" };
+    Some(format!("{count} health {checks} failed, the last with exit code {code}: {said}"))
 }
 
 #[cfg(test)]
@@ -94,13 +102,20 @@ mod tests {
     #[test]
     fn only_an_unhealthy_container_is_told_of() {
         let check = json!({ "ExitCode": 1, "Output": "status 503\n" });
-        let with = |status: &str| {
-            let health = json!({ "Status": status, "FailingStreak": 3, "Log": [check] });
-            unhealthy(&json!({ "State": { "Health": health } }))
+        let with = |status: &str, streak: u64, retries: u64| {
+            let health = json!({ "Status": status, "FailingStreak": streak, "Log": [check] });
+            let config = json!({ "Healthcheck": { "Retries": retries } });
+            unhealthy(&json!({ "State": { "Health": health }, "Config": config }))
         };
-        let told = "unhealthy: 3 health checks failed, the last with exit code 1: status 503";
-        assert_eq!(with("unhealthy").as_deref(), Some(told));
-        assert_eq!(with("healthy"), None);
+        let told = "3 health checks failed, the last with exit code 1: status 503";
+        assert_eq!(with("unhealthy", 3, 3).as_deref(), Some(told));
+        assert_eq!(with("unhealthy", 3, 0).as_deref(), Some(told));
+        let told = "1 health check failed, the last with exit code 1: status 503";
+        assert_eq!(with("unhealthy", 1, 1).as_deref(), Some(told));
+        assert_eq!(with("healthy", 0, 3), None);
         assert_eq!(unhealthy(&json!({ "State": {} })), None);
+        for (streak, retries) in [(0, 3), (2, 3), (2, 0), (0, 1)] {
+            assert_eq!(with("unhealthy", streak, retries), None, "it ended by itself");
+        }
     }
 }

@@ -176,7 +176,7 @@ async fn output_of_gates_cannot_act_on_the_terminal() {
     script.extend(samples::success());
     daemon.fake.state().script = script;
     let ran = run(&daemon, &["deploy"]).await.expect(0);
-    assert!(ran.out.contains("unit | 50%100%\n"), "{}", ran.out);
+    assert!(ran.out.contains("unit | 50% 100%\n"), "{}", ran.out);
 }
 
 #[tokio::test]

@@ -28,6 +28,10 @@ fn names(directory: &Path) -> BTreeSet<String> {
 
 /// What the doctor says of the proxy in this configuration, of which nothing is left behind.
 async fn examined(directory: &Path, config: &str) -> (String, String) {
+    said_of("proxy edge", directory, config).await
+}
+
+async fn said_of(subject: &str, directory: &Path, config: &str) -> (String, String) {
     std::fs::write(directory.join("verdigris.toml"), config).unwrap();
     let before = names(directory);
     let arguments = ["doctor", "--config", "verdigris.toml", "--output", "json"];
@@ -35,8 +39,8 @@ async fn examined(directory: &Path, config: &str) -> (String, String) {
     let ran: Ran = finish(child).await;
     assert_eq!(names(directory), before);
     let findings = ran.json();
-    let of_proxy = |finding: &&serde_json::Value| finding["subject"] == "proxy edge";
-    let found: Vec<_> = findings.as_array().unwrap().iter().filter(of_proxy).collect();
+    let meant = |finding: &&serde_json::Value| finding["subject"] == subject;
+    let found: Vec<_> = findings.as_array().unwrap().iter().filter(meant).collect();
     let [finding] = found[..] else { panic!("{findings:#}") };
     let text = |key: &str| finding[key].as_str().unwrap_or_default().to_owned();
     (text("severity"), format!("{} ({})", text("message"), text("remedy")))
@@ -148,4 +152,29 @@ async fn a_real_checker_takes_the_built_in_template_and_refuses_a_broken_one(
     let (severity, words) = examined(path, &config).await;
     assert_eq!(severity, "bad", "{words}");
     assert!(words.contains("no_such_word"), "{words}");
+}
+
+#[tokio::test]
+async fn a_listener_is_bad_only_where_the_daemon_could_not_make_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let config = |socket: &str| {
+        let listen = format!("listen = [\"unix:{socket}\"]");
+        let config = proxy(Kind::Nginx, &["true", "{file}"], "");
+        config.replace("listen = [\"unix:verdigris.sock\"]", &listen)
+    };
+    for socket in ["verdigris.sock", "run/verdigris/verdigris.sock"] {
+        let (severity, words) = said_of("listener", path, &config(socket)).await;
+        assert_eq!(severity, "good", "{words}");
+        assert!(words.contains(&format!("{socket}` can be made")), "{words}");
+    }
+    std::fs::write(path.join("file"), "").unwrap();
+    let (severity, words) = said_of("listener", path, &config("file")).await;
+    assert_eq!(severity, "bad", "{words}");
+    assert!(words.contains("file` exists and is not a socket"), "{words}");
+    for socket in ["file/verdigris.sock", "/proc/none/verdigris.sock"] {
+        let (severity, words) = said_of("listener", path, &config(socket)).await;
+        assert_eq!(severity, "bad", "{words}");
+        assert!(words.contains("cannot write to"), "{words}");
+    }
 }

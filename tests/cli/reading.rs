@@ -9,7 +9,7 @@ use verdigris::deploy::control::{Finding, Rendered, Severity};
 use verdigris::model::{FailureKind, Happening, Mended, Outcome, Step};
 
 use crate::run::{asking, finish, run};
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{BOOKS, Daemon};
 use crate::support::fake::Call;
 use crate::support::samples::{self, done, failure};
 
@@ -59,6 +59,40 @@ async fn status_shows_services_proxies_and_problems() {
     assert_eq!(ran.err, "error: there is no service `none-ms`\n");
 }
 
+/// What Tera and the proxies' checkers say has several lines, and may hold anything.
+const REPORT: &str =
+    "template a.tera:3:5: no `foo`\n --> a.tera:3:5\n  |\n3 |   {{ \u{1b}[1mfoo }}\r\n";
+
+#[tokio::test]
+async fn what_has_several_lines_is_shown_in_lines() {
+    let daemon = daemon().await;
+    {
+        let mut state = daemon.fake.state();
+        state.status.proxies[0].problem = Some(REPORT.to_owned());
+        state.rendered.push(rendered(None, Some(REPORT)));
+        state.findings = vec![Finding {
+            subject: "proxy edge-nginx".to_owned(),
+            severity: Severity::Bad,
+            message: REPORT.to_owned(),
+            remedy: Some("correct it".to_owned()),
+        }];
+    }
+    let lines = |head: &str, indent: &str, tail: &str| {
+        let lines = [head, "template a.tera:3:5: no `foo`\n", indent, " --> a.tera:3:5\n", indent];
+        [&lines[..], &["  |\n", indent, "3 |   {{ foo }}\n", tail]].concat().concat()
+    };
+    let ran = run(&daemon, &["status"]).await.expect(0);
+    let expected = lines("problem: proxy edge-nginx: ", "  ", "");
+    assert!(ran.out.contains(&expected), "{}", ran.out);
+    let ran = run(&daemon, &["render", "edge"]).await.expect(13);
+    let expected = lines("error: proxy `edge` would not take this: ", "  ", "help: ");
+    assert!(ran.err.starts_with(&expected), "{}", ran.err);
+    let ran = run(&daemon, &["doctor"]).await.expect(41);
+    let indent = " ".repeat("bad  proxy edge-nginx  ".len());
+    let expected = lines("bad  proxy edge-nginx  ", &indent, &format!("{indent}correct it\n"));
+    assert!(ran.out.contains(&expected), "{}", ran.out);
+}
+
 #[tokio::test]
 async fn an_empty_daemon_says_so() {
     let daemon = Daemon::start().await;
@@ -68,6 +102,40 @@ async fn an_empty_daemon_says_so() {
         run(&daemon, &["history", "--output", "json"]).await.expect(0).json(),
         Value::Array(vec![])
     );
+}
+
+#[tokio::test]
+async fn who_sees_some_services_only_is_not_told_that_there_are_none() {
+    let daemon = daemon().await;
+    daemon.fake.state().status.services.retain(|status| status.service.as_str() == "films-ms");
+    daemon.fake.open(samples::view("films-ms"));
+    std::fs::write(daemon.directory.path().join("token"), BOOKS).unwrap();
+    let url = daemon.url("");
+    let ask = |verb| run_over_tcp(&daemon, &url, verb);
+    let ran = ask("status").await;
+    assert!(ran.out.starts_with("nothing that this token may see is deployed\n"), "{}", ran.out);
+    assert_eq!(ask("history").await.out, "nothing that this token may see was deployed yet\n");
+}
+
+async fn run_over_tcp(daemon: &Daemon, url: &str, verb: &str) -> crate::run::Ran {
+    run(daemon, &["--daemon", url, "--token-file", "token", verb]).await.expect(0)
+}
+
+#[tokio::test]
+async fn a_service_that_nobody_knows_is_refused_by_whatever_is_asked_of_it() {
+    let daemon = daemon().await;
+    for verb in ["status", "history"] {
+        for output in ["text", "json"] {
+            let ran = run(&daemon, &[verb, "none-ms", "--output", output]).await.expect(2);
+            assert_eq!(
+                (ran.out.as_str(), ran.err.as_str()),
+                ("", "error: there is no service `none-ms`\n")
+            );
+        }
+    }
+    // It is live, and its deployments were forgotten.
+    let ran = run(&daemon, &["history", "films-ms"]).await.expect(0);
+    assert_eq!(ran.out, "no deployment of films-ms is on record\n");
 }
 
 #[tokio::test]

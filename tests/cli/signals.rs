@@ -16,9 +16,9 @@ use crate::support::samples::{done, failure, scene};
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// A rollback that goes on until somebody does something; its first line has been printed.
-async fn waiting(daemon: &Daemon) -> Child {
+async fn waiting(daemon: &Daemon, more: &[&str]) -> Child {
     daemon.fake.state().script.push(scene(Step::Await, Happening::Began));
-    let child = asking(daemon, &["rollback", "books-ms"]).spawn().unwrap();
+    let child = asking(daemon, &[&["rollback", "books-ms"], more].concat()).spawn().unwrap();
     let call = daemon.fake.awaits(|call| matches!(call, Call::Submit(_))).await;
     assert!(matches!(call, Call::Submit(_)));
     daemon.fake.awaits_listeners(1).await;
@@ -52,7 +52,7 @@ fn only(daemon: &Daemon) -> verdigris::model::DeploymentId {
 #[tokio::test]
 async fn a_revert_that_is_quick_is_seen_to_its_end(#[case] name: &str) {
     let daemon = Daemon::start().await;
-    let child = waiting(&daemon).await;
+    let child = waiting(&daemon, &[]).await;
     signal(&child, name).await;
     let ran = ends(child).await.expect(50);
     assert_eq!(aborts(&daemon), 1);
@@ -68,23 +68,41 @@ async fn a_revert_that_is_quick_is_seen_to_its_end(#[case] name: &str) {
 async fn a_revert_that_takes_long_is_left_to_the_daemon() {
     let daemon = Daemon::start().await;
     daemon.fake.state().deaf = true;
-    let child = waiting(&daemon).await;
+    let child = waiting(&daemon, &[]).await;
     signal(&child, "TERM").await;
     let ran = ends(child).await.expect(50);
     assert_eq!(aborts(&daemon), 1);
     let id = only(&daemon);
     let expected = format!(
-        "deployment {id} of books-ms is being aborted and reverted; \
+        "deployment {id} of books-ms is being aborted and is not reverted yet; \
          follow it with `verdigris logs {id} --follow`\n"
     );
     assert_eq!(ran.err, expected);
 }
 
 #[tokio::test]
+async fn the_junit_file_of_an_aborted_job_holds_a_failure_also_before_the_revert_has_ended() {
+    for deaf in [true, false] {
+        let daemon = Daemon::start().await;
+        daemon.fake.state().deaf = deaf;
+        let child = waiting(&daemon, &["--junit", "report.xml"]).await;
+        signal(&child, "TERM").await;
+        let ran = ends(child).await.expect(50);
+        let text = std::fs::read_to_string(daemon.directory.path().join("report.xml")).unwrap();
+        assert!(text.contains("failures=\"1\""), "{text}");
+        assert!(text.contains("type=\"exit-50\""), "{text}");
+        assert_eq!(text.contains("skipped message=\"stopped\""), !deaf, "{text}");
+        if deaf {
+            assert!(text.contains(ran.err.trim()), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_second_signal_leaves_at_once_and_asks_nothing_more() {
     let daemon = Daemon::start().await;
     daemon.fake.state().deaf = true;
-    let child = waiting(&daemon).await;
+    let child = waiting(&daemon, &[]).await;
     signal(&child, "INT").await;
     daemon.fake.awaits(|call| matches!(call, Call::Abort { .. })).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -100,7 +118,7 @@ async fn what_has_committed_is_not_called_aborted() {
     let daemon = Daemon::start().await;
     daemon.fake.state().script =
         vec![scene(Step::Commit, Happening::Began), scene(Step::Commit, done(""))];
-    let child = waiting(&daemon).await;
+    let child = waiting(&daemon, &[]).await;
     signal(&child, "TERM").await;
     let ran = ends(child).await.expect(0);
     assert!(ran.err.contains("has committed already and is being finished"), "{}", ran.err);
@@ -111,7 +129,7 @@ async fn what_is_about_to_commit_is_called_neither() {
     let daemon = Daemon::start().await;
     daemon.fake.state().script = vec![scene(Step::Commit, Happening::Began)];
     daemon.fake.state().deaf = true;
-    let child = waiting(&daemon).await;
+    let child = waiting(&daemon, &[]).await;
     signal(&child, "TERM").await;
     let ran = ends(child).await.expect(41);
     let id = only(&daemon);
@@ -136,7 +154,7 @@ async fn a_signal_while_it_is_stuck_is_20() {
         scene(Step::Start, Happening::Stuck { problem }),
     ];
     daemon.fake.state().deaf = true;
-    let child = waiting(&daemon).await;
+    let child = waiting(&daemon, &[]).await;
     signal(&child, "TERM").await;
     let ran = ends(child).await.expect(20);
     assert!(ran.err.contains("stuck: `start`: a task does not stop"), "{}", ran.err);
@@ -146,7 +164,7 @@ async fn a_signal_while_it_is_stuck_is_20() {
 async fn a_commit_that_comes_before_the_abort_is_a_success() {
     let daemon = Daemon::start().await;
     daemon.fake.state().deaf = true;
-    let child = waiting(&daemon).await;
+    let child = waiting(&daemon, &[]).await;
     signal(&child, "TERM").await;
     daemon.fake.awaits(|call| matches!(call, Call::Abort { .. })).await;
     daemon.fake.tell(only(&daemon), None, Happening::Ended { outcome: Outcome::Committed });
@@ -156,7 +174,7 @@ async fn a_commit_that_comes_before_the_abort_is_a_success() {
 #[tokio::test]
 async fn a_daemon_that_cannot_be_asked_is_41_not_50() {
     let daemon = Daemon::start().await;
-    let child = waiting(&daemon).await;
+    let child = waiting(&daemon, &[]).await;
     let id = only(&daemon);
     daemon.fake.state().refusal = Some(Refusal::new(RefusalKind::Unreachable, "no registry"));
     signal(&child, "TERM").await;

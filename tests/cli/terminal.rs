@@ -11,8 +11,17 @@ use crate::support::samples::{self, failure};
 
 /// Run in a terminal of 100 columns; none where there is no `script`.
 async fn in_terminal(daemon: &Daemon, arguments: &str, more: &[(&str, &str)]) -> Option<Ran> {
+    in_columns(100, daemon, arguments, more).await
+}
+
+async fn in_columns(
+    columns: u16,
+    daemon: &Daemon,
+    arguments: &str,
+    more: &[(&str, &str)],
+) -> Option<Ran> {
     let program = env!("CARGO_BIN_EXE_verdigris");
-    let line = format!("stty cols 100; exec {program} {arguments}");
+    let line = format!("stty cols {columns}; exec {program} {arguments}");
     let mut command = Command::new("script");
     command
         .args(["--quiet", "--return", "--command", &line, "/dev/null"])
@@ -71,4 +80,20 @@ async fn a_dumb_terminal_gets_plain_lines() {
     };
     assert!(!ran.out.contains('\u{1b}'), "{:?}", ran.out);
     assert!(ran.out.contains(" switch           done"), "{:?}", ran.out);
+}
+
+#[tokio::test]
+async fn a_terminal_of_no_columns_is_as_wide_as_it_takes() {
+    let daemon = Daemon::start().await;
+    daemon.fake.state().status = samples::status();
+    let no_color = [("NO_COLOR", "1")];
+    let Some(ran) = in_columns(0, &daemon, "status", &no_color).await else { return };
+    let header = "SERVICE   LIVE  RELEASE";
+    assert!(ran.out.starts_with(header), "{:?}", ran.out);
+    let Some(narrow) = in_columns(40, &daemon, "status", &no_color).await else { return };
+    assert!(
+        narrow.out.lines().all(|line| line.trim_end().chars().count() <= 40),
+        "{:?}",
+        narrow.out
+    );
 }

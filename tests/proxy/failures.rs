@@ -127,7 +127,7 @@ async fn a_keeper_that_starts_before_its_proxy(#[values(Kind::Nginx, Kind::Hapro
     fs::remove_file(&world.settings.output).unwrap();
     let fleet = world.fleet().await;
     let problem = fleet.status()[0].problem.clone().unwrap_or_default();
-    assert!(problem.contains("the proxy does not run"), "{problem}");
+    assert_eq!(problem.matches("the proxy does not run").count(), 1, "{problem}");
     assert_eq!(world.files(), files, "it says how to come back");
     within(5, fleet.drained(&name("books"), Blue)).await.unwrap();
     world.start_proxy();

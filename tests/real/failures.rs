@@ -80,14 +80,14 @@ const WHILE_IT_STARTS: &[Case] = &[
         breaks: |stack, _| stack.fault("never-healthy"),
         exit: 10,
         step: Step::Await,
-        tells: &["books-ms-green", "unhealthy"],
+        tells: &["books-ms-green", "was ended because it was unhealthy"],
     },
     Case {
         name: "is healthy, then is not",
         breaks: |stack, _| stack.fault("unhealthy-after=3").asking("stable_for", "40s"),
         exit: 10,
         step: Step::Await,
-        tells: &["books-ms-green", "unhealthy"],
+        tells: &["books-ms-green", "was ended because it was unhealthy"],
     },
 ];
 

@@ -52,19 +52,21 @@ async fn aborted_at_each_step(registry: Registry, proxy: Proxy) {
     for step in UNTIL_COMMIT {
         let before = world.settled().await;
         // The step itself, or the next one that waits, is interrupted.
-        let stack = match step {
-            Step::Start => slow_at(&world, Step::Await),
-            Step::Register | Step::Stage => slow_at(&world, Step::PreIntegration),
-            Step::Switch => slow_at(&world, Step::PostIntegration),
-            Step::Prepare => slow_at(&world, Step::PreDeployment),
-            step => slow_at(&world, step),
+        let waits = match step {
+            Step::Start => Step::Await,
+            Step::Register | Step::Stage => Step::PreIntegration,
+            Step::Switch => Step::PostIntegration,
+            Step::Prepare => Step::PreDeployment,
+            step => step,
         };
-        let id = world.submit(request(&stack)).await.unwrap().deployment;
+        let id = world.submit(request(&slow_at(&world, waits))).await.unwrap().deployment;
         world.until_begun(id, step).await;
         world.client().abort(id, &because()).await.unwrap();
         let ended = world.end_of(id).await;
         assert_eq!(ended.exit(), 50, "{step}: {}", ended.story());
         assert!(ended.told().contains("aborted by tester: a test"), "{step}: {}", ended.told());
+        let Outcome::Reverted { failure } = ended.outcome() else { panic!("{}", ended.story()) };
+        assert!((step..=waits).contains(&failure.step), "{step}: {}", ended.story());
         let difference = world.settles_as(&before).await;
         difference.unwrap_or_else(|difference| panic!("aborted at {step}: {difference}"));
     }
@@ -129,6 +131,8 @@ async fn approved_and_rejected() {
     let ended = world.end_of(id).await;
     assert_eq!(ended.exit(), 32, "{}", ended.story());
     assert!(ended.told().contains("rejected by tester: a test"), "{}", ended.told());
+    let Outcome::Reverted { failure } = ended.outcome() else { panic!("{}", ended.story()) };
+    assert_eq!(failure.step, Step::Approve, "{}", ended.story());
     world.settles_as(&before).await.unwrap();
 
     let id = world.submit(request(&stack)).await.unwrap().deployment;

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use verdigris::deploy::health::serving;
-use verdigris::deploy::ports::{PortWanted, Swarm, SwarmSnapshot, Trouble};
+use verdigris::deploy::ports::{PortWanted, Swarm, SwarmSnapshot, Tail, Trouble};
 use verdigris::model::{
     Colour, ConfigMount, ImageRef, NetworkAttachment, PinnedImage, Publish, Release, SecretMount,
     Task, TaskState,
@@ -251,7 +251,7 @@ async fn an_image_that_no_node_can_get_is_rejected_at_once() {
     let task = tasks.iter().find(|task| task.rejected).unwrap();
     assert_eq!((task.state, task.current), (TaskState::Failed, true));
     assert!(task.error.contains("No such image"), "{task:?}");
-    assert_eq!(started.swarm.tail(task, 5).await, Vec::<String>::new());
+    assert_eq!(started.swarm.tail(task, 5).await, Tail::default());
 }
 
 #[tokio::test]
@@ -268,7 +268,8 @@ async fn a_crash_is_told_with_its_exit_code_and_last_lines() {
     assert_eq!((task.exit_code, task.rejected, task.current), (Some(7), false, true));
     assert!(task.error.contains("non-zero exit (7)"), "{task:?}");
     let last = started.swarm.tail(task, 3).await;
-    assert_eq!(last, ["line 3", "line 4", "giving up"]);
+    assert_eq!(last.lines, ["line 3", "line 4", "giving up"]);
+    assert_eq!(last.unhealthy, None);
 }
 
 #[tokio::test]
@@ -478,7 +479,7 @@ async fn secrets_and_configs_are_found_by_name() {
     let begun = Instant::now();
     loop {
         let said = started.swarm.tail(&tasks[0], 10).await;
-        if said == ["said by secret", "said by config"] {
+        if said.lines == ["said by secret", "said by config"] {
             break;
         }
         assert!(begun.elapsed() < Duration::from_secs(10), "{said:?}");
@@ -584,13 +585,13 @@ async fn another_node_is_found_and_heard_and_holds_nothing_up_when_it_is_lost() 
         address.ip().to_string()
     );
     assert_eq!(get(address, "/colour").await, "green\n");
-    assert_eq!(swarm.tail(&tasks[0], 5).await, ["up"]);
+    assert_eq!(swarm.tail(&tasks[0], 5).await.lines, ["up"]);
 
     the_doctor_knows_a_worker(bed.env("TESTBED_NODE2_HOST")).await;
 
     bed.testbed(&["engine", "2", "kill"]);
     let begun = Instant::now();
-    assert_eq!(swarm.tail(&tasks[0], 5).await, Vec::<String>::new());
+    assert_eq!(swarm.tail(&tasks[0], 5).await, Tail::default());
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     // Its tasks will never say that they ended; the Swarm gives the node up after 15 s.
     swarm.restore(name, None).await.unwrap();

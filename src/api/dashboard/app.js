@@ -12,7 +12,7 @@ const main = document.getElementById("main");
 const connection = document.getElementById("connection");
 const leave = document.getElementById("leave");
 
-let caller = { scopes: [] };
+let caller = { scopes: [], services: [] };
 let leavePage = new AbortController();
 let refreshPage = () => {};
 
@@ -66,7 +66,7 @@ const act = {
 /** Pages by the first word of the hash; each shows itself and says how it is kept true. */
 const pages = {
   "": async () => {
-    const draw = async () => show(main, servicesPage(await get("/v1/status"), may, act));
+    const draw = async () => show(main, servicesPage(await get("/v1/status"), may, act, caller.services.length === 0));
     await draw();
     refreshPage = draw;
   },

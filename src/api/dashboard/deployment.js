@@ -53,7 +53,9 @@ class Page {
   }
 
   fold({ step, at, what }) {
-    if (!step) return;
+    if (["undoing", "ended"].includes(what.what)) this.stopAll(at);
+    // That a step was met by what stops the deployment is no news of the step.
+    if (!step || what.what === "stopped") return;
     const known = this.steps.get(step) ?? { state: "running", began: at, ended: null, note: "" };
     const states = { began: "running", done: "done", skipped: "skipped", failed: "failed", undoing: "undoing", undone: "undone", stuck: "stuck" };
     const state = states[what.what];
@@ -64,6 +66,13 @@ class Page {
     const note = what.text ?? what.note ?? what.why;
     if (note !== undefined && what.what !== "output") known.note = note;
     this.steps.set(step, known);
+  }
+
+  /** What is under way yet was stopped: nothing is undone before all steps have ended. */
+  stopAll(at) {
+    for (const known of this.steps.values()) {
+      if (known.state === "running") Object.assign(known, { state: "stopped", ended: known.ended ?? at });
+    }
   }
 
   /** Ask for the view again, once for many events. */

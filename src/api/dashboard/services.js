@@ -5,8 +5,8 @@ import { MARKS, STATES, STEPS, image, short, standing } from "./words.js";
 
 const COLOURS = ["blue", "green"];
 
-/** The page. `may` says what the person may do, `act` does it. */
-export function servicesPage(status, may, act) {
+/** The page. `may` says what the person may do, `act` does it; who sees only some services is told so. */
+export function servicesPage(status, may, act, seesAll) {
   return [
     h("div", { class: "page-head" }, h("h1", {}, "Services"), counts(status)),
     h("div", { class: "stack" },
@@ -15,7 +15,9 @@ export function servicesPage(status, may, act) {
       status.services.length === 0
         ? status.registry
           ? h("div", { class: "card empty" }, h("p", {}, "No service is known."))
-          : h("div", { class: "card empty" }, h("p", {}, "Nothing is deployed yet."), h("code", {}, "verdigris deploy -f stack.yml"))
+          : seesAll
+            ? h("div", { class: "card empty" }, h("p", {}, "Nothing is deployed yet."), h("code", {}, "verdigris deploy -f stack.yml"))
+            : h("div", { class: "card empty" }, h("p", {}, "Nothing that this token may see is deployed."))
         : status.services.map((service) => card(service, !status.registry, may, act))),
   ];
 }

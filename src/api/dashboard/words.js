@@ -6,12 +6,12 @@ export const STEPS = [
 ];
 
 export const MARKS = {
-  pending: "", running: "●", done: "✓", skipped: "–", failed: "✗", undoing: "↩", undone: "↩", stuck: "!",
+  pending: "", running: "●", done: "✓", skipped: "–", failed: "✗", stopped: "■", undoing: "↩", undone: "↩", stuck: "!",
 };
 
 export const STATES = {
   pending: "not begun", running: "under way", done: "done", skipped: "not needed",
-  failed: "failed", undoing: "being undone", undone: "undone", stuck: "stuck",
+  failed: "failed", stopped: "stopped", undoing: "being undone", undone: "undone", stuck: "stuck",
 };
 
 const PHASES = {

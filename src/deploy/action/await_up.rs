@@ -151,11 +151,13 @@ impl Watched {
     async fn came_down(&self, context: &Context, prepared: &Prepared, task: &Task) -> Failure {
         let name = prepared.release.service.swarm_name(prepared.colour);
         let image = prepared.release.image.to_string();
+        let tail = context.world.swarm.tail(task, TAIL).await;
+        let why = describe(task, tail.unhealthy.as_deref());
         Failure {
             step: self.step,
             kind: FailureKind::Start,
-            message: format!("`{name}` does not come up: {}", describe(task)),
-            details: context.world.swarm.tail(task, TAIL).await,
+            message: format!("`{name}` does not come up: {why}"),
+            details: tail.lines,
             remedy: Some(format!("see why `{image}` does not stay up; its last lines are above")),
         }
     }

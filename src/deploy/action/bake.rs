@@ -99,8 +99,10 @@ impl<'a> Watched<'a> {
     async fn check_tasks(&mut self, tasks: &[Task]) -> Result<bool, Failure> {
         let name = self.prepared.release.service.swarm_name(self.prepared.colour);
         if let Some(task) = fallen(tasks, &self.served) {
-            let message = format!("an instance of `{name}` did not stay up: {}", describe(task));
-            return Err(unwell(message, self.context.world.swarm.tail(task, TAIL).await));
+            let tail = self.context.world.swarm.tail(task, TAIL).await;
+            let why = describe(task, tail.unhealthy.as_deref());
+            let message = format!("an instance of `{name}` did not stay up: {why}");
+            return Err(unwell(message, tail.lines));
         }
         let serve = tasks.iter().filter(|task| task.current).filter_map(serving);
         let serve: Vec<String> = serve.map(|instance| instance.task).collect();

@@ -57,7 +57,7 @@ mod tests {
     use futures_util::stream::BoxStream;
 
     use super::*;
-    use crate::deploy::ports::{Found, PortError, SwarmSnapshot, Trouble};
+    use crate::deploy::ports::{Found, PortError, SwarmSnapshot, Tail, Trouble};
     use crate::model::{
         Colour, DeploymentId, ImageRef, PinnedImage, Release, ServiceName, TaskState, Workload,
     };
@@ -100,7 +100,7 @@ mod tests {
             unreachable!()
         }
 
-        async fn tail(&self, _: &Task, _: usize) -> Vec<String> {
+        async fn tail(&self, _: &Task, _: usize) -> Tail {
             unreachable!()
         }
 

@@ -1,7 +1,8 @@
 use super::same::is_same;
 use super::way::{Other, way};
-use super::{Active, Engine, outside};
+use super::{Active, Engine};
 use crate::deploy::control::{Refusal, RefusalKind, Submitted};
+use crate::deploy::feed::Feed;
 use crate::deploy::ports::Trouble;
 use crate::deploy::runner::{Command, opening};
 use crate::deploy::saga::State;
@@ -60,9 +61,11 @@ impl Engine {
         let Some(state) = State::open(&entry) else {
             return Err(Refusal::new(RefusalKind::Internal, "the opening record is none"));
         };
-        let feed = self.launch(id, state, Vec::new());
+        let feed = Feed::new(id, Vec::new(), self.inner.outlets.clone());
         let (step, what) = told(&entry.record);
+        // Before anything that its runner says.
         feed.say(step, what);
+        self.launch(id, state, feed);
         Ok(id)
     }
 
@@ -84,11 +87,11 @@ impl Engine {
     /// nobody, and the service's door is closed meanwhile.
     fn supersede(&self, other: &Active, by: &str) {
         let message = format!("superseded by a newer deployment, asked for by {by}");
-        let failure = outside(FailureKind::Superseded, message);
+        let stop = Command::Stop { kind: FailureKind::Superseded, message };
         let commands = other.commands.clone();
         self.inner.tracker.spawn(async move {
             // A runner that is gone has ended: nothing to supersede.
-            let _ = commands.send(Command::Stop(failure)).await;
+            let _ = commands.send(stop).await;
         });
     }
 

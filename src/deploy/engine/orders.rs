@@ -1,22 +1,18 @@
-use super::{Active, Engine, lock, outside};
+use super::{Active, Engine, lock};
 use crate::deploy::control::{Refusal, RefusalKind};
 use crate::deploy::runner::Command;
-use crate::model::{DeploymentId, Failure, FailureKind, Step};
+use crate::model::{DeploymentId, FailureKind};
 
 impl Engine {
     /// Stop a deployment that has not begun to commit, and revert it.
     pub async fn abort(&self, id: DeploymentId, by: &str, why: &str) -> Result<(), Refusal> {
-        let reason = if why.is_empty() { String::new() } else { format!(": {why}") };
-        let failure = outside(FailureKind::Aborted, format!("aborted by {by}{reason}"));
-        self.stop(id, failure).await
+        self.stop(id, FailureKind::Aborted, because("aborted", by, why)).await
     }
 
     /// Revert a deployment that waits for approval.
     pub async fn reject(&self, id: DeploymentId, by: &str, why: &str) -> Result<(), Refusal> {
         self.must_wait(id).await?;
-        let reason = if why.is_empty() { String::new() } else { format!(": {why}") };
-        let failure = outside(FailureKind::Approval, format!("rejected by {by}{reason}"));
-        self.stop(id, Failure { step: Step::Approve, ..failure }).await
+        self.stop(id, FailureKind::Approval, because("rejected", by, why)).await
     }
 
     /// Let a deployment that waits for approval go on.
@@ -34,7 +30,12 @@ impl Engine {
         self.tell(id, &active, Command::Retry(by.to_owned())).await
     }
 
-    async fn stop(&self, id: DeploymentId, failure: Failure) -> Result<(), Refusal> {
+    async fn stop(
+        &self,
+        id: DeploymentId,
+        kind: FailureKind,
+        message: String,
+    ) -> Result<(), Refusal> {
         let active = self.must_be_active(id).await?;
         let standing = active.standing.borrow().clone();
         if standing.reverting {
@@ -43,7 +44,7 @@ impl Engine {
         if standing.past_stopping {
             return Err(wrong_state(id, "has committed: use `verdigris rollback` to go back"));
         }
-        self.tell(id, &active, Command::Stop(failure)).await
+        self.tell(id, &active, Command::Stop { kind, message }).await
     }
 
     async fn must_wait(&self, id: DeploymentId) -> Result<Active, Refusal> {
@@ -72,6 +73,11 @@ impl Engine {
     ) -> Result<(), Refusal> {
         active.commands.send(command).await.map_err(|_| wrong_state(id, "has just ended"))
     }
+}
+
+fn because(what: &str, by: &str, why: &str) -> String {
+    let reason = if why.is_empty() { String::new() } else { format!(": {why}") };
+    format!("{what} by {by}{reason}")
 }
 
 fn wrong_state(id: DeploymentId, what: &str) -> Refusal {

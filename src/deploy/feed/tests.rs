@@ -130,3 +130,25 @@ async fn a_verdict_after_too_much_output_is_in_the_log() {
     feed.say(None, verdict(vec![report]));
     assert_eq!(queue.try_recv().unwrap().event.what, verdict(Vec::new()));
 }
+
+#[test]
+fn what_a_step_says_before_its_beginning_is_told_comes_after_that() {
+    let (feed, mut queue) = feed();
+    feed.hold(Step::Await);
+    feed.say(Some(Step::Await), note("one"));
+    feed.say(Some(Step::Start), Happening::Done { note: String::new() });
+    feed.say(Some(Step::Await), note("two"));
+    feed.say(Some(Step::Await), Happening::Began);
+    feed.say(Some(Step::Await), note("three"));
+    let told: Vec<_> = feed.so_far().into_iter().map(|event| (event.seq, event.what)).collect();
+    let expected = [
+        Happening::Done { note: String::new() },
+        Happening::Began,
+        note("one"),
+        note("two"),
+        note("three"),
+    ];
+    assert_eq!(told, (0..).zip(expected).collect::<Vec<_>>());
+    let logged = std::iter::from_fn(|| queue.try_recv().ok()).map(|queued| queued.event.seq);
+    assert_eq!(logged.collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+}

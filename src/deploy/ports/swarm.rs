@@ -106,8 +106,9 @@ pub trait Swarm: Send + Sync {
     /// whose address is wanted.
     async fn tasks(&self, name: &str, port: PortWanted) -> PortResult<Vec<Task>>;
 
-    /// The last `lines` lines that `task` wrote, oldest first; best effort, empty when there are none.
-    async fn tail(&self, task: &Task, lines: usize) -> Vec<String>;
+    /// The last `lines` lines that `task` wrote, and what its health check said; best effort, empty when
+    /// there is nothing.
+    async fn tail(&self, task: &Task, lines: usize) -> Tail;
 
     /// Names of the Swarm services that Verdigris made, with their service and colour.
     async fn services(&self) -> PortResult<Vec<(ServiceName, Colour, SwarmSnapshot)>>;
@@ -118,6 +119,15 @@ pub trait Swarm: Send + Sync {
     /// Hints that something changed (a Swarm service name, or empty for "anything"). Ends when the
     /// connection does: subscribe again. Never relied upon: the truth is asked for.
     async fn events(&self) -> PortResult<BoxStream<'static, String>>;
+}
+
+/// What is left of a task that ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// Its last lines, oldest first.
+    pub lines: Vec<String>,
+    /// What its health check said, if it was ended because it was unhealthy.
+    pub unhealthy: Option<String>,
 }
 
 /// How the address of a task is found.

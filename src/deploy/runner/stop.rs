@@ -8,8 +8,13 @@ use crate::model::{Failure, FailureKind, Phase, Step};
 /// What a person or a newer deployment tells a running one.
 #[derive(Debug)]
 pub enum Command {
-    /// Stop and revert.
-    Stop(Failure),
+    /// Stop and revert. Which steps that meets is known only when it is obeyed.
+    Stop {
+        /// What stops it.
+        kind: FailureKind,
+        /// Why, in one line.
+        message: String,
+    },
     /// Go on after the approval.
     Approve(String),
     /// Take up again what is stuck.
@@ -19,7 +24,7 @@ pub enum Command {
 impl Runner {
     pub(super) fn obey(&mut self, command: Command) {
         match command {
-            Command::Stop(failure) => self.halt(failure),
+            Command::Stop { kind, message } => self.halt(kind, message, None),
             Command::Approve(by) => {
                 self.note(Record::Approved { by });
                 self.approved.send_replace(true);
@@ -50,20 +55,17 @@ impl Runner {
     }
 
     pub(super) fn pass_deadline(&mut self) {
-        let begun = self.state().steps.keys().last();
-        let step = self.running.last().or(begun).copied().unwrap_or(Step::Prepare);
-        self.halt(Failure {
-            step,
-            kind: FailureKind::Deadline,
-            message: format!("the deadline passed during `{step}`"),
-            details: Vec::new(),
-            remedy: Some("see what took so long, or give it longer with --deadline".to_owned()),
-        });
+        let message = format!("the deadline passed during `{}`", self.state().at());
+        let remedy = "see what took so long, or give it longer with --deadline";
+        self.halt(FailureKind::Deadline, message, Some(remedy.to_owned()));
     }
 
-    fn halt(&mut self, failure: Failure) {
+    fn halt(&mut self, kind: FailureKind, message: String, remedy: Option<String>) {
         if self.is_stoppable() {
-            self.note(Record::Stopped { failure });
+            let (step, details) = (self.state().at(), met(&self.state().under_way()));
+            self.note(Record::Stopped {
+                failure: Failure { step, kind, message, details, remedy },
+            });
             self.stop.cancel();
         }
     }
@@ -71,5 +73,15 @@ impl Runner {
     /// Neither an abort nor the deadline means anything once it is being reverted or commits.
     fn is_stoppable(&self) -> bool {
         !self.state().reverting() && !self.commits
+    }
+}
+
+/// What a stop met, where that is not the one step that it names.
+fn met(under_way: &[Step]) -> Vec<String> {
+    let steps: Vec<&str> = under_way.iter().map(|step| step.as_str()).collect();
+    match steps[..] {
+        [] => vec!["no step was under way".to_owned()],
+        [_] => Vec::new(),
+        _ => vec![format!("under way: {}", steps.join(", "))],
     }
 }

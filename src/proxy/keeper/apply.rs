@@ -95,7 +95,7 @@ impl Machine {
     /// Make the running proxy follow the files.
     async fn run(&mut self, plan: &Plan) -> Result<()> {
         if let Err(error) = &plan.told {
-            return self.run_later(plan, error.to_string()).await;
+            return self.run_later(plan, error).await;
         }
         self.report.set("running", None);
         if plan.reload {
@@ -114,8 +114,12 @@ impl Machine {
     }
 
     /// The proxy does not run: nothing new can be proved, but its files say how to come back.
-    async fn run_later(&mut self, plan: &Plan, why: String) -> Result<()> {
-        self.report.set("running", Some(why.clone()));
+    async fn run_later(&mut self, plan: &Plan, seen: &Error) -> Result<()> {
+        self.report.set("running", Some(seen.to_string()));
+        let why = match seen {
+            Error::NotRunning { why } => why.clone(),
+            other => other.to_string(),
+        };
         match (plan.need, &*self.driver) {
             (Need::All, _) if !plan.entries_kept(self) => Err(Error::NotRunning { why }),
             (_, Driver::Nginx { .. }) => self.driver.agree(&plan.entries).await,

@@ -47,10 +47,16 @@ impl Report {
         }
     }
 
-    /// The problems, one line each.
+    /// The problems, each once: one may be found in several ways.
     pub fn problems(&self) -> Vec<String> {
         let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        problems.values().cloned().collect()
+        let mut told: Vec<String> = Vec::new();
+        for problem in problems.values() {
+            if !told.contains(problem) {
+                told.push(problem.clone());
+            }
+        }
+        told
     }
 
     /// A reload was ordered.

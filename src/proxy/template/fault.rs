@@ -43,6 +43,17 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
+impl Fault {
+    /// The report without what the message says.
+    pub fn further(&self) -> Vec<String> {
+        let said = |line: &str| {
+            let line = line.strip_prefix("error: ").unwrap_or(line);
+            self.message.lines().any(|known| known == line)
+        };
+        self.report.iter().filter(|line| !said(line)).cloned().collect()
+    }
+}
+
 impl Source {
     /// The fault that `error` tells of.
     pub fn fault(&self, error: &tera::Error) -> Fault {

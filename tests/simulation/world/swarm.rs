@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use verdigris::deploy::health::serving;
 use verdigris::deploy::ports::{
-    Found, PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Trouble,
+    Found, PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Tail, Trouble,
 };
 use verdigris::model::{
     Colour, DeploymentId, ImageRef, Instance, PinnedImage, Release, ServiceName, Task, TaskState,
@@ -332,8 +332,8 @@ impl Swarm for Sim {
         .await
     }
 
-    async fn tail(&self, _: &Task, _: usize) -> Vec<String> {
-        vec!["panic: out of patina".to_owned()]
+    async fn tail(&self, _: &Task, _: usize) -> Tail {
+        Tail { lines: vec!["panic: out of patina".to_owned()], unhealthy: None }
     }
 
     async fn services(&self) -> PortResult<Vec<(ServiceName, Colour, SwarmSnapshot)>> {
