@@ -28,7 +28,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
-pub(crate) use change::Change;
+pub(crate) use change::{Change, Staged};
 
 use super::error::{Error, Result};
 use super::probe::{self, Prober};

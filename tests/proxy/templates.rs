@@ -113,6 +113,45 @@ async fn a_revert_does_not_need_the_saved_template(
     assert_eq!((world.files(), body(&world).await), (files, "blue".to_owned()));
 }
 
+/// Whoever rolls back is in a hurry, and may have come to it by the template that was saved.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_served_before_does_not_need_the_saved_template(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+    #[values(("\nthis is no directive at all", "checker refuses"), ("\n{% if %}", "template"))]
+    (spoilt, told): (&str, &str),
+) {
+    let (mut world, path, text) = edited_world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    let moved = Instance::start("blue, moved").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    fs::write(&path, format!("{text}{spoilt}")).unwrap();
+    let bad = problem(&fleet, told).await;
+    let live = view("books", HOST, Some(Green));
+    fleet.stage(&live, Blue, &[moved.backend()]).await.unwrap_err();
+    let notes = fleet.restage(&live, Blue, &[moved.backend()]).await.unwrap();
+    let first = bad.lines().next().unwrap();
+    let expected = format!("proxy `edge-{kind}` goes by its last good template: {first}");
+    assert_eq!(notes, [expected]);
+    fleet.flip(&name("books"), Blue, 3).await.unwrap();
+    assert_eq!(body(&world).await, "blue, moved");
+    assert_eq!(problem(&fleet, told).await, bad);
+    // One that starts anew on what it has is led back as well.
+    world.stop_proxy();
+    world.start_proxy();
+    assert!(
+        fleet.restage(&view("books", HOST, Some(Blue)), Green, &[green.backend()]).await.is_ok()
+    );
+    fleet.flip(&name("books"), Green, 4).await.unwrap();
+    assert_eq!(body(&world).await, "green");
+    fs::write(&path, &text).unwrap();
+    well(&fleet).await;
+    let notes = fleet.restage(&view("books", HOST, Some(Green)), Blue, &[moved.backend()]).await;
+    assert_eq!(notes.unwrap(), Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn included_files_are_part_of_the_template() {
     let (world, path, text) = edited_world!(Kind::Nginx);

@@ -34,6 +34,15 @@ pub trait Proxies: Send + Sync {
         backends: &[Backend],
     ) -> PortResult<()>;
 
+    /// The same for a release that served before. Whoever brings one back is in a hurry: a proxy whose
+    /// template is not good any more goes by the last good one. Answers which do, and why.
+    async fn restage(
+        &self,
+        view: &ServiceView,
+        colour: Colour,
+        backends: &[Backend],
+    ) -> PortResult<Vec<String>>;
+
     /// Whether every proxy has `backends` in the idle `colour` of `service` already, to be served by
     /// `rule`, and lets them answer there right now: then staging them would change nothing.
     async fn is_staged(

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::driver::Driver;
 use super::futile::Futile;
 use super::machine::Machine;
-use super::plan::{Need, Plan};
+use super::plan::Plan;
 use crate::proxy::error::{Error, Result};
 use crate::proxy::install::{self, Staged};
 use crate::proxy::probe;
@@ -117,7 +117,9 @@ impl Machine {
     async fn run_later(&mut self, plan: &Plan, why: String) -> Result<()> {
         self.report.set("running", Some(why.clone()));
         match (plan.need, &*self.driver) {
-            (Need::All, _) if !plan.entries_kept(self) => Err(Error::NotRunning { why }),
+            (need, _) if need.is_more() && !plan.entries_kept(self) => {
+                Err(Error::NotRunning { why })
+            }
             (_, Driver::Nginx { .. }) => self.driver.agree(&plan.entries).await,
             (_, Driver::Haproxy { .. }) => Ok(()),
         }

@@ -174,7 +174,7 @@ impl Clerk {
     async fn flip(&mut self, service: &ServiceName, to: Colour, generation: u64) -> Result<()> {
         if !self.machine.is_ready(service, to).await? {
             let entries = self.machine.entries().clone();
-            let plan = self.machine.plan(entries, Need::All, false).await?;
+            let plan = self.machine.plan(entries, Need::Back, false).await?;
             self.machine.execute(plan).await?;
         }
         self.machine.flip(service, to, generation).await?;
