@@ -56,13 +56,15 @@ pub(crate) async fn run(argv: &[String]) -> Result<Said> {
 
 /// Let the proxy's checker look at `file`. What it warns of counts as refused.
 pub(crate) async fn check(argv: &[String], file: &Path) -> Result<()> {
+    // The file is one that nobody knows: people are told the command as they wrote it.
+    let written = argv.join(" ");
     let argv: Vec<String> =
         argv.iter().map(|word| word.replace("{file}", &file.display().to_string())).collect();
-    let said = run(&argv).await?;
+    let said = run(&argv).await.map_err(|error| error.of_command(&written))?;
     if said.success && !said.lines.iter().any(|line| is_warning(line)) {
         return Ok(());
     }
-    Err(Error::Refused { command: argv.join(" "), words: complaints(said.lines) })
+    Err(Error::Refused { command: written, words: complaints(said.lines) })
 }
 
 /// Warnings of nginx and `HAProxy`, other than those that say nothing of the configuration itself: a
@@ -75,8 +77,31 @@ fn is_warning(line: &str) -> bool {
     warns && !harmless
 }
 
-/// What matters first.
+/// What matters first, each once: nginx says it on its standard error and in its log.
 fn complaints(lines: Vec<String>) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for line in lines.into_iter().map(|line| of_nginx(&line)) {
+        if !all.contains(&line) {
+            all.push(line);
+        }
+    }
+    in_order(all)
+}
+
+/// A line of nginx's log as it stands on its standard error: without time and process.
+fn of_nginx(line: &str) -> String {
+    let logged = || {
+        let rest = line.strip_prefix(|c: char| c.is_ascii_digit())?;
+        let (_, rest) = rest.split_once(" [")?;
+        let (mark, rest) = rest.split_once("] ")?;
+        let (process, words) = rest.split_once(": ")?;
+        let is_process = process.contains('#') && !process.contains(' ');
+        is_process.then(|| format!("nginx: [{mark}] {words}"))
+    };
+    logged().unwrap_or_else(|| line.to_owned())
+}
+
+fn in_order(lines: Vec<String>) -> Vec<String> {
     let grave = |line: &String| {
         ["[emerg]", "[alert]", "[crit]", "[ALERT]", "[warn]", "[WARNING]"]
             .iter()
@@ -85,4 +110,21 @@ fn complaints(lines: Vec<String>) -> Vec<String> {
     let (mut first, rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(grave);
     first.extend(rest);
     first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nginx_says_twice_is_told_once_and_first() {
+        let lines = [
+            "nginx: configuration file /x test failed",
+            "2026/11/29 16:03:07 [emerg] 8212#8212: unknown directive \"this\" in /x:3",
+            "nginx: [emerg] unknown directive \"this\" in /x:3",
+            "2026 was a good year [x] in all: of it",
+        ];
+        let told = complaints(lines.map(str::to_owned).into());
+        assert_eq!(told, [lines[2], lines[0], lines[3]]);
+    }
 }

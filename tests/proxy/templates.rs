@@ -268,3 +268,49 @@ async fn the_secret_of_the_probes_is_shown_to_nobody(
     let said = format!("{} {:?}", error.chain(), error.details);
     assert!(said.contains("(secret)") && !said.contains(&secret), "{said}");
 }
+
+/// What the checker saw is a file that nobody else ever sees.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_checker_refuses_is_told_with_its_place_in_the_template(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let (world, path, text) = edited_world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let part = world.path("templates/part.tera");
+    let mark = text.find("server_tokens off").or_else(|| text.find("timeout connect")).unwrap();
+    let number = text[..mark].lines().count();
+    let with = |line: &str| format!("{}{line}\n    {}", &text[..mark], &text[mark..]);
+    let literal = with("nonsense from us;");
+    let made = with("{{ \"made\" }} nonsense;");
+    let included = with("{% include \"part.tera\" %}");
+    fs::write(&part, "# a part\n\n  nonsense of a part;\n").unwrap();
+    let template = path.display();
+    for (bad, place, line) in [
+        (&literal, format!("{template}:{number}:5"), "`nonsense from us;`"),
+        (&made, format!("{template}, line "), "`made nonsense;`"),
+        (&included, format!("{}:3:3", part.display()), "`nonsense of a part;`"),
+    ] {
+        fs::write(&path, bad).unwrap();
+        let told = problem(&fleet, &place).await;
+        let rendered = fleet.render(&world.settings.name).await.unwrap().problem.unwrap();
+        let staged = fleet.stage(&view("books", HOST, Some(Blue)), Green, &[blue.backend()]).await;
+        let error = staged.unwrap_err();
+        let refused = format!("{}\n{}", error.chain(), error.details.join("\n"));
+        let logged = lines(&place).concat();
+        for said in [told, rendered, refused] {
+            assert!(said.contains(&place) && said.matches(line).count() == 1, "{said}");
+            assert!(!said.contains(".staged"), "{said}");
+        }
+        assert!(logged.contains(line) && !logged.contains(".staged"), "{logged}");
+        fleet
+            .restore(&name("books"), &fleet.snapshot(&name("books")).await.unwrap())
+            .await
+            .unwrap();
+        fs::write(&path, &text).unwrap();
+        well(&fleet).await;
+    }
+}

@@ -239,12 +239,21 @@ async fn a_template_that_is_saved() {
         is_rendered(&world, proxy, file).await;
         until_in_sync(&world).await;
         let before = world.settled().await;
-        templates.before(file, "# ---- private:", "{{ nobody.knows }}\n");
-        let problem = until_problem(&world, proxy).await;
-        assert!(problem.contains(file), "{problem}");
-        world.settles_as(&before).await.unwrap_or_else(|difference| panic!("{difference}"));
-        templates.change(file, |text| text.replace("{{ nobody.knows }}\n", ""));
-        until_in_sync(&world).await;
+        for (bad, column) in [("  {{ nobody.knows }}\n", 6), ("  nobody_knows what;\n", 3)] {
+            templates.before(file, "# ---- private:", bad);
+            let path = templates.0.path().join(file);
+            let line = read(&path).lines().position(|line| line == bad.trim_end()).unwrap() + 1;
+            let place = format!("{}:{line}:{column}", path.display());
+            let problem = until_problem(&world, proxy).await;
+            let rendered = world.client().render(&format!("edge-{proxy}")).await.unwrap();
+            for told in [problem, rendered.problem.unwrap(), world.daemon.said()] {
+                assert!(told.contains(&place) && !told.contains(".staged"), "{place}: {told}");
+            }
+            world.settles_as(&before).await.unwrap_or_else(|difference| panic!("{difference}"));
+            // With the word, so that there is one.
+            templates.change(file, |text| text.replace(&format!("{WORD}\n{bad}"), ""));
+            until_in_sync(&world).await;
+        }
     }
     traffic.end("templates that are saved").await;
 }
