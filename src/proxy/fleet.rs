@@ -157,6 +157,15 @@ impl Proxies for Fleet {
         Ok(self.keepers.iter().filter_map(without_saved).collect())
     }
 
+    async fn obstacles(&self, rule: &RouteRule, new: bool) -> Vec<String> {
+        let found = self.keepers.iter().map(async |keeper| {
+            let name = &keeper.settings().name;
+            let obstacles = keeper.obstacles(rule, new).await.into_iter();
+            obstacles.map(|obstacle| format!("proxy `{name}`: {obstacle}")).collect::<Vec<_>>()
+        });
+        join_all(found).await.concat()
+    }
+
     async fn is_staged(
         &self,
         service: &ServiceName,

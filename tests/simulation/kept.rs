@@ -73,11 +73,16 @@ fn a_rollback_does_not_wait_for_a_template_that_is_mended() {
             }
             let (proxy, answer) = (None, Answer::Refused);
             sim.truth().stubborn.push(Stubborn { what: "stage", proxy, answer, until: None });
-            let third = daemon.engine.submit(request(draft("good/books:333"))).await.unwrap();
+            let third = request(draft("good/books:333"));
+            let problems = daemon.engine.plan(&third).await.unwrap().problems;
+            assert_eq!(problems, ["a proxy: the template is not good"]);
+            let third = daemon.engine.submit(third).await.unwrap();
             let (daemon, view) = daemon.see_through(third.deployment).await;
             assert_eq!(view.failure.unwrap().step, Step::Stage);
             let kind = Kind::Rollback { service: service(), release: None };
             let back = Request { kind, ..request(draft("good/books:1")) };
+            let problems = daemon.engine.plan(&back).await.unwrap().problems;
+            assert_eq!(problems, Vec::<String>::new());
             let back = daemon.engine.submit(back).await.unwrap().deployment;
             let (daemon, view) = daemon.see_through(back).await;
             assert_eq!(view.outcome, Some(Outcome::Committed), "{:?}", view.failure);

@@ -11,7 +11,7 @@ use super::batch::Member;
 use super::look::Burst;
 use super::machine::Machine;
 use super::plan::Need;
-use crate::model::{Colour, ServiceName};
+use crate::model::{Colour, RouteRule, ServiceName};
 use crate::proxy::error::Result;
 use crate::proxy::routing::{Entries, Entry};
 use crate::proxy::watch::Watch;
@@ -47,6 +47,11 @@ pub(crate) enum Order {
         service: ServiceName,
         colour: Colour,
         reply: Reply<Option<Arc<Entry>>>,
+    },
+    /// Whether there are the certificates that a rule needs.
+    Certified {
+        rule: RouteRule,
+        reply: Reply<()>,
     },
 }
 
@@ -150,6 +155,9 @@ impl Clerk {
                 }
                 Order::Held { service, colour, reply } => {
                     let _ = reply.send(self.machine.held(&service, colour).await);
+                }
+                Order::Certified { rule, reply } => {
+                    let _ = reply.send(self.machine.certified(&rule).await);
                 }
                 Order::Render { always, reply } => {
                     let _ = reply.send(self.render(always).await);

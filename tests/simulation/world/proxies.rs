@@ -298,6 +298,12 @@ impl Proxies for Sim {
         Ok(bad.then(|| "a proxy goes by its last good template".to_owned()).into_iter().collect())
     }
 
+    async fn obstacles(&self, _: &RouteRule, new: bool) -> Vec<String> {
+        let refuses = |stubborn: &Stubborn| stubborn.what == "stage" && new;
+        let bad = self.truth().stubborn.iter().any(refuses);
+        bad.then(|| "a proxy: the template is not good".to_owned()).into_iter().collect()
+    }
+
     async fn is_staged(
         &self,
         service: &ServiceName,
