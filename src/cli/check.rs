@@ -17,7 +17,8 @@ use crate::{app, config, proxy};
 /// Check stack files, configurations and templates; needs no daemon
 ///
 /// A file is known by its ending: `.yml` and `.yaml` are stack files, `.toml` is a configuration
-/// (whose templates are checked too), `.tera` is a template.
+/// (whose templates are checked too), `.tera` is a template, rendered for an example of services. A file
+/// that others include is checked with them.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

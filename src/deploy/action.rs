@@ -31,7 +31,7 @@ use crate::model::{DeploymentId, Failure, FailureKind, Happening, Step};
 
 pub(super) use failing::failed;
 use failing::stopped;
-pub use look::{Finding, look};
+pub use look::{Finding, foresee, look};
 pub use tries::Tries;
 
 /// What a step works with.

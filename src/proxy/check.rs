@@ -8,18 +8,43 @@ use super::certificates::Certificates;
 use super::page::Sources;
 use super::render::render;
 use super::routing::{Entries, Entry};
-use super::settings::Settings;
+use super::settings::{Kind, Settings};
 use super::template::{Fault, Source, Template};
 use crate::model::{Backend, Colour, RouteRule, ServiceName, ServiceView};
 
-/// What is wrong with the template at `path`, one line each with file, line and column. Which proxy
-/// it is for is not known, so it is parsed but not rendered.
+/// What is wrong with the template at `path`, one line each with file, line and column, rendered as for
+/// an example of a proxy. Of which kind that is, the file does not say: one that it works for is enough.
 pub fn check_template(path: &Path) -> Result<(), Vec<String>> {
     let source = Source::read(path).map_err(|error| {
         let why = std::error::Error::source(&error).map(ToString::to_string);
         vec![format!("{error}: {}", why.unwrap_or_default())]
     })?;
-    source.parse().map(drop).map_err(told)
+    let template = source.parse().map_err(told)?;
+    let [likely, other] = match looks_like_haproxy(&source) {
+        true => [Kind::Haproxy, Kind::Nginx],
+        false => [Kind::Nginx, Kind::Haproxy],
+    };
+    let rendered = |kind| render_samples(&example(kind), &template);
+    rendered(likely).or_else(|fault| rendered(other).map_err(|_| told(fault)))
+}
+
+/// A proxy with all that templates may ask for.
+fn example(kind: Kind) -> Settings {
+    Settings {
+        https: Some(([192, 0, 2, 1], 443).into()),
+        certificates: Some("/etc/edge/certificates".into()),
+        ..Settings::example(kind)
+    }
+}
+
+/// Sections of `HAProxy`'s configuration begin with these words; in nginx's they are no directives.
+fn looks_like_haproxy(source: &Source) -> bool {
+    let mut lines = source.files.values().flat_map(|text| text.lines());
+    lines.any(|line| {
+        let word = line.split_whitespace().next().unwrap_or_default();
+        ["global", "defaults", "frontend", "backend", "listen"].contains(&word)
+            && !line.trim_end().ends_with([';', '{'])
+    })
 }
 
 /// What is wrong with the template of the proxy that `settings` describe, rendered as for a service

@@ -1,6 +1,5 @@
 //! Child processes with an end: the proxies' checkers and reload commands.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -57,13 +56,15 @@ pub(crate) async fn run(argv: &[String]) -> Result<Said> {
 
 /// Let the proxy's checker look at `file`. What it warns of counts as refused.
 pub(crate) async fn check(argv: &[String], file: &Path) -> Result<()> {
+    // The file is one that nobody knows: people are told the command as they wrote it.
+    let written = argv.join(" ");
     let argv: Vec<String> =
         argv.iter().map(|word| word.replace("{file}", &file.display().to_string())).collect();
-    let said = run(&argv).await?;
+    let said = run(&argv).await.map_err(|error| error.of_command(&written))?;
     if said.success && !said.lines.iter().any(|line| is_warning(line)) {
         return Ok(());
     }
-    Err(Error::Refused { command: argv.join(" "), words: complaints(said.lines) })
+    Err(Error::Refused { command: written, words: complaints(said.lines) })
 }
 
 /// Warnings of nginx and `HAProxy`, other than those that say nothing of the configuration itself: a
@@ -76,36 +77,39 @@ fn is_warning(line: &str) -> bool {
     warns && !harmless
 }
 
-/// What matters first, each once.
+/// What matters first, each once: nginx says it on its standard error and in its log.
 fn complaints(lines: Vec<String>) -> Vec<String> {
-    let mut said = BTreeSet::new();
-    let lines = lines.into_iter().filter(|line| said.insert(essence(line)));
+    let mut all: Vec<String> = Vec::new();
+    for line in lines.into_iter().map(|line| of_nginx(&line)) {
+        if !all.contains(&line) {
+            all.push(line);
+        }
+    }
+    in_order(all)
+}
+
+/// A line of nginx's log as it stands on its standard error: without time and process.
+fn of_nginx(line: &str) -> String {
+    let logged = || {
+        let rest = line.strip_prefix(|c: char| c.is_ascii_digit())?;
+        let (_, rest) = rest.split_once(" [")?;
+        let (mark, rest) = rest.split_once("] ")?;
+        let (process, words) = rest.split_once(": ")?;
+        let is_process = process.contains('#') && !process.contains(' ');
+        is_process.then(|| format!("nginx: [{mark}] {words}"))
+    };
+    logged().unwrap_or_else(|| line.to_owned())
+}
+
+fn in_order(lines: Vec<String>) -> Vec<String> {
     let grave = |line: &String| {
         ["[emerg]", "[alert]", "[crit]", "[ALERT]", "[warn]", "[WARNING]"]
             .iter()
             .any(|mark| line.contains(mark))
     };
-    let (mut first, rest): (Vec<_>, Vec<_>) = lines.partition(grave);
+    let (mut first, rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(grave);
     first.extend(rest);
     first
-}
-
-/// A line of nginx without who says it and when: until it has opened its log it says everything twice, as
-/// `nginx: [emerg] …` and as `2026/11/29 12:00:00 [emerg] 7#7: …`.
-fn essence(line: &str) -> String {
-    let Some((head, rest)) = line.split_once('[') else { return line.to_owned() };
-    let dated = |head: &str| head.chars().all(|c| c.is_ascii_digit() || "/: ".contains(c));
-    if head != "nginx: " && !dated(head) {
-        return line.to_owned();
-    }
-    let numbers = |who: &str| who.chars().all(|c| c.is_ascii_digit() || c == '#');
-    match rest.split_once("] ") {
-        Some((level, words)) => match words.split_once(": ") {
-            Some((who, words)) if numbers(who) => format!("[{level}] {words}"),
-            _ => format!("[{level}] {words}"),
-        },
-        None => line.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -117,13 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn what_nginx_says_twice_is_told_once() {
-        let once = "nginx: [emerg] unknown directive \"foo\" in /etc/nginx/nginx.conf.staged:58";
-        let failed = "nginx: configuration file /etc/nginx/nginx.conf.staged test failed";
-        let again = "2026/11/29 12:00:00 [emerg] 17#17: unknown directive \"foo\" in \
-                     /etc/nginx/nginx.conf.staged:58";
-        assert_eq!(told(&[again, once, failed]), [again, failed]);
-        assert_eq!(told(&[once, again, failed]), [once, failed]);
+    fn what_nginx_says_twice_is_told_once_and_first() {
+        let lines = [
+            "nginx: configuration file /x test failed",
+            "2026/11/29 16:03:07 [emerg] 8212#8212: unknown directive \"this\" in /x:3",
+            "nginx: [emerg] unknown directive \"this\" in /x:3",
+            "2026 was a good year [x] in all: of it",
+        ];
+        assert_eq!(told(&lines), [lines[2], lines[0], lines[3]]);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::routing::RuleError;
 use super::secret;
-use super::template::{Fault, Unreadable};
+use super::template::{Fault, Source, Unreadable};
 use crate::deploy::ports::{PortError, Trouble};
 use crate::model::{Colour, ServiceName};
 
@@ -215,6 +215,23 @@ impl Error {
     pub(crate) fn without(mut self, secret: &str) -> Self {
         if let Self::Refused { words, .. } | Self::NotTaken { words, .. } = &mut self {
             words.iter_mut().for_each(|line| *line = secret::concealed(line, secret));
+        }
+        self
+    }
+
+    /// What the checker said of `rendered`, which it was shown as `file`, said of the template.
+    pub(crate) fn traced(mut self, source: &Source, file: &Path, rendered: &str) -> Self {
+        if let Self::Refused { words, .. } = &mut self {
+            let file = file.display().to_string();
+            *words = source.trace(std::mem::take(words), &file, rendered);
+        }
+        self
+    }
+
+    /// The same of a command that is told as it was `written`.
+    pub(crate) fn of_command(mut self, written: &str) -> Self {
+        if let Self::Run { command, .. } | Self::TooSlow { command, .. } = &mut self {
+            written.clone_into(command);
         }
         self
     }

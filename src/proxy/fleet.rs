@@ -8,7 +8,7 @@ use futures_util::future::{join_all, try_join_all};
 use super::doctor;
 use super::error::{Error, Result};
 use super::install;
-use super::keeper::{Change, Keeper};
+use super::keeper::{Change, Keeper, Staged};
 use super::probe;
 use super::secret;
 use super::settings::Settings;
@@ -67,6 +67,21 @@ impl Fleet {
         join_all(self.keepers.iter().map(doctor::findings)).await.concat()
     }
 
+    async fn put(
+        &self,
+        view: &ServiceView,
+        colour: Colour,
+        backends: &[Backend],
+        staged: Staged,
+    ) -> PortResult<()> {
+        let what = format!("stage `{}` as {colour}", view.service);
+        let put = self.each(&what, |keeper| {
+            let (view, backends) = (view.clone(), backends.to_vec());
+            keeper.change(Change::Stage { view, colour, backends, what: staged })
+        });
+        put.await.map(drop)
+    }
+
     /// Do `act` on every proxy at once; the first failure, by the order of the configuration, counts.
     async fn each<'a, T, F>(
         &'a self,
@@ -93,6 +108,13 @@ fn in_full(error: &Error) -> String {
     let mut lines = vec![error.chain()];
     lines.extend(error.details());
     lines.join("\n")
+}
+
+/// That a proxy goes by another template than the one saved, and why.
+fn without_saved(keeper: &Keeper) -> Option<String> {
+    let problem = keeper.report().problem("template")?;
+    let why = problem.lines().next().unwrap_or_default();
+    Some(format!("proxy `{}` goes by its last good template: {why}", keeper.settings().name))
 }
 
 fn status(keeper: &Keeper) -> ProxyStatus {
@@ -122,11 +144,26 @@ impl Proxies for Fleet {
         colour: Colour,
         backends: &[Backend],
     ) -> PortResult<()> {
-        let what = format!("stage `{}` as {colour}", view.service);
-        let staged = self.each(&what, |keeper| {
-            keeper.change(Change::Stage { view: view.clone(), colour, backends: backends.to_vec() })
+        self.put(view, colour, backends, Staged::New).await
+    }
+
+    async fn restage(
+        &self,
+        view: &ServiceView,
+        colour: Colour,
+        backends: &[Backend],
+    ) -> PortResult<Vec<String>> {
+        self.put(view, colour, backends, Staged::Earlier).await?;
+        Ok(self.keepers.iter().filter_map(without_saved).collect())
+    }
+
+    async fn obstacles(&self, rule: &RouteRule, new: bool) -> Vec<String> {
+        let found = self.keepers.iter().map(async |keeper| {
+            let name = &keeper.settings().name;
+            let obstacles = keeper.obstacles(rule, new).await.into_iter();
+            obstacles.map(|obstacle| format!("proxy `{name}`: {obstacle}")).collect::<Vec<_>>()
         });
-        staged.await.map(drop)
+        join_all(found).await.concat()
     }
 
     async fn is_staged(

@@ -83,6 +83,11 @@ impl Staged {
         apart(move || Ok(Self { from: write_beside(&to, &text)?, to })).await?
     }
 
+    /// Where it is while nobody else knows of it.
+    pub fn path(&self) -> &Path {
+        &self.from
+    }
+
     /// Let the proxy's checker look at it; it is removed when the checker refuses.
     pub async fn check(self, argv: &[String]) -> Result<Self> {
         match command::check(argv, &self.from).await {

@@ -28,7 +28,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
-pub(crate) use change::Change;
+pub(crate) use change::{Change, Staged};
 
 use super::error::{Error, Result};
 use super::probe::{self, Prober};
@@ -156,6 +156,33 @@ impl Keeper {
             proof::prove(&self.prober, &claim, Duration::ZERO).await.ok()
         };
         timeout(AT_ONCE, asked).await.is_ok_and(|proved| proved.is_some())
+    }
+
+    /// What would keep a colour of a service with `rule` from being staged, as far as it is known. Only
+    /// what is `new` needs the template that was saved last.
+    pub async fn obstacles(&self, rule: &RouteRule, new: bool) -> Vec<String> {
+        let template = self.report.problem("template").filter(|_| new);
+        let mut found: Vec<String> = template
+            .map(|problem| problem.lines().next().unwrap_or_default().to_owned())
+            .into_iter()
+            .collect();
+        let rule = rule.clone();
+        let certified = self.order(|reply| Order::Certified { rule, reply }).await;
+        let errors = [self.runs().await, certified].into_iter().filter_map(Result::err);
+        found.extend(errors.map(|error| match error.remedy() {
+            Some(remedy) => format!("{}; {remedy}", error.chain()),
+            None => error.chain(),
+        }));
+        found
+    }
+
+    /// It runs, be it by other files than ours, which it would be made to read.
+    async fn runs(&self) -> Result<()> {
+        let told = probe::generation(self.settings.status).await;
+        if told.is_err() && probe::is_closed(self.settings.status).await && self.serves().await {
+            return Ok(());
+        }
+        told.map(drop)
     }
 
     /// The configuration as the template renders it now. It is checked where it differs from the file,

@@ -119,6 +119,31 @@ impl Settings {
         }
     }
 
+    /// A proxy that is only rendered.
+    pub(super) fn example(kind: Kind) -> Self {
+        let nginx = kind == Kind::Nginx;
+        Self {
+            name: format!("edge-{kind}"),
+            kind,
+            template: None,
+            output: "/etc/edge/proxy.conf".into(),
+            flags: nginx.then(|| "/var/lib/edge/flags".into()),
+            map: (!nginx).then(|| "/var/lib/edge/routes.map".into()),
+            check: vec!["check".to_owned(), "{file}".to_owned()],
+            reload: None,
+            pid_file: Some("/run/edge.pid".into()),
+            master_socket: (!nginx).then(|| "/run/edge-master.sock".into()),
+            runtime_socket: (!nginx).then(|| "/run/edge-runtime.sock".into()),
+            status: ([127, 0, 0, 1], 9180).into(),
+            http: Some(([192, 0, 2, 1], 80).into()),
+            https: None,
+            ca: None,
+            certificates: None,
+            user: Some("nobody".to_owned()),
+            state: "/var/lib/edge".into(),
+        }
+    }
+
     /// Paths that are written into the configuration.
     fn paths(&self) -> impl Iterator<Item = &Path> {
         [
@@ -177,27 +202,7 @@ pub(crate) mod tests {
 
     /// Settings of a proxy that is only rendered.
     pub(crate) fn settings(kind: Kind) -> Settings {
-        let nginx = kind == Kind::Nginx;
-        Settings {
-            name: format!("edge-{kind}"),
-            kind,
-            template: None,
-            output: "/etc/edge/proxy.conf".into(),
-            flags: nginx.then(|| "/var/lib/edge/flags".into()),
-            map: (!nginx).then(|| "/var/lib/edge/routes.map".into()),
-            check: vec!["check".to_owned(), "{file}".to_owned()],
-            reload: None,
-            pid_file: Some("/run/edge.pid".into()),
-            master_socket: (!nginx).then(|| "/run/edge-master.sock".into()),
-            runtime_socket: (!nginx).then(|| "/run/edge-runtime.sock".into()),
-            status: ([127, 0, 0, 1], 9180).into(),
-            http: Some(([192, 0, 2, 1], 80).into()),
-            https: None,
-            ca: None,
-            certificates: None,
-            user: Some("nobody".to_owned()),
-            state: "/var/lib/edge".into(),
-        }
+        Settings::example(kind)
     }
 
     #[test]

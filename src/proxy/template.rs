@@ -3,6 +3,7 @@
 mod asks;
 mod fault;
 mod source;
+mod traced;
 
 use sha2::{Digest, Sha256};
 use tera::{Context, Tera};

@@ -41,7 +41,42 @@ pub(super) fn drafts_in(
         base: &source.base,
     };
     let image = options.image.as_ref();
-    chosen.into_iter().filter_map(|entry| draft(entry, image, &around, problems)).collect()
+    let drafts = chosen.into_iter().filter_map(|entry| draft(entry, image, &around, problems));
+    let drafts: Vec<Placed> = drafts.collect();
+    refuse_same_routes(&drafts, problems);
+    drafts.into_iter().map(|placed| placed.draft).collect()
+}
+
+/// A draft, and where its route names the hosts.
+struct Placed {
+    draft: Draft,
+    hosts: Option<Place>,
+}
+
+impl Placed {
+    /// The first host that `other` has under the same path.
+    fn shares<'a>(&'a self, other: &Self) -> Option<(&'a str, &'a str)> {
+        let (ours, theirs) =
+            (self.draft.policy.route.as_ref()?, other.draft.policy.route.as_ref()?);
+        let host = ours.hosts.iter().find(|host| theirs.hosts.contains(host))?;
+        (ours.path == theirs.path).then_some((host, &ours.path))
+    }
+}
+
+/// No two services have the same host and path: the second to be deployed would be refused.
+fn refuse_same_routes(drafts: &[Placed], problems: &mut Problems) {
+    for (index, draft) in drafts.iter().enumerate() {
+        let mut others = drafts[..index].iter();
+        let taken = others.find_map(|other| Some((other, draft.shares(other)?)));
+        if let (Some((other, (host, path))), Some(place)) = (taken, &draft.hosts) {
+            let owner = &other.draft.service;
+            let at = other.hosts.as_ref().map_or_else(String::new, |place| {
+                format!(" at {}:{}:{}", place.file, place.line, place.column)
+            });
+            let what = format!("the route {host}{path} is that of service `{owner}`{at}, too");
+            problems.report(place, what, "give one of the two another host or path");
+        }
+    }
 }
 
 /// The process's variables, then those of `.env` beside the file.
@@ -140,7 +175,7 @@ fn draft(
     image: Option<&ImageRef>,
     around: &Surroundings<'_>,
     problems: &mut Problems,
-) -> Option<Draft> {
+) -> Option<Placed> {
     let name: Option<ServiceName> = match entry.key.parse() {
         Ok(name) => Some(name),
         Err(error) => {
@@ -169,7 +204,8 @@ fn draft(
     };
     let policy = policy(&block, problems);
     check_together(&block, &workload, &policy, problems);
-    Some(Draft { service: name?, image: image?, workload, policy })
+    let hosts = block.route.as_ref().map(|route| route.hosts.place.clone());
+    Some(Placed { draft: Draft { service: name?, image: image?, workload, policy }, hosts })
 }
 
 /// What the block needs of the rest. Only asked when all was read: a wrong value counts as absent.

@@ -230,3 +230,24 @@ services:
         told.replace("variable `sesame`", "").replace("set `sesame`", "").replace("${sesame:", "");
     assert!(!told.contains("sesame"), "{told}");
 }
+
+#[test]
+fn two_services_with_the_same_host_and_path_are_refused_with_both_places() {
+    let service = |name: &str, route: &str| {
+        format!(
+            "  {name}:\n    image: a\n    x-verdigris:\n      port: 80\n      route: {{ {route} }}\n"
+        )
+    };
+    let books = service("books", "hosts: [a.example.com, b.example.com], path: /x");
+    let other = |route| format!("services:\n{books}{}", service("other", route));
+    for free in ["hosts: [b.example.com]", "hosts: [c.example.com], path: /x"] {
+        assert_eq!(load(&source(&other(free)), &Options::default()).unwrap().len(), 2);
+    }
+    let taken = other("hosts: [B.example.com], path: /x");
+    let error = load(&source(&taken), &Options::default()).unwrap_err().to_string();
+    let expected = "stack.yml:11:23: services.other.x-verdigris.route.hosts: the route b.example.com/x is \
+        that of service `books` at stack.yml:6:23, too; give one of the two another host or path";
+    assert!(error.contains(expected), "{error}");
+    let only = Options { service: Some("other".to_owned()), ..Options::default() };
+    assert_eq!(load(&source(&taken), &only).unwrap().len(), 1);
+}

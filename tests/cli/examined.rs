@@ -147,11 +147,15 @@ async fn a_real_checker_takes_the_built_in_template_and_refuses_a_broken_one(
     let file = if kind == Kind::Nginx { "nginx.conf.tera" } else { "haproxy.cfg.tera" };
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates").join(file);
     let template = std::fs::read_to_string(template).unwrap();
+    let line = template.lines().position(|line| line.contains(word)).unwrap() + 1;
     std::fs::write(path.join("edge.tera"), template.replace(word, "no_such_word")).unwrap();
     let config = proxy(kind, check, "template = \"edge.tera\"\n");
     let (severity, words) = examined(path, &config).await;
     assert_eq!(severity, "bad", "{words}");
-    assert!(words.contains("no_such_word"), "{words}");
+    assert!(words.contains("`no_such_word"), "{words}");
+    let (column, place) = (if kind == Kind::Nginx { 1 } else { 5 }, path.join("edge.tera"));
+    let place = format!("{}:{line}:{column}", place.display());
+    assert!(words.contains(&place) && !words.contains(".rehearsed"), "{place}: {words}");
 }
 
 #[tokio::test]

@@ -97,6 +97,28 @@ http = \"127.0.0.1:8080\"
     assert_eq!(ran.out, "good: verdigris.toml: configuration with 1 proxy\n");
 }
 
+/// It parses, and cannot be rendered for any proxy.
+#[tokio::test]
+async fn a_template_by_itself_is_rendered_for_an_example() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    for (text, expected) in [
+        ("events {}\n  {{ proxy.nam }}\n", "wrong: edge.tera:2:12: "),
+        ("server {\n{% for service in servces %}{% endfor %}\n}\n", "wrong: edge.tera:2:"),
+        ("frontend a\n{{ proxy.nam }}\n", "wrong: edge.tera:2:10: "),
+        ("{% for s in services %}{{ s.name }}{{ proxy.name }}{% endfor %}", "good: edge.tera: "),
+    ] {
+        write(path, "edge.tera", text);
+        let exit = if expected.starts_with("good") { 0 } else { 2 };
+        let ran = run(path, &["check", "edge.tera"]).await.expect(exit);
+        assert!(ran.out.starts_with(expected), "{expected} in {}", ran.out);
+    }
+    for file in ["nginx.conf.tera", "haproxy.cfg.tera"] {
+        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates").join(file);
+        run(path, &["check", template.to_str().unwrap()]).await.expect(0);
+    }
+}
+
 #[tokio::test]
 async fn variables_are_given_to_stack_files() {
     let directory = tempfile::tempdir().unwrap();

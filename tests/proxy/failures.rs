@@ -467,3 +467,37 @@ async fn a_keeper_that_forgot_everything_touches_nothing(
     let fleet = world.fleet().await;
     assert_eq!((fleet.status()[0].in_sync, reloads(&fleet)), (true, 0));
 }
+
+/// What a deployment would fail at is known before it begins.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_in_the_way_is_foreseen(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let (mut world, path, text) = edited_world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    let rule = view("books", HOST, Some(Blue)).rule;
+    assert_eq!(fleet.obstacles(&rule, true).await, Vec::<String>::new());
+
+    let mut strange = rule.clone();
+    strange.hosts.push("books.example.net".to_owned());
+    let [certificate] = &fleet.obstacles(&strange, false).await[..] else { panic!() };
+    let proxy = format!("proxy `edge-{kind}`: ");
+    assert!(certificate.starts_with(&proxy), "{certificate}");
+    assert!(certificate.contains("is for host `books.example.net`; put a PEM"), "{certificate}");
+
+    fs::write(&path, format!("{text}\n{{{{ nonsense.here }}}}")).unwrap();
+    let place = format!("{}:", path.display());
+    problem(&fleet, &place).await;
+    let [template] = &fleet.obstacles(&rule, true).await[..] else { panic!() };
+    assert!(template.starts_with(&proxy) && template.contains(&place), "{template}");
+    assert_eq!(fleet.obstacles(&rule, false).await, Vec::<String>::new());
+
+    world.stop_proxy();
+    let [down] = &fleet.obstacles(&rule, false).await[..] else { panic!() };
+    assert!(
+        down.contains("the proxy does not run: ") && down.contains("; start the proxy"),
+        "{down}"
+    );
+    world.start_proxy();
+}

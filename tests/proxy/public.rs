@@ -69,6 +69,37 @@ async fn the_longest_prefix_of_whole_segments_wins(
     assert_eq!(get(world.http(), "new.example.com", "/").await.unwrap().status, 503);
 }
 
+/// Whichever proxy a path comes by, it leads to the same service, or to none.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_is_read_in_one_way(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let books = Instance::start("books").await;
+    let view = at(view("books", HOST, None), "/api/v1/books", true);
+    deploy(&fleet, &view, Blue, &[books.backend()]).await;
+    for (path, status) in [
+        ("//api/v1/books", 200),
+        ("/api//v1///books//1", 200),
+        ("/api/v1/%62ooks/a+b%25", 200),
+        ("/api%2Fv1/books", 200),
+        ("/api/v1/books/...?x=/../y", 200),
+        ("/api/v1/books/.hidden", 200),
+        ("/api/v1/books%3f", 421),
+        ("/api/v1/books/../x", 400),
+        ("/x/../api/v1/books", 400),
+        ("/x/%2e%2E/api/v1/books", 400),
+        ("/api/v1/books%2f..", 400),
+        ("/api/v1/./books", 400),
+        ("/api/v1/books/%zz", 400),
+        ("/api/v1/books/%0", 400),
+        ("/api/v1/books/%00", 400),
+    ] {
+        let answer = get(world.http(), HOST, path).await.unwrap();
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+    }
+}
+
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_clients_claim_is_not_passed_on(#[values(Kind::Nginx, Kind::Haproxy)] kind: Kind) {
@@ -149,6 +180,42 @@ async fn strange_requests_are_refused(#[values(Kind::Nginx, Kind::Haproxy)] kind
     assert_eq!(answer.status, 200);
     assert!(!answer.body.contains("h2c"), "{}", answer.body);
     assert!(answer.body.contains("x-forwarded-for: 127.0.0.1"), "{}", answer.body);
+}
+
+/// By the length that is announced. One of chunks is counted by nginx alone.
+#[rstest]
+#[case(Kind::Nginx, 413)]
+#[case(Kind::Haproxy, 200)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_may_have_ten_megabytes(#[case] kind: Kind, #[case] in_chunks: u16) {
+    const MOST: usize = 10 * 1024 * 1024;
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    let post = format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n");
+    let chunk = [format!("{MOST:x}\r\n").into_bytes(), vec![b'x'; MOST], b"\r\n".into()].concat();
+    let chunks = [&chunk[..], &chunk[..], b"0\r\n\r\n"].concat();
+    for (framing, body, expected) in [
+        (format!("Content-Length: {MOST}"), &vec![b'x'; MOST], 200),
+        (format!("Content-Length: {}", MOST + 1), &Vec::new(), 413),
+        ("Transfer-Encoding: chunked".to_owned(), &chunks, in_chunks),
+    ] {
+        let stream = TcpStream::connect(world.http()).await.unwrap();
+        let (mut answers, mut requests) = stream.into_split();
+        let request = [format!("{post}{framing}\r\n\r\n").as_bytes(), body].concat();
+        // One that is refused may not be read to its end; and one that is sent is not taken back.
+        let sent = tokio::spawn(async move {
+            let _ = requests.write_all(&request).await;
+            requests
+        });
+        let mut answer = [0; 12];
+        within(20, answers.read_exact(&mut answer)).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(answer, format!("HTTP/1.1 {expected}"), "{framing}");
+        drop(answers);
+        let _ = sent.await;
+    }
 }
 
 /// What `curl` says of a request to the TLS listener.

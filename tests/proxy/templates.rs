@@ -113,6 +113,45 @@ async fn a_revert_does_not_need_the_saved_template(
     assert_eq!((world.files(), body(&world).await), (files, "blue".to_owned()));
 }
 
+/// Whoever rolls back is in a hurry, and may have come to it by the template that was saved.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_served_before_does_not_need_the_saved_template(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+    #[values(("\nthis is no directive at all", "checker refuses"), ("\n{% if %}", "template"))]
+    (spoilt, told): (&str, &str),
+) {
+    let (mut world, path, text) = edited_world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    let moved = Instance::start("blue, moved").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
+    fs::write(&path, format!("{text}{spoilt}")).unwrap();
+    let bad = problem(&fleet, told).await;
+    let live = view("books", HOST, Some(Green));
+    fleet.stage(&live, Blue, &[moved.backend()]).await.unwrap_err();
+    let notes = fleet.restage(&live, Blue, &[moved.backend()]).await.unwrap();
+    let first = bad.lines().next().unwrap();
+    let expected = format!("proxy `edge-{kind}` goes by its last good template: {first}");
+    assert_eq!(notes, [expected]);
+    fleet.flip(&name("books"), Blue, 3).await.unwrap();
+    assert_eq!(body(&world).await, "blue, moved");
+    assert_eq!(problem(&fleet, told).await, bad);
+    // One that starts anew on what it has is led back as well.
+    world.stop_proxy();
+    world.start_proxy();
+    assert!(
+        fleet.restage(&view("books", HOST, Some(Blue)), Green, &[green.backend()]).await.is_ok()
+    );
+    fleet.flip(&name("books"), Green, 4).await.unwrap();
+    assert_eq!(body(&world).await, "green");
+    fs::write(&path, &text).unwrap();
+    well(&fleet).await;
+    let notes = fleet.restage(&view("books", HOST, Some(Green)), Blue, &[moved.backend()]).await;
+    assert_eq!(notes.unwrap(), Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn included_files_are_part_of_the_template() {
     let (world, path, text) = edited_world!(Kind::Nginx);
@@ -228,4 +267,50 @@ async fn the_secret_of_the_probes_is_shown_to_nobody(
     let error = green.unwrap_err();
     let said = format!("{} {:?}", error.chain(), error.details);
     assert!(said.contains("(secret)") && !said.contains(&secret), "{said}");
+}
+
+/// What the checker saw is a file that nobody else ever sees.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_checker_refuses_is_told_with_its_place_in_the_template(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let (world, path, text) = edited_world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    let part = world.path("templates/part.tera");
+    let mark = text.find("server_tokens off").or_else(|| text.find("timeout connect")).unwrap();
+    let number = text[..mark].lines().count();
+    let with = |line: &str| format!("{}{line}\n    {}", &text[..mark], &text[mark..]);
+    let literal = with("nonsense from us;");
+    let made = with("{{ \"made\" }} nonsense;");
+    let included = with("{% include \"part.tera\" %}");
+    fs::write(&part, "# a part\n\n  nonsense of a part;\n").unwrap();
+    let template = path.display();
+    for (bad, place, line) in [
+        (&literal, format!("{template}:{number}:5"), "`nonsense from us;`"),
+        (&made, format!("{template}, line "), "`made nonsense;`"),
+        (&included, format!("{}:3:3", part.display()), "`nonsense of a part;`"),
+    ] {
+        fs::write(&path, bad).unwrap();
+        let told = problem(&fleet, &place).await;
+        let rendered = fleet.render(&world.settings.name).await.unwrap().problem.unwrap();
+        let staged = fleet.stage(&view("books", HOST, Some(Blue)), Green, &[blue.backend()]).await;
+        let error = staged.unwrap_err();
+        let refused = format!("{}\n{}", error.chain(), error.details.join("\n"));
+        let logged = lines(&place).concat();
+        for said in [told, rendered, refused] {
+            assert!(said.contains(&place) && said.matches(line).count() == 1, "{said}");
+            assert!(!said.contains(".staged"), "{said}");
+        }
+        assert!(logged.contains(line) && !logged.contains(".staged"), "{logged}");
+        fleet
+            .restore(&name("books"), &fleet.snapshot(&name("books")).await.unwrap())
+            .await
+            .unwrap();
+        fs::write(&path, &text).unwrap();
+        well(&fleet).await;
+    }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use verdigris::model::{Outcome, Step};
 
+use crate::support::world::{request, rollback};
 use crate::support::{Proxy, Registry, Traffic, World, run};
 
 /// The templates, by proxy.
@@ -238,14 +239,51 @@ async fn a_template_that_is_saved() {
         is_rendered(&world, proxy, file).await;
         until_in_sync(&world).await;
         let before = world.settled().await;
-        templates.before(file, "# ---- private:", "{{ nobody.knows }}\n");
-        let problem = until_problem(&world, proxy).await;
-        assert!(problem.contains(file), "{problem}");
-        world.settles_as(&before).await.unwrap_or_else(|difference| panic!("{difference}"));
-        templates.change(file, |text| text.replace("{{ nobody.knows }}\n", ""));
-        until_in_sync(&world).await;
+        for (bad, column) in [("  {{ nobody.knows }}\n", 6), ("  nobody_knows what;\n", 3)] {
+            templates.before(file, "# ---- private:", bad);
+            let path = templates.0.path().join(file);
+            let line = read(&path).lines().position(|line| line == bad.trim_end()).unwrap() + 1;
+            let place = format!("{}:{line}:{column}", path.display());
+            let problem = until_problem(&world, proxy).await;
+            let rendered = world.client().render(&format!("edge-{proxy}")).await.unwrap();
+            for told in [problem, rendered.problem.unwrap(), world.daemon.said()] {
+                assert!(told.contains(&place) && !told.contains(".staged"), "{place}: {told}");
+            }
+            world.settles_as(&before).await.unwrap_or_else(|difference| panic!("{difference}"));
+            // With the word, so that there is one.
+            templates.change(file, |text| text.replace(&format!("{WORD}\n{bad}"), ""));
+            until_in_sync(&world).await;
+        }
     }
     traffic.end("templates that are saved").await;
+}
+
+/// A template that is bad keeps what is new out. The revert of that starts the kept colour anew, at other
+/// addresses, and yet the way back to it is open at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_goes_by_the_last_good_template() {
+    let templates = Templates::copied();
+    let change = |config: String| templates.named_in(&config);
+    let Some(world) = World::with(Registry::Embedded, Proxy::Both, change).await else { return };
+    for edition in ["1.0", "2.0"] {
+        world.deploy(&world.books(edition).asking("retain", json!({}))).await.committed();
+    }
+    let traffic = Traffic::start(&world, "books-ms");
+    for (_, file) in FILES {
+        templates.before(file, "# ---- private:", "nobody_knows what;\n");
+    }
+    for proxy in Proxy::Both.names() {
+        until_problem(&world, proxy).await;
+    }
+    let request = request(&world.books("3.0"));
+    let foreseen = world.client().plan(&request).await.unwrap().problems;
+    assert_eq!(foreseen.iter().filter(|it| it.contains("nobody_knows")).count(), 2, "{foreseen:?}");
+    let ended = world.run(request).await;
+    let Outcome::Reverted { failure } = ended.outcome() else { panic!("{}", ended.story()) };
+    assert_eq!((ended.exit(), failure.step), (13, Step::Stage), "{}", ended.story());
+    let back = world.run(rollback("books-ms")).await.committed();
+    assert!(back.story().contains("goes by its last good template"), "{}", back.story());
+    traffic.end("a rollback by the last good template").await;
 }
 
 async fn until_problem(world: &World, proxy: &str) -> String {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use verdigris::deploy::record::{Journalled, Record};
-use verdigris::model::{Outcome, Retain, Step};
+use verdigris::model::{Happening, Kind, Outcome, Request, Retain, Step};
 
 use crate::daemon::{Daemon, in_virtual_time};
 use crate::draft::{draft, request, service};
 use crate::ends::check_violations;
-use crate::world::Sim;
+use crate::world::{Answer, Sim, Stubborn};
 
 #[test]
 fn what_somebody_removed_cannot_be_kept_and_holds_nothing_up() {
@@ -54,4 +54,47 @@ fn a_proxy_that_was_put_back_is_led_away_before_a_kept_colour_is_replaced() {
             check_violations(&sim);
         });
     }
+}
+
+/// A template that is not good keeps what is new out, whose revert starts the kept colour anew. The way
+/// back to that must not wait for whoever mends the template.
+#[test]
+fn a_rollback_does_not_wait_for_a_template_that_is_mended() {
+    let restaged = (0..20).filter(|seed| {
+        let sim = Sim::new(*seed);
+        let told = sim.clone();
+        in_virtual_time(async move {
+            let mut daemon = Daemon::start(&sim).await;
+            for image in ["good/books:1", "good/books:22"] {
+                let mut kept = draft(image);
+                kept.policy.retain = Retain { releases: 1, scale: None, duration: None };
+                let id = daemon.engine.submit(request(kept)).await.unwrap().deployment;
+                (daemon, _) = daemon.see_through(id).await;
+            }
+            let (proxy, answer) = (None, Answer::Refused);
+            sim.truth().stubborn.push(Stubborn { what: "stage", proxy, answer, until: None });
+            let third = request(draft("good/books:333"));
+            let problems = daemon.engine.plan(&third).await.unwrap().problems;
+            assert_eq!(problems, ["a proxy: the template is not good"]);
+            let third = daemon.engine.submit(third).await.unwrap();
+            let (daemon, view) = daemon.see_through(third.deployment).await;
+            assert_eq!(view.failure.unwrap().step, Step::Stage);
+            let kind = Kind::Rollback { service: service(), release: None };
+            let back = Request { kind, ..request(draft("good/books:1")) };
+            let problems = daemon.engine.plan(&back).await.unwrap().problems;
+            assert_eq!(problems, Vec::<String>::new());
+            let back = daemon.engine.submit(back).await.unwrap().deployment;
+            let (daemon, view) = daemon.see_through(back).await;
+            assert_eq!(view.outcome, Some(Outcome::Committed), "{:?}", view.failure);
+            let staged = view.steps.iter().any(|s| s.step == Step::Stage && s.ended.is_some());
+            let says = |what: &Happening| format!("{what:?}").contains("last good template");
+            let events = daemon.engine.events(back).await.unwrap();
+            let said = events.iter().any(|event| says(&event.what));
+            let restaged = sim.truth().trace.iter().any(|(_, what)| what == "restage");
+            assert_eq!((said, staged), (restaged, restaged));
+            check_violations(&sim);
+        });
+        told.truth().trace.iter().any(|(_, what)| what == "restage")
+    });
+    assert!(restaged.count() > 0, "none had to stage the kept colour anew");
 }

@@ -228,7 +228,7 @@ fn disturb(truth: &mut Truth, draft: &mut Draft) -> bool {
 fn grow_stubborn(truth: &mut Truth) {
     let proxy = truth.rng.choice([None, Some("edge-haproxy"), Some("edge-nginx")]).expect("three");
     let answer = truth.rng.choice([Answer::Refused, Answer::Denied, Answer::Half]).expect("three");
-    let what = truth.rng.choice(["stage", "flip"]).expect("two");
+    let what = truth.rng.choice(["stage", "restage", "flip"]).expect("three");
     truth.stubborn.push(Stubborn { what, proxy, answer, until: None });
     if truth.rng.bool() {
         let until = Some(Instant::now() + Duration::from_millis(truth.rng.u64(1..40_000)));

@@ -12,7 +12,7 @@ use crate::deploy::ports::{
 };
 use crate::deploy::record::{Before, Prepared};
 use crate::model::{
-    Colour, Instance, Release, Request, Route, ServiceName, ServiceRecord, ServiceView, Task,
+    Colour, Instance, Kind, Release, Request, Route, ServiceName, ServiceRecord, ServiceView, Task,
 };
 
 /// What a look at the world found, before anything is touched.
@@ -74,6 +74,21 @@ pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
         Prepared { release, colour, live, running, instances, in_place: false, before, tenure };
     prepared.in_place = running && answering && ledger::is_registered(&prepared);
     Ok(Finding { prepared, from, edits, problems })
+}
+
+/// The same with what the proxies would refuse now. A deployment asks them at `stage`: until then it may be
+/// put right.
+pub async fn foresee(world: &World, request: &Request) -> PortResult<Finding> {
+    let mut found = look(world, request).await?;
+    let prepared = &found.prepared;
+    if let Some(rule) = &prepared.release.policy.route
+        && !prepared.in_place
+        && (request.force || !found.unchanged())
+    {
+        let new = matches!(request.kind, Kind::Deploy { .. });
+        found.problems.extend(world.proxies.obstacles(rule, new).await);
+    }
+    Ok(found)
 }
 
 /// How a service stands by what was recorded of it.

@@ -5,7 +5,7 @@ use super::{Context, failed, finish};
 use crate::deploy::ledger;
 use crate::deploy::ports::{Origin, PortError, PortResult, ProxyViews, Trouble};
 use crate::deploy::record::{Prepared, StepResult};
-use crate::model::{Colour, Failure, Instance, ServiceView, Step};
+use crate::model::{Colour, Failure, Instance, Kind, ServiceView, Step};
 
 /// The new instances into the registry, as idle.
 pub async fn register(context: &Context) -> Result<StepResult, Failure> {
@@ -31,12 +31,17 @@ pub async fn unregister(context: &Context, prepared: &Prepared) -> PortResult<()
 /// The new instances into the proxies' idle colour.
 pub async fn stage(context: &Context) -> Result<StepResult, Failure> {
     let prepared = context.prepared(Step::Stage)?;
-    let led = lead(context, prepared, context.state.instances()).await;
+    let led = lead(context, prepared, context.state.instances(), Step::Stage).await;
     led.map_err(|error| failed(Step::Stage, &error))?;
     Ok(StepResult::Nothing)
 }
 
-async fn lead(context: &Context, prepared: &Prepared, instances: &[Instance]) -> PortResult<()> {
+async fn lead(
+    context: &Context,
+    prepared: &Prepared,
+    instances: &[Instance],
+    step: Step,
+) -> PortResult<()> {
     let new = ledger::backends(instances);
     let live = prepared.live.map(|colour| {
         let entries = prepared.before.registry.of(colour).map(|entry| &entry.instance);
@@ -45,8 +50,16 @@ async fn lead(context: &Context, prepared: &Prepared, instances: &[Instance]) ->
     let Some(view) = ledger::staged(prepared, &live.unwrap_or_default(), &new) else {
         return Ok(());
     };
-    let staged = context.world.proxies.stage(&view, prepared.colour, &new).await;
-    staged.map_err(|error| error.of(Origin::Proxy))
+    let proxies = &context.world.proxies;
+    let staged = match context.state.request.kind {
+        Kind::Deploy { .. } => {
+            proxies.stage(&view, prepared.colour, &new).await.map(|()| Vec::new())
+        }
+        Kind::Rollback { .. } => proxies.restage(&view, prepared.colour, &new).await,
+    };
+    let notes = staged.map_err(|error| error.of(Origin::Proxy))?;
+    notes.into_iter().for_each(|note| context.note(step, note));
+    Ok(())
 }
 
 /// Undo of [`stage`]: nobody may be led to the new instances any more, by a proxy that was put back
@@ -137,7 +150,7 @@ async fn follow_moved(
     context.note(Step::Switch, "the new instances have moved".to_owned());
     let bad = |error| failed(Step::Switch, &error);
     record(context, prepared, &now).await.map_err(bad)?;
-    lead(context, prepared, &now).await.map_err(bad)?;
+    lead(context, prepared, &now, Step::Switch).await.map_err(bad)?;
     Ok(Some(now))
 }
 

@@ -18,7 +18,7 @@ use crate::model::{DeploymentId, DeploymentView, Event, Happening, Plan, Request
 impl Engine {
     /// What `submit` of the same would do.
     pub async fn plan(&self, request: &Request) -> Result<Plan, Refusal> {
-        let found = action::look(&self.inner.world, request).await?;
+        let found = action::foresee(&self.inner.world, request).await?;
         Ok(plan(request, found))
     }
 

@@ -34,6 +34,20 @@ pub trait Proxies: Send + Sync {
         backends: &[Backend],
     ) -> PortResult<()>;
 
+    /// The same for a release that served before. Whoever brings one back is in a hurry: a proxy whose
+    /// template is not good any more goes by the last good one. Answers which do, and why.
+    async fn restage(
+        &self,
+        view: &ServiceView,
+        colour: Colour,
+        backends: &[Backend],
+    ) -> PortResult<Vec<String>>;
+
+    /// What would keep a colour of a service with `rule` from being staged, as far as it is known, one line
+    /// each with what to do. Only what is `new`, and has not served before, depends on the templates that
+    /// were saved last.
+    async fn obstacles(&self, rule: &RouteRule, new: bool) -> Vec<String>;
+
     /// Whether every proxy has `backends` in the idle `colour` of `service` already, to be served by
     /// `rule`, and lets them answer there right now: then staging them would change nothing.
     async fn is_staged(

@@ -30,10 +30,14 @@ pub async fn rehearse(settings: &Settings) -> Result<()> {
     let Remembered { entries, secret } = remembered(settings).await?;
     let stand_in = StandIn::of(settings)?;
     let (rendered, for_page) = (stand_in.settings.clone(), secret.clone());
-    let rendition = apart(move || rendition(&rendered, &entries, &for_page)).await??;
+    let (source, rendition) = apart(move || rendition(&rendered, &entries, &for_page)).await??;
     stand_in.write(&rendition)?;
-    let checked = command::check(&settings.check, stand_in.config.path()).await;
-    checked.map_err(|error| error.without(&secret))
+    let file = stand_in.config.path();
+    let checked = command::check(&settings.check, file).await;
+    checked.map_err(|error| {
+        let traced = error.traced(&source, file, &rendition.text);
+        stand_in.unmasked(traced, settings).without(&secret)
+    })
 }
 
 /// What a keeper of the proxy left.
@@ -48,8 +52,9 @@ async fn remembered(settings: &Settings) -> Result<Remembered> {
     Ok(left.map_or_else(fresh, |state| Remembered { entries: state.entries, secret: state.probe }))
 }
 
-fn rendition(settings: &Settings, entries: &Entries, secret: &str) -> Result<Rendition> {
-    let template = Source::load(settings)?.parse().map_err(Error::Template)?;
+fn rendition(settings: &Settings, entries: &Entries, secret: &str) -> Result<(Source, Rendition)> {
+    let source = Source::load(settings)?;
+    let template = source.parse().map_err(Error::Template)?;
     let certificates = match &settings.certificates {
         Some(directory) => Certificates::of(directory).map_err(failed("read", directory))?,
         None => Certificates::default(),
@@ -60,7 +65,8 @@ fn rendition(settings: &Settings, entries: &Entries, secret: &str) -> Result<Ren
         probe: (probe::HEADER, secret),
         certificates: &certificates,
     };
-    render(&template, &sources, entries).map_err(Error::Template)
+    let rendition = render(&template, &sources, entries).map_err(Error::Template)?;
+    Ok((source, rendition))
 }
 
 /// Files that stand in for those of the proxy: beside them, so that what is included relative to them is
@@ -94,6 +100,20 @@ impl StandIn {
         let keeper_s = || user::of(settings.kind, settings.pid_file.as_deref());
         standing_in.user = standing_in.user.or_else(keeper_s);
         Ok(Self { settings: standing_in, config, map, _pid_file: pid_file })
+    }
+
+    /// `error` with the names of the proxy's files in place of those that stand in for them.
+    fn unmasked(&self, mut error: Error, of: &Settings) -> Error {
+        let files = [(&self.settings.map, &of.map), (&self.settings.pid_file, &of.pid_file)];
+        if let Error::Refused { words, .. } = &mut error {
+            for (mask, file) in files {
+                if let (Some(mask), Some(file)) = (mask, file) {
+                    let (mask, file) = (mask.display().to_string(), file.display().to_string());
+                    words.iter_mut().for_each(|word| *word = word.replace(&mask, &file));
+                }
+            }
+        }
+        error
     }
 
     fn write(&self, rendition: &Rendition) -> Result<()> {

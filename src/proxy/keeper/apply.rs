@@ -7,12 +7,14 @@ use tokio::time::Instant;
 use super::driver::Driver;
 use super::futile::Futile;
 use super::machine::Machine;
-use super::plan::{Need, Plan};
+use super::plan::Plan;
+use super::templates::Which;
 use crate::proxy::error::{Error, Result};
 use crate::proxy::install::{self, Staged};
 use crate::proxy::probe;
 use crate::proxy::render::Rendition;
 use crate::proxy::state::{Loaded, fingerprint};
+use crate::proxy::template::Template;
 
 /// Configurations remembered as good: those of a few services going to and fro.
 const MOST_CHECKED: usize = 32;
@@ -48,18 +50,18 @@ impl Machine {
             self.write_map(map).await?;
         }
         if self.files.config.as_ref() != Some(&plan.rendition.text) {
-            self.install(&plan.rendition.text).await?;
+            self.install(&plan.template, &plan.rendition.text).await?;
         }
         self.run(plan).await
     }
 
     /// Check `text` and put it in place. What was found good lately is not checked again: a rollback
     /// is quick.
-    async fn install(&mut self, text: &str) -> Result<()> {
+    async fn install(&mut self, template: &Template, text: &str) -> Result<()> {
         let mut staged = Staged::write(&self.settings.output, text).await?;
         let hash = fingerprint(text);
         if !self.checked.contains(&hash) {
-            staged = self.check(staged).await?;
+            staged = self.check(staged, template, text).await?;
             self.checked.push_front(hash.clone());
             self.checked.truncate(MOST_CHECKED);
         }
@@ -69,16 +71,18 @@ impl Machine {
         Ok(())
     }
 
-    /// Let the proxy's checker look at `rendition` without putting it in place.
+    /// Let the proxy's checker look at `rendition`, of the template on disk, without putting it in place.
     pub async fn try_check(&self, rendition: &Rendition) -> Result<()> {
+        let template = self.templates.get(Which::Saved)?;
         let staged = Staged::write(&self.settings.output, &rendition.text).await?;
-        self.check(staged).await?.discard().await;
+        self.check(staged, &template, &rendition.text).await?.discard().await;
         Ok(())
     }
 
-    async fn check(&self, staged: Staged) -> Result<Staged> {
+    async fn check(&self, staged: Staged, template: &Template, text: &str) -> Result<Staged> {
+        let file = staged.path().to_owned();
         let checked = staged.check(&self.settings.check).await;
-        checked.map_err(|error| error.without(self.secret()))
+        checked.map_err(|error| error.traced(template.source(), &file, text).without(self.secret()))
     }
 
     /// Make the map file hold `text`.
@@ -121,7 +125,9 @@ impl Machine {
             other => other.to_string(),
         };
         match (plan.need, &*self.driver) {
-            (Need::All, _) if !plan.entries_kept(self) => Err(Error::NotRunning { why }),
+            (need, _) if need.is_more() && !plan.entries_kept(self) => {
+                Err(Error::NotRunning { why })
+            }
             (_, Driver::Nginx { .. }) => self.driver.agree(&plan.entries).await,
             (_, Driver::Haproxy { .. }) => Ok(()),
         }

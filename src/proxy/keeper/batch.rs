@@ -24,7 +24,7 @@ pub(crate) struct Member {
 impl Member {
     /// Nobody waits for what would be new: what was asked for was given up meanwhile.
     fn is_moot(&self) -> bool {
-        self.change.need() == Need::All && self.reply.is_closed()
+        self.change.need().is_more() && self.reply.is_closed()
     }
 
     /// Who does not wait any more does not need the answer.
@@ -170,7 +170,7 @@ impl Clerk {
         });
     }
 
-    /// What keeps or restores is tried apart from what is new, then halves apart from each other. A
+    /// What needs less is tried apart from what needs more, then halves apart from each other. A
     /// single change, or one of many where none is to blame, gets the error.
     async fn bring_apart(&mut self, mut members: Vec<Member>, error: Error) {
         let first = split(&mut members, error.may_be_one());
@@ -190,8 +190,9 @@ impl Clerk {
 fn split(members: &mut Vec<Member>, one_is_to_blame: bool) -> Vec<Member> {
     let mut services = BTreeSet::new();
     let twice = members.iter().any(|member| !services.insert(member.change.service().clone()));
-    let is_new = |member: &Member| member.change.need() == Need::All;
-    let mixed = members.iter().any(is_new) && !members.iter().all(is_new);
+    let most = members.iter().map(|member| member.change.need()).max();
+    let is_new = |member: &Member| Some(member.change.need()) == most;
+    let mixed = !members.iter().all(is_new);
     if mixed && !twice {
         let (new, kept) = std::mem::take(members).into_iter().partition(is_new);
         *members = new;
@@ -212,28 +213,32 @@ fn split(members: &mut Vec<Member>, one_is_to_blame: bool) -> Vec<Member> {
 mod tests {
     use super::*;
     use crate::model::Colour;
+    use crate::proxy::keeper::change::Staged;
 
-    fn member(service: &str, new: bool) -> Member {
+    fn member(service: &str, need: Need) -> Member {
         let service: crate::model::ServiceName = service.parse().unwrap();
-        let change = if new {
+        let staged = match need {
+            Need::Live => None,
+            Need::Back => Some(Staged::Earlier),
+            Need::All => Some(Staged::New),
+        };
+        let change = if let Some(what) = staged {
             let rule = crate::model::RouteRule { hosts: Vec::new(), path: "/".into(), tls: false };
             let backends = std::collections::BTreeMap::new();
             let view =
                 crate::model::ServiceView { service, rule, live: None, generation: 1, backends };
-            Change::Stage { view, colour: Colour::Blue, backends: Vec::new() }
+            Change::Stage { view, colour: Colour::Blue, backends: Vec::new(), what }
         } else {
             Change::Restore { service, before: None }
         };
         Member { change, reply: tokio::sync::oneshot::channel().0 }
     }
 
-    fn parts(list: &[(&str, bool)], one_is_to_blame: bool) -> (Vec<String>, Vec<String>) {
-        let mut rest = list.iter().map(|(service, new)| member(service, *new)).collect();
+    fn parts(list: &[(&str, Need)], one_is_to_blame: bool) -> (Vec<String>, Vec<String>) {
+        let mut rest = list.iter().map(|(service, need)| member(service, *need)).collect();
         let first = split(&mut rest, one_is_to_blame);
         let names = |members: &[Member]| {
-            let name = |m: &Member| {
-                format!("{}{}", m.change.service(), u8::from(m.change.need() == Need::All))
-            };
+            let name = |m: &Member| format!("{}{}", m.change.service(), m.change.need() as u8);
             members.iter().map(name).collect::<Vec<_>>()
         };
         (names(&first), names(&rest))
@@ -244,22 +249,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_comes_before_what_is_new() {
-        let found = parts(&[("a", true), ("b", false), ("c", true)], false);
-        assert_eq!(found, (text(&["b0"]), text(&["a1", "c1"])));
+    fn what_needs_less_comes_before_what_needs_more() {
+        let list = [("a", Need::All), ("b", Need::Live), ("c", Need::All)];
+        assert_eq!(parts(&list, false), (text(&["b0"]), text(&["a2", "c2"])));
+        let list = [("a", Need::All), ("b", Need::Back), ("c", Need::Live)];
+        assert_eq!(parts(&list, false), (text(&["b1", "c0"]), text(&["a2"])));
+        assert_eq!(parts(&list[1..], false), (text(&["c0"]), text(&["b1"])));
     }
 
     #[test]
     fn two_changes_of_one_service_keep_their_order() {
-        let found = parts(&[("a", true), ("b", true), ("a", false)], true);
-        assert_eq!(found, (text(&["a1"]), text(&["b1", "a0"])));
+        let found = parts(&[("a", Need::All), ("b", Need::All), ("a", Need::Live)], true);
+        assert_eq!(found, (text(&["a2"]), text(&["b2", "a0"])));
     }
 
     #[test]
     fn halves_only_where_one_is_to_blame() {
-        let list = [("a", true), ("b", true), ("c", true)];
-        assert_eq!(parts(&list, true), (text(&["a1"]), text(&["b1", "c1"])));
-        assert_eq!(parts(&list, false), (Vec::new(), text(&["a1", "b1", "c1"])));
-        assert_eq!(parts(&list[..1], true), (Vec::new(), text(&["a1"])));
+        let list = [("a", Need::All), ("b", Need::All), ("c", Need::All)];
+        assert_eq!(parts(&list, true), (text(&["a2"]), text(&["b2", "c2"])));
+        assert_eq!(parts(&list, false), (Vec::new(), text(&["a2", "b2", "c2"])));
+        assert_eq!(parts(&list[..1], true), (Vec::new(), text(&["a2"])));
     }
 }

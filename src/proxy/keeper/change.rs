@@ -12,13 +12,22 @@ use super::plan::Need;
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
     /// Put instances into the idle colour.
-    Stage { view: ServiceView, colour: Colour, backends: Vec<Backend> },
+    Stage { view: ServiceView, colour: Colour, backends: Vec<Backend>, what: Staged },
     /// Put everything of a service back.
     Restore { service: ServiceName, before: Option<ServiceView> },
     /// Forget the instances of a colour.
     Retire { service: ServiceName, colour: Colour },
     /// Replace the instances of a colour.
     Refresh { service: ServiceName, colour: Colour, backends: Vec<Backend> },
+}
+
+/// What is staged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Staged {
+    /// What has never served: it has to work with the template on disk.
+    New,
+    /// What served before: whoever brings it back is in a hurry.
+    Earlier,
 }
 
 impl Change {
@@ -35,7 +44,8 @@ impl Change {
     /// How far it must come.
     pub fn need(&self) -> Need {
         match self {
-            Self::Stage { .. } => Need::All,
+            Self::Stage { what: Staged::New, .. } => Need::All,
+            Self::Stage { what: Staged::Earlier, .. } => Need::Back,
             Self::Restore { .. } | Self::Retire { .. } | Self::Refresh { .. } => Need::Live,
         }
     }
@@ -43,7 +53,7 @@ impl Change {
     /// The entries after it. Answers a line worth reporting where not all of it was taken.
     pub fn apply(&self, entries: &mut Entries) -> Result<Option<String>> {
         match self {
-            Self::Stage { view, colour, backends } => {
+            Self::Stage { view, colour, backends, .. } => {
                 stage(entries, view, *colour, backends).map(|()| None)
             }
             Self::Restore { service, before } => {
@@ -179,7 +189,7 @@ mod tests {
     }
 
     fn stage(view: ServiceView, colour: Colour, address: &str) -> Change {
-        Change::Stage { view, colour, backends: vec![backend(address)] }
+        Change::Stage { view, colour, backends: vec![backend(address)], what: Staged::New }
     }
 
     fn go_live(entries: &mut Entries) {

@@ -11,7 +11,7 @@ use super::batch::Member;
 use super::look::Burst;
 use super::machine::Machine;
 use super::plan::Need;
-use crate::model::{Colour, ServiceName};
+use crate::model::{Colour, RouteRule, ServiceName};
 use crate::proxy::error::Result;
 use crate::proxy::routing::{Entries, Entry};
 use crate::proxy::watch::Watch;
@@ -47,6 +47,11 @@ pub(crate) enum Order {
         service: ServiceName,
         colour: Colour,
         reply: Reply<Option<Arc<Entry>>>,
+    },
+    /// Whether there are the certificates that a rule needs.
+    Certified {
+        rule: RouteRule,
+        reply: Reply<()>,
     },
 }
 
@@ -151,6 +156,9 @@ impl Clerk {
                 Order::Held { service, colour, reply } => {
                     let _ = reply.send(self.machine.held(&service, colour).await);
                 }
+                Order::Certified { rule, reply } => {
+                    let _ = reply.send(self.machine.certified(&rule).await);
+                }
                 Order::Render { always, reply } => {
                     let _ = reply.send(self.render(always).await);
                 }
@@ -174,7 +182,7 @@ impl Clerk {
     async fn flip(&mut self, service: &ServiceName, to: Colour, generation: u64) -> Result<()> {
         if !self.machine.is_ready(service, to).await? {
             let entries = self.machine.entries().clone();
-            let plan = self.machine.plan(entries, Need::All, false).await?;
+            let plan = self.machine.plan(entries, Need::Back, false).await?;
             self.machine.execute(plan).await?;
         }
         self.machine.flip(service, to, generation).await?;

@@ -183,16 +183,21 @@ impl Machine {
 
     /// Whether `change` can be made at all.
     pub async fn admit(&mut self, change: &Change) -> Result<()> {
-        let Change::Stage { view, .. } = change else {
-            return Ok(());
-        };
-        if !view.rule.tls || self.settings.https.is_none() {
+        match change {
+            Change::Stage { view, .. } => self.certified(&view.rule).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether there is a certificate for each host of `rule`, where that needs one.
+    pub async fn certified(&mut self, rule: &RouteRule) -> Result<()> {
+        if !rule.tls || self.settings.https.is_none() {
             return Ok(());
         }
-        if self.without_certificate(&view.rule).is_some() {
+        if self.without_certificate(rule).is_some() {
             self.look_at_certificates().await;
         }
-        match self.without_certificate(&view.rule) {
+        match self.without_certificate(rule) {
             None => Ok(()),
             Some(host) => Err(Error::NoCertificate {
                 host: host.to_owned(),

@@ -19,14 +19,22 @@ pub(crate) enum Need {
     /// The files say it, and what the public sees is running. What is already in force is kept so,
     /// whatever was saved as a template meanwhile.
     Live,
+    /// All of it is running, by the template in force: what served before is to come back, whatever was
+    /// saved as a template meanwhile.
+    Back,
     /// All of it is running, by the template on disk.
     All,
 }
 
 impl Need {
+    /// Whether more than what is there is asked for.
+    pub fn is_more(self) -> bool {
+        self > Self::Live
+    }
+
     fn template(self) -> Which {
         match self {
-            Self::Live => Which::InForce,
+            Self::Live | Self::Back => Which::InForce,
             Self::All => Which::Saved,
         }
     }
@@ -128,8 +136,8 @@ impl Machine {
             (Need::Live, _) => {
                 self.serves(template, &loaded.entries, entries) && self.lets_go(loaded, entries)
             }
-            (Need::All, Kind::Nginx) => false,
-            (Need::All, Kind::Haproxy) => {
+            (Need::Back | Need::All, Kind::Nginx) => false,
+            (Need::Back | Need::All, Kind::Haproxy) => {
                 self.with(template.clone(), &loaded.entries, entries).await? == told
             }
         })

@@ -47,6 +47,11 @@ impl Report {
         }
     }
 
+    /// The problem of a subject.
+    pub fn problem(&self, subject: &str) -> Option<String> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).get(subject).cloned()
+    }
+
     /// The problems, each once: one may be found in several ways.
     pub fn problems(&self) -> Vec<String> {
         let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);

@@ -100,7 +100,7 @@ impl Source {
         Some(self.place(parts.next()?, Some((line, column))))
     }
 
-    fn place(&self, name: &str, position: Option<(usize, usize)>) -> Place {
+    pub(super) fn place(&self, name: &str, position: Option<(usize, usize)>) -> Place {
         let file = match &self.directory {
             Some(directory) => directory.join(name).display().to_string(),
             None => format!("built-in {name}"),

@@ -281,6 +281,29 @@ impl Proxies for Sim {
         .await
     }
 
+    /// Its keepers have a template that is good, though one that is not may have been saved.
+    async fn restage(
+        &self,
+        view: &ServiceView,
+        colour: Colour,
+        new: &[Backend],
+    ) -> PortResult<Vec<String>> {
+        self.on_each_proxy("restage", &view.service, |_, views| {
+            stage(views, view, colour, new);
+            Ok(())
+        })
+        .await?;
+        let refuses = |stubborn: &Stubborn| stubborn.what == "stage";
+        let bad = self.truth().stubborn.iter().any(refuses);
+        Ok(bad.then(|| "a proxy goes by its last good template".to_owned()).into_iter().collect())
+    }
+
+    async fn obstacles(&self, _: &RouteRule, new: bool) -> Vec<String> {
+        let refuses = |stubborn: &Stubborn| stubborn.what == "stage" && new;
+        let bad = self.truth().stubborn.iter().any(refuses);
+        bad.then(|| "a proxy: the template is not good".to_owned()).into_iter().collect()
+    }
+
     async fn is_staged(
         &self,
         service: &ServiceName,
