@@ -9,6 +9,10 @@ use crate::model::{DeploymentId, ServiceName, Step};
 /// person anyway.
 const FAR: usize = 200;
 
+/// Journals that are read at a time: that of the rollback itself, of what is live, and of what was before
+/// it are what a rollback usually needs.
+const AT_ONCE: usize = 3;
+
 /// A deployment that committed.
 #[derive(Debug, Clone)]
 pub struct Committed {
@@ -46,14 +50,18 @@ pub async fn committed_until(
     enough: impl Fn(&[Committed]) -> bool + Send,
 ) -> PortResult<Vec<Committed>> {
     let mut found = Vec::new();
-    for deployment in journal.recent(Some(service), FAR).await? {
-        if enough(&found) {
-            break;
-        }
-        match as_committed(deployment, &journal.read(deployment).await?) {
-            Ok(committed) => found.extend(committed),
-            Err(_) if doubt == Doubt::IsPassedOver => {}
-            Err(_) => break,
+    let recent = journal.recent(Some(service), FAR).await?;
+    for some in recent.chunks(AT_ONCE) {
+        let journals = journal.read_each(some).await?;
+        for (deployment, entries) in some.iter().zip(&journals) {
+            if enough(&found) {
+                return Ok(found);
+            }
+            match as_committed(*deployment, entries) {
+                Ok(committed) => found.extend(committed),
+                Err(_) if doubt == Doubt::IsPassedOver => {}
+                Err(_) => return Ok(found),
+            }
         }
     }
     Ok(found)

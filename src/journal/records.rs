@@ -44,25 +44,25 @@ impl Journal for Store {
     /// A record that cannot be read stays as it is, and is named by [`Store::problems`].
     async fn read(&self, deployment: DeploymentId) -> PortResult<Vec<Journalled>> {
         let operation = format!("read the journal of deployment `{deployment}`");
-        let id = deployment.to_string();
-        let (next, rows) = Store::read(self, operation, move |connection| {
-            // First, so that what is appended meanwhile is no hole.
-            let next = connection
-                .prepare_cached("SELECT next FROM deployments WHERE id = ?1")?
-                .query_row([&id], |row| row.get(0).map(i64::cast_unsigned))
-                .optional()?;
-            let rows = connection
-                .prepare_cached(
-                    "SELECT seq, at, version, body FROM records WHERE deployment = ?1 ORDER BY seq",
-                )?
-                .query_map([&id], stored)?
-                .collect::<rusqlite::Result<Vec<Stored>>>()?;
-            Ok((next.unwrap_or(0), rows))
-        })
-        .await?;
-        let records = without_holes(next, rows);
+        let records =
+            Store::read(self, operation, move |connection| records_of(connection, deployment))
+                .await?;
         self.doubt(deployment, &records);
         Ok(records)
+    }
+
+    /// In one go: whoever asks for several waits for all of them.
+    async fn read_each(&self, deployments: &[DeploymentId]) -> PortResult<Vec<Vec<Journalled>>> {
+        let asked = deployments.to_vec();
+        let operation = "read journals of deployments".to_owned();
+        let journals: Vec<Vec<Journalled>> = Store::read(self, operation, move |connection| {
+            asked.into_iter().map(|deployment| records_of(connection, deployment)).collect()
+        })
+        .await?;
+        for (deployment, records) in deployments.iter().zip(&journals) {
+            self.doubt(*deployment, records);
+        }
+        Ok(journals)
     }
 
     async fn unfinished(&self) -> PortResult<Vec<DeploymentId>> {
@@ -141,6 +141,26 @@ impl Store {
         })
         .await
     }
+}
+
+/// All records of `deployment`, with what is missing told in its place.
+fn records_of(
+    connection: &Connection,
+    deployment: DeploymentId,
+) -> rusqlite::Result<Vec<Journalled>> {
+    let id = deployment.to_string();
+    // First, so that what is appended meanwhile is no hole.
+    let next = connection
+        .prepare_cached("SELECT next FROM deployments WHERE id = ?1")?
+        .query_row([&id], |row| row.get(0).map(i64::cast_unsigned))
+        .optional()?;
+    let rows = connection
+        .prepare_cached(
+            "SELECT seq, at, version, body FROM records WHERE deployment = ?1 ORDER BY seq",
+        )?
+        .query_map([&id], stored)?
+        .collect::<rusqlite::Result<Vec<Stored>>>()?;
+    Ok(without_holes(next.unwrap_or(0), rows))
 }
 
 /// A record on its way into the tables.

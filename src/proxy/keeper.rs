@@ -33,7 +33,7 @@ pub(crate) use change::{Change, Staged};
 use super::error::{Error, Result};
 use super::probe::{self, Prober};
 use super::render::Rendition;
-use super::routing::Entries;
+use super::routing::{Entries, Entry};
 use super::settings::Settings;
 use super::user;
 use crate::deploy::ports::{Answers, Registry};
@@ -147,13 +147,17 @@ impl Keeper {
     ) -> bool {
         let asked = async {
             let service = service.clone();
-            // What it has read by now is known to whoever lets it read.
-            let held = self.order(|reply| Order::Held { service, colour, reply }).await.ok()??;
-            if held.rule_of(colour) != rule || held.view.of(colour) != backends {
-                return None;
-            }
-            let claim = Claim::of_idle(&self.settings, &held, colour).at_one_door();
-            proof::prove(&self.prober, &claim, Duration::ZERO).await.ok()
+            let is_so = |entry: &Arc<Entry>| {
+                entry.rule_of(colour) == rule && entry.view.of(colour) == backends
+            };
+            let known = self.entries.borrow().get(&service).cloned().filter(is_so)?;
+            let claim = Claim::of_idle(&self.settings, &known, colour).at_one_door();
+            let (held, proved) = tokio::join!(
+                // What it has read by now is known to whoever lets it read.
+                self.order(|reply| Order::Held { service, colour, reply }),
+                proof::prove(&self.prober, &claim, Duration::ZERO)
+            );
+            proved.ok().filter(|()| held.ok().flatten().as_ref().is_some_and(is_so))
         };
         timeout(AT_ONCE, asked).await.is_ok_and(|proved| proved.is_some())
     }

@@ -25,6 +25,15 @@ pub trait Journal: Send + Sync {
     /// be read is told in its place, as [`Record::Unreadable`].
     async fn read(&self, deployment: DeploymentId) -> PortResult<Vec<Journalled>>;
 
+    /// The same of several deployments, in the order that they are asked for.
+    async fn read_each(&self, deployments: &[DeploymentId]) -> PortResult<Vec<Vec<Journalled>>> {
+        let mut journals = Vec::with_capacity(deployments.len());
+        for deployment in deployments {
+            journals.push(self.read(*deployment).await?);
+        }
+        Ok(journals)
+    }
+
     /// Deployments whose last record is not an end.
     async fn unfinished(&self) -> PortResult<Vec<DeploymentId>>;
 
