@@ -9,10 +9,6 @@ use crate::model::{DeploymentId, ServiceName, Step};
 /// person anyway.
 const FAR: usize = 200;
 
-/// Journals that are read at a time: that of the rollback itself, of what is live, and of what was before
-/// it are what a rollback usually needs.
-const AT_ONCE: usize = 3;
-
 /// A deployment that committed.
 #[derive(Debug, Clone)]
 pub struct Committed {
@@ -38,20 +34,22 @@ pub async fn last_committed(
     journal: &dyn Journal,
     service: &ServiceName,
 ) -> PortResult<Option<Committed>> {
-    let found = committed_until(journal, service, Doubt::Ends, |found| !found.is_empty());
+    let found = committed_until(journal, service, 1, Doubt::Ends, |found| !found.is_empty());
     Ok(found.await?.pop())
 }
 
-/// The deployments of `service` that committed, newest first, until those found are `enough`.
+/// The deployments of `service` that committed, newest first, until those found are `enough`; so many
+/// journals are read `at_once`.
 pub async fn committed_until(
     journal: &dyn Journal,
     service: &ServiceName,
+    at_once: usize,
     doubt: Doubt,
     enough: impl Fn(&[Committed]) -> bool + Send,
 ) -> PortResult<Vec<Committed>> {
     let mut found = Vec::new();
     let recent = journal.recent(Some(service), FAR).await?;
-    for some in recent.chunks(AT_ONCE) {
+    for some in recent.chunks(at_once) {
         let journals = journal.read_each(some).await?;
         for (deployment, entries) in some.iter().zip(&journals) {
             if enough(&found) {

@@ -59,7 +59,12 @@ pub(super) async fn past(world: &World, request: &Request) -> PortResult<Vec<Com
         Kind::Rollback { release: Some(_), .. } => Doubt::IsPassedOver,
         Kind::Rollback { release: None, .. } | Kind::Deploy { .. } => Doubt::Ends,
     };
-    history::committed_until(&*world.journal, request.service(), doubt, enough).await
+    // Its own, that of what is live, and for a rollback that of what was before are what it usually needs.
+    let at_once = match request.kind {
+        Kind::Deploy { .. } => 2,
+        Kind::Rollback { .. } => 3,
+    };
+    history::committed_until(&*world.journal, request.service(), at_once, doubt, enough).await
 }
 
 /// The release whose id begins as `wanted`, or else the last that is another one than the live one.
