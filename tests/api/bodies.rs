@@ -45,8 +45,8 @@ fn adding(pointer: &str, key: &str, value: Value) -> String {
 #[case::bad_publish(with("/draft/policy/publish", json!("vip")), "`draft.policy.publish`")]
 #[case::bad_duration(with("/draft/policy/drain", json!("soon")), "`draft.policy.drain`")]
 #[case::bad_gate(
-    with("/draft/policy/gates/pre_deployment/0/check", json!({ "ftp": {} })),
-    "`draft.policy.gates.pre_deployment[0].check"
+    with("/draft/policy/gates/pre_integration/0/check", json!({ "ftp": {} })),
+    "`draft.policy.gates.pre_integration[0].check"
 )]
 #[case::bad_replicas(with("/draft/workload/replicas", json!(-1)), "`draft.workload.replicas`")]
 #[case::bad_sequence(adding("", "sequence", json!("first")), "`sequence`")]
@@ -69,8 +69,8 @@ async fn a_wrong_body_is_refused_with_its_place(#[case] body: String, #[case] pl
     "`draft.workload.comand` is not known; did you mean `command`?"
 )]
 #[case::in_a_gate(
-    adding("/draft/policy/gates/pre_deployment/0", "retry", json!(3)),
-    "`draft.policy.gates.pre_deployment[0].retry` is not known"
+    adding("/draft/policy/gates/pre_integration/0", "retry", json!(3)),
+    "`draft.policy.gates.pre_integration[0].retry` is not known"
 )]
 #[tokio::test]
 async fn a_key_that_is_not_known_is_refused(#[case] body: String, #[case] line: &str) {

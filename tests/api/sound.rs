@@ -51,12 +51,12 @@ async fn refused(body: &Value) -> Refusal {
 #[case::never_stable("/draft/policy/stable_for", json!("1h"), "stable_for: no deployment could")]
 #[case::third_colour("/draft/policy/retain/releases", json!(2), "retain.releases: 2 releases cannot")]
 #[case::bake_share("/draft/policy/bake", json!({"for": "1s", "max_errors": 1.5, "min_requests": 1}), "bake.max_errors: ")]
-#[case::gate_name("/draft/policy/gates/pre_deployment/0/name", json!("../x"), "pre_deployment[0].name: ")]
-#[case::gate_time("/draft/policy/gates/pre_deployment/0/timeout", json!("0s"), "pre_deployment[0].timeout: ")]
-#[case::gate_path("/draft/policy/gates/pre_deployment/0/check/http/path", json!("/a b"), "http.path: ")]
-#[case::gate_header("/draft/policy/gates/pre_deployment/0/check/http/headers", json!({"Host": "x"}), "http.headers.Host: ")]
-#[case::gate_tries("/draft/policy/gates/pre_deployment/0/check/http/attempts", json!(0), "http.attempts: ")]
-#[case::gate_program("/draft/policy/gates/pre_deployment/0/check", json!({"command": {"argv": [], "env": {}}}), "command.argv: ")]
+#[case::gate_name("/draft/policy/gates/pre_integration/0/name", json!("../x"), "pre_integration[0].name: ")]
+#[case::gate_time("/draft/policy/gates/pre_integration/0/timeout", json!("0s"), "pre_integration[0].timeout: ")]
+#[case::gate_path("/draft/policy/gates/pre_integration/0/check/http/path", json!("/a b"), "http.path: ")]
+#[case::gate_header("/draft/policy/gates/pre_integration/0/check/http/headers", json!({"Host": "x"}), "http.headers.Host: ")]
+#[case::gate_tries("/draft/policy/gates/pre_integration/0/check/http/attempts", json!(0), "http.attempts: ")]
+#[case::gate_program("/draft/policy/gates/pre_integration/0/check", json!({"command": {"argv": [], "env": {}}}), "command.argv: ")]
 #[case::no_network("/draft/policy/publish", json!("overlay"), "publish: `publish: overlay` needs a network")]
 #[case::no_route("/draft/policy/route", Value::Null, "")]
 #[case::our_label("/draft/workload/service_labels", json!({"verdigris.service": "x"}), "deploy.labels.verdigris.service: ")]
@@ -80,7 +80,7 @@ async fn what_check_refuses_is_refused(
     let mut body = with(pointer, value);
     if line.is_empty() {
         let gates = body.pointer_mut("/draft/policy/gates").unwrap();
-        gates["post_integration"] = gates["pre_deployment"].clone();
+        gates["post_integration"] = gates["pre_integration"].clone();
     }
     let line = if line.is_empty() { "gates.post_integration: these gates ask" } else { line };
     let refusal = refused(&body).await;

@@ -162,15 +162,15 @@ pub fn draft_json() -> Value {
             "publish": "host",
             "route": { "hosts": ["books.example.com"], "path": "/", "tls": true },
             "gates": {
-                "pre_deployment": [{
-                    "name": "unit",
+                "pre_deployment": [],
+                "pre_integration": [{
+                    "name": "health",
                     "check": { "http": {
                         "method": "GET", "path": "/health", "status": 200, "body": null,
                         "headers": {}, "max_time": null, "attempts": 1
                     } },
                     "timeout": "10m"
                 }],
-                "pre_integration": [],
                 "post_integration": []
             },
             "stable_for": "2s",

@@ -31,7 +31,7 @@ record! {
         /// Run a container to its end; exit code 0 passes.
         container: Option<ContainerRecord>,
         /// Ask over HTTP.
-        http: Option<At<HttpRecord>>,
+        http: Option<HttpRecord>,
         /// Run a command where the daemon runs; exit code 0 passes.
         command: Option<CommandRecord>,
     }
@@ -61,7 +61,7 @@ record! {
         /// proxy after it.
         path: Option<At<RequestPath>>,
         /// Somebody else to ask: whom the release depends on.
-        url: Option<At<WebAddress>>,
+        url: Option<WebAddress>,
         /// `GET` by default.
         method: Option<Method>,
         /// The status that passes; 200 by default.
@@ -103,7 +103,25 @@ impl Read for GateRecord {
             let remedy = "give it exactly one of `container`, `http` and `command`";
             problems.report(&node.place, what, remedy);
         }
+        node.get("http").into_iter().for_each(|http| check_asked(http, problems));
         GateFields::read(node, problems).map(Self)
+    }
+}
+
+/// A request asks one, and for something.
+fn check_asked(http: &Node, problems: &mut Problems) {
+    let (what, remedy) = match (http.get("path"), http.get("url")) {
+        (Some(_), None) | (None, Some(_)) => return,
+        (None, None) => {
+            ("the gate asks for nothing", "give it the `path` of a request, or a `url`")
+        }
+        (Some(_), Some(_)) => (
+            "the gate asks two at once",
+            "give it `path` to ask the release, or `url` to ask somebody else",
+        ),
+    };
+    if matches!(http.value, Value::Table(_)) {
+        problems.report(&http.place, what, remedy);
     }
 }
 

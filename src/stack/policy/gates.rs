@@ -28,7 +28,7 @@ pub(super) fn gates(record: Option<&GatesRecord>, problems: &mut Problems) -> Ga
 /// Before the start there is no instance that could be asked.
 fn report_early(records: &[GateRecord], problems: &mut Problems) {
     let asked = records.iter().filter_map(|record| record.0.http.as_ref());
-    for path in asked.filter_map(|http| http.value.path.as_ref()) {
+    for path in asked.filter_map(|http| http.path.as_ref()) {
         let what = "nothing of the release runs yet that could be asked";
         let remedy = "make it a gate of `pre_integration`, or ask somebody else by `url`";
         problems.report(&path.place, what, remedy);
@@ -123,9 +123,8 @@ fn env(pairs: Option<&Pairs>, problems: &mut Problems) -> BTreeMap<String, Strin
     env
 }
 
-fn http(at: &At<HttpRecord>, problems: &mut Problems) -> Option<HttpCheck> {
-    let record = &at.value;
-    let asked = asked(at, problems);
+fn http(record: &HttpRecord, problems: &mut Problems) -> Option<HttpCheck> {
+    let asked = asked(record);
     let attempts = match &record.attempts {
         None => ATTEMPTS,
         Some(attempts) => {
@@ -152,22 +151,11 @@ fn http(at: &At<HttpRecord>, problems: &mut Problems) -> Option<HttpCheck> {
     })
 }
 
-fn asked(at: &At<HttpRecord>, problems: &mut Problems) -> Option<Asked> {
-    let HttpRecord { path, url, .. } = &at.value;
-    match (path, url) {
-        (Some(path), None) => Some(Asked::Release { path: path.value.0.clone() }),
-        (None, Some(url)) => Some(Asked::Elsewhere { url: url.value.0.clone() }),
-        (None, None) => {
-            let remedy = "give it the `path` of a request, or a `url`";
-            problems.report(&at.place, "the gate asks for nothing", remedy);
-            None
-        }
-        (Some(_), Some(_)) => {
-            let remedy = "give it `path` to ask the release, or `url` to ask somebody else";
-            problems.report(&at.place, "the gate asks two at once", remedy);
-            None
-        }
-    }
+/// Whom it asks; none where that could not be read.
+fn asked(record: &HttpRecord) -> Option<Asked> {
+    let HttpRecord { path, url, .. } = record;
+    let path = path.as_ref().map(|path| Asked::Release { path: path.value.0.clone() });
+    path.or_else(|| Some(Asked::Elsewhere { url: url.as_ref()?.0.clone() }))
 }
 
 /// Headers that belong to the connection, which the gate makes itself.
