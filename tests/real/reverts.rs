@@ -72,6 +72,10 @@ async fn a_kept_colour_is_put_back() {
     for scale in [json!({ "scale": 0 }), json!({})] {
         let edition = if scale["scale"].is_null() { "3.0" } else { "2.0" };
         world.deploy(&world.books(edition).asking("retain", scale.clone())).await.committed();
+        if !scale["scale"].is_null() {
+            // It was scaled when the engine had accepted that; its containers take a while to end.
+            world.until_gone("running books-ms-blue ").await;
+        }
         let before = world.settled().await;
         for fault in ["exit-at-start", "right-only-direct"] {
             let ended = world.deploy(&world.books("1.0").fault(fault)).await;

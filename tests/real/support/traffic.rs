@@ -141,6 +141,10 @@ fn short_groups() -> Vec<Group> {
     ]
 }
 
+/// Of the eight connections or more that strict clients keep to nginx, a reload may close some in the very
+/// moment in which they are used again: on a busy machine three of one were seen.
+const MOST_BY_RELOAD: usize = 4;
+
 fn judge(report: &Report, what: &str, reloads: &[SystemTime], excused: &[Reason]) {
     let strict = report.kind(Kind::Strict).counts.lost;
     eprintln!(
@@ -161,8 +165,11 @@ fn judge(report: &Report, what: &str, reloads: &[SystemTime], excused: &[Reason]
     }
     assert!(lost.is_empty(), "{what}: requests were lost: {lost:#?}\n{report}");
     assert_eq!(grave, by_reload.len() as u64, "{what}: more were lost than are told\n{report}");
-    let most = reloads.len();
-    assert!(by_reload.len() <= most, "{what}: more strict losses than reloads\n{report}");
+    let most = reloads.len() * MOST_BY_RELOAD;
+    assert!(
+        by_reload.len() <= most,
+        "{what}: more strict losses than reloads account for\n{report}"
+    );
 }
 
 /// Whether the reload of nginx that was seen at `at` may have cost a strict client this request: the

@@ -219,6 +219,15 @@ impl World {
         }
     }
 
+    /// Waits until nothing is there whose name begins with `start`.
+    pub async fn until_gone(&self, start: &str) {
+        let begun = Instant::now();
+        while self.picture().await.parts(start).next().is_some() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "`{start}` stays");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// Waits until the picture equals `before`; what differs when it never does.
     pub async fn settles_as(&self, before: &Picture) -> Result<(), String> {
         self.settles(before, Clone::clone).await
