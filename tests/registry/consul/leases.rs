@@ -95,7 +95,8 @@ async fn a_daemon_that_lost_its_lease_cannot_write() {
 async fn what_was_written_in_the_midst_of_a_change_is_not_undone() {
     let Some(agent) = shared(Kind::Plain).await else { return };
     let wanted = settled(Colour::Green, 3, 2);
-    for leased in [false, true] {
+    // Be it a change of keys, or of instances alone, which have no index to be held against.
+    for (leased, keys) in [(false, false), (false, true), (true, false), (true, true)] {
         let (registry, service) = (agent.registry(), service());
         let session = registry.session(&holder()).await.unwrap();
         let lease = if leased { Some(session.lease(&service).await.unwrap()) } else { None };
@@ -103,11 +104,14 @@ async fn what_was_written_in_the_midst_of_a_change_is_not_undone() {
         let other = settled(Colour::Blue, 2, 2);
         let change = |record: &mut ServiceRecord| {
             write_elsewhere(&agent, &service, &other);
-            record.clone_from(&wanted);
+            match keys {
+                true => record.clone_from(&wanted),
+                false => record.instances.clone_from(&wanted.instances),
+            }
         };
-        let error = registry.update(&service, &change).await.unwrap_err();
+        let error = registry.update(&service, &change).await.expect_err("it was undone");
         assert_eq!(error.trouble, Trouble::Conflict, "{}", error.chain());
-        assert_eq!(registry.read(&service).await.unwrap(), other, "leased: {leased}");
+        assert_eq!(registry.read(&service).await.unwrap(), other, "{leased} {keys}");
         drop(lease);
     }
 }
