@@ -98,16 +98,27 @@ fn retain(record: Option<&RetainRecord>, problems: &mut Problems) -> Retain {
 
 /// A deadline that leaves no time for what must be waited for could never be met.
 fn check_deadline(block: &Block, policy: &Policy, problems: &mut Problems) {
-    if let Some(deadline) = block.deadline.as_ref().filter(|deadline| deadline.0.is_zero()) {
-        return problems.report(&deadline.place, "it leaves no time", "write for example `15m`");
+    let deadline = humantime::format_duration(policy.deadline);
+    if let Some(written) = block.deadline.as_ref().filter(|deadline| deadline.0.is_zero()) {
+        return problems.report(&written.place, "it leaves no time", "write for example `15m`");
     }
     let waits = [block.stable_for.as_ref(), block.bake.as_ref().map(|bake| &bake.r#for)];
     for wait in waits.into_iter().flatten().filter(|wait| wait.0 >= policy.deadline) {
-        let deadline = humantime::format_duration(policy.deadline);
         problems.report(
             &wait.place,
             format!("no deployment could commit before its deadline of {deadline}"),
             "shorten it, or raise `deadline`",
+        );
+    }
+    // Where nothing is said of it, the wait is there all the same.
+    if let (Some(written), None) = (&block.deadline, &block.stable_for)
+        && policy.stable_for >= policy.deadline
+    {
+        let stable_for = humantime::format_duration(policy.stable_for);
+        problems.report(
+            &written.place,
+            format!("no deployment could commit in {deadline}: `stable_for` is {stable_for}"),
+            "raise it, or write a shorter `stable_for`",
         );
     }
 }
