@@ -2,20 +2,22 @@
 //!
 //! The journal and the embedded registry keep a file each. All writes of a file go through one
 //! thread, which puts whatever is waiting into one commit: writers that come at the same time share
-//! the cost of one `fsync`. Reads use a connection of their own and, the file being in WAL mode, wait
-//! for no writer.
+//! the cost of one `fsync`. Each read has a connection to itself and, the file being in WAL mode, waits
+//! for no writer and for no other read.
 
 mod error;
 mod open;
+mod readers;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 pub use error::{DatabaseError, OpenError};
+use readers::Readers;
 use writer::{Task, Writer};
 
 /// What a write is worth.
@@ -31,7 +33,7 @@ pub enum Durability {
 pub struct Database {
     path: PathBuf,
     writer: Writer,
-    reader: Arc<Mutex<Connection>>,
+    readers: Arc<Readers>,
 }
 
 impl Database {
@@ -40,12 +42,8 @@ impl Database {
     /// [`Database::damaged`].
     pub fn open(path: &Path, migrations: &[&str]) -> Result<Self, OpenError> {
         let connection = open::open(path, migrations)?;
-        let reader = open::open_reader(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            writer: Writer::start(connection, path)?,
-            reader: Arc::new(Mutex::new(reader)),
-        })
+        let readers = Arc::new(Readers::open(path)?);
+        Ok(Self { path: path.to_owned(), writer: Writer::start(connection, path)?, readers })
     }
 
     /// Do `work` in a transaction of its own or of several; undone as a whole when it fails.
@@ -65,14 +63,11 @@ impl Database {
         T: Send + 'static,
         W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        let reader = Arc::clone(&self.reader);
-        tokio::task::spawn_blocking(move || {
-            let connection = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&connection)
-        })
-        .await
-        .map_err(|_| DatabaseError::Stopped)?
-        .map_err(DatabaseError::from)
+        let readers = Arc::clone(&self.readers);
+        tokio::task::spawn_blocking(move || readers.read(work))
+            .await
+            .map_err(|_| DatabaseError::Stopped)?
+            .map_err(DatabaseError::from)
     }
 
     /// Where it is.

@@ -14,7 +14,7 @@ use super::OpenError;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Page cache per connection, KiB. The working set is a few hundred pages, and the daemon has four
-/// connections: the 2 MiB that `SQLite` takes by default would be most of its memory.
+/// connections or a few more: the 2 MiB that `SQLite` takes by default would be most of its memory.
 const CACHE_KIB: i64 = 512;
 
 /// Follows the name of a file that was moved aside.
@@ -38,10 +38,9 @@ pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Connection, OpenE
 }
 
 /// Open for reading, beside the connection that writes.
-pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
-    let failed = |source| OpenError::Open { path: path.to_owned(), source };
-    let connection = connect(path).map_err(failed)?;
-    connection.pragma_update(None, "query_only", true).map_err(failed)?;
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = connect(path)?;
+    connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
 

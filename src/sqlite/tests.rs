@@ -1,6 +1,7 @@
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use rusqlite::params;
@@ -185,4 +186,23 @@ async fn trouble_names_the_file_and_the_way_out() {
         .unwrap_err()
         .port("keep a row", &path);
     assert!(full.remedy.unwrap().contains(path.to_str().unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_do_not_wait_for_each_other() {
+    let directory = directory();
+    let database = Database::open(&directory.path().join("db"), FORMATS).unwrap();
+    put(&database, 1, "row").await.unwrap();
+    let (quick_one_is_done, done) = std::sync::mpsc::channel();
+    let slow = database.read(move |connection| {
+        assert!(done.recv_timeout(Duration::from_secs(10)).is_ok(), "the other read waits");
+        connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, u32>(0))
+    });
+    let quick = async {
+        let found = count(&database).await;
+        quick_one_is_done.send(()).unwrap();
+        found
+    };
+    let (slow, quick) = tokio::join!(slow, quick);
+    assert_eq!((slow.unwrap(), quick), (1, 1));
 }
