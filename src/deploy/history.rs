@@ -47,18 +47,20 @@ pub async fn committed_until(
     doubt: Doubt,
     enough: impl Fn(&[Committed]) -> bool + Send,
 ) -> PortResult<Vec<Committed>> {
-    let mut found = Vec::new();
-    let recent = journal.recent(Some(service), FAR).await?;
-    for some in recent.chunks(at_once) {
-        let journals = journal.read_each(some).await?;
-        for (deployment, entries) in some.iter().zip(&journals) {
-            if enough(&found) {
-                return Ok(found);
-            }
+    let (mut found, mut looked_at, mut before) = (Vec::new(), 0, None);
+    while looked_at < FAR {
+        let some = journal.journals(service, before, at_once).await?;
+        let Some((oldest, _)) = some.last() else { break };
+        before = Some(*oldest);
+        looked_at += some.len();
+        for (deployment, entries) in &some {
             match as_committed(*deployment, entries) {
                 Ok(committed) => found.extend(committed),
                 Err(_) if doubt == Doubt::IsPassedOver => {}
                 Err(_) => return Ok(found),
+            }
+            if enough(&found) {
+                return Ok(found);
             }
         }
     }

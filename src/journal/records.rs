@@ -51,20 +51,6 @@ impl Journal for Store {
         Ok(records)
     }
 
-    /// In one go: whoever asks for several waits for all of them.
-    async fn read_each(&self, deployments: &[DeploymentId]) -> PortResult<Vec<Vec<Journalled>>> {
-        let asked = deployments.to_vec();
-        let operation = "read journals of deployments".to_owned();
-        let journals: Vec<Vec<Journalled>> = Store::read(self, operation, move |connection| {
-            asked.into_iter().map(|deployment| records_of(connection, deployment)).collect()
-        })
-        .await?;
-        for (deployment, records) in deployments.iter().zip(&journals) {
-            self.doubt(*deployment, records);
-        }
-        Ok(journals)
-    }
-
     async fn unfinished(&self) -> PortResult<Vec<DeploymentId>> {
         let operation = "list unfinished deployments".to_owned();
         Store::read(self, operation, |connection| {
@@ -97,6 +83,34 @@ impl Journal for Store {
                 .collect(),
         })
         .await
+    }
+
+    /// In one go: whoever asks for several waits for all of them.
+    async fn journals(
+        &self,
+        service: &ServiceName,
+        before: Option<DeploymentId>,
+        limit: usize,
+    ) -> PortResult<Vec<(DeploymentId, Vec<Journalled>)>> {
+        let operation = format!("read the journals of `{service}`");
+        let (service, before) = (service.to_string(), before.map(|id| id.to_string()));
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let journals = Store::read(self, operation, move |connection| {
+            let deployments = connection
+                .prepare_cached(
+                    "SELECT id FROM deployments WHERE service = ?1 AND (?2 IS NULL OR id < ?2)
+                     ORDER BY id DESC LIMIT ?3",
+                )?
+                .query_map(params![service, before, limit], id)?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let journal = |id| Ok((id, records_of(connection, id)?));
+            deployments.into_iter().map(journal).collect::<rusqlite::Result<Vec<_>>>()
+        })
+        .await?;
+        for (deployment, records) in &journals {
+            self.doubt(*deployment, records);
+        }
+        Ok(journals)
     }
 
     async fn summaries(

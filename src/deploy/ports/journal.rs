@@ -25,15 +25,6 @@ pub trait Journal: Send + Sync {
     /// be read is told in its place, as [`Record::Unreadable`].
     async fn read(&self, deployment: DeploymentId) -> PortResult<Vec<Journalled>>;
 
-    /// The same of several deployments, in the order that they are asked for.
-    async fn read_each(&self, deployments: &[DeploymentId]) -> PortResult<Vec<Vec<Journalled>>> {
-        let mut journals = Vec::with_capacity(deployments.len());
-        for deployment in deployments {
-            journals.push(self.read(*deployment).await?);
-        }
-        Ok(journals)
-    }
-
     /// Deployments whose last record is not an end.
     async fn unfinished(&self) -> PortResult<Vec<DeploymentId>>;
 
@@ -43,6 +34,15 @@ pub trait Journal: Send + Sync {
         service: Option<&ServiceName>,
         limit: usize,
     ) -> PortResult<Vec<DeploymentId>>;
+
+    /// The newest `limit` deployments of `service` that are older than `before`, newest first, each with its
+    /// journal.
+    async fn journals(
+        &self,
+        service: &ServiceName,
+        before: Option<DeploymentId>,
+        limit: usize,
+    ) -> PortResult<Vec<(DeploymentId, Vec<Journalled>)>>;
 
     /// The newest `limit` deployments of `past`, newest first, each with the summary that was kept of it;
     /// none where that is not all of its journal any more. No journal is read for it.

@@ -151,6 +151,15 @@ mod tests {
             Ok(Vec::new())
         }
 
+        async fn journals(
+            &self,
+            _: &ServiceName,
+            _: Option<DeploymentId>,
+            _: usize,
+        ) -> PortResult<Vec<(DeploymentId, Vec<Journalled>)>> {
+            Ok(Vec::new())
+        }
+
         async fn summaries(
             &self,
             _: Past<'_>,

@@ -91,6 +91,25 @@ async fn recent_is_newest_first_and_by_service() {
     assert!(store.recent(Some(&name("c")), 9).await.unwrap().is_empty());
 }
 
+#[tokio::test]
+async fn journals_are_read_page_by_page() {
+    let (_directory, store) = fresh().await;
+    let all = ids(6);
+    for (id, service) in all.iter().zip(["a", "b"].iter().cycle()) {
+        store.append(*id, &[opened(service), Record::Began { step: Step::Prepare }]).await.unwrap();
+    }
+    let page = async |before, limit| store.journals(&name("a"), before, limit).await.unwrap();
+    let first = page(None, 2).await;
+    assert_eq!(first.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [all[4], all[2]]);
+    for (id, journal) in &first {
+        assert_eq!(journal.len(), 2);
+        assert_eq!(*journal, Journal::read(&store, *id).await.unwrap());
+    }
+    let rest: Vec<_> = page(Some(all[2]), 2).await.into_iter().map(|(id, _)| id).collect();
+    assert_eq!(rest, [all[0]]);
+    assert!(page(Some(all[0]), 2).await.is_empty());
+}
+
 #[rstest::rstest]
 #[tokio::test]
 async fn a_record_that_cannot_be_read_stays_and_is_named(

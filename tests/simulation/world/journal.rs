@@ -126,6 +126,19 @@ impl Journal for Sim {
         }))
     }
 
+    async fn journals(
+        &self,
+        service: &ServiceName,
+        before: Option<DeploymentId>,
+        limit: usize,
+    ) -> PortResult<Vec<(DeploymentId, Vec<Journalled>)>> {
+        Ok(self.with_journal(|journal| {
+            let older = journal.iter().rev().filter(|(id, _)| before.is_none_or(|it| **id < it));
+            let wanted = older.filter(|(_, entries)| is_of(entries, service)).take(limit);
+            wanted.map(|(id, entries)| (*id, entries.clone())).collect()
+        }))
+    }
+
     /// None is kept: whoever asks reads the journals.
     async fn summaries(
         &self,
