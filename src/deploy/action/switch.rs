@@ -31,8 +31,14 @@ pub async fn unregister(context: &Context, prepared: &Prepared) -> PortResult<()
 /// The new instances into the proxies' idle colour.
 pub async fn stage(context: &Context) -> Result<StepResult, Failure> {
     let prepared = context.prepared(Step::Stage)?;
-    let led = lead(context, prepared, context.state.instances(), Step::Stage).await;
-    led.map_err(|error| failed(Step::Stage, &error))?;
+    let staged = async {
+        // Put back to an earlier state since the start, a proxy would lead the public to what is put there.
+        if prepared.live.is_some() {
+            lead_away(context, prepared, true).await.map_err(|error| error.of(Origin::Proxy))?;
+        }
+        lead(context, prepared, context.state.instances(), Step::Stage).await
+    };
+    staged.await.map_err(|error| failed(Step::Stage, &error))?;
     Ok(StepResult::Nothing)
 }
 
@@ -195,7 +201,7 @@ async fn lead_back(context: &Context, prepared: &Prepared) -> PortResult<()> {
     if now.values().any(|view| leads_to(view.as_ref(), prepared.colour)) {
         // Whoever came by that proxy is waited for, also where this is tried again, and where others were
         // waited for before.
-        context.tries.set_drained(false);
+        context.tries.owe();
     }
     let mut back = views_before(prepared);
     if let Some(live) = prepared.live {
@@ -226,6 +232,8 @@ pub async fn lead_all(context: &Context, prepared: &Prepared) -> PortResult<bool
         return lead_nowhere(context, prepared).await;
     }
     let mut astray = context.world.proxies.snapshot(service).await?;
+    let mut followed = astray.values().flatten().filter(|view| view.live == Some(prepared.colour));
+    let instances = followed.next().map(|view| view.of(prepared.colour).to_vec());
     astray.retain(|_, view| !leads_to(view.as_ref(), prepared.colour));
     if astray.is_empty() {
         return Ok(false);
@@ -241,6 +249,10 @@ pub async fn lead_all(context: &Context, prepared: &Prepared) -> PortResult<bool
     astray.values_mut().for_each(|view| view.clone_from(&wanted));
     let proxies: Vec<&str> = astray.keys().map(String::as_str).collect();
     context.note(Step::Switch, format!("{} did not follow the route", proxies.join(", ")));
+    // What they have as the new colour may be of that earlier state, too, and a restore leaves it to them.
+    if let Some(instances) = instances {
+        context.world.proxies.refresh(service, prepared.colour, &instances).await?;
+    }
     context.world.proxies.restore(service, &astray).await?;
     Ok(true)
 }
@@ -309,7 +321,8 @@ async fn lead_away(context: &Context, prepared: &Prepared, mut waited: bool) -> 
             led_back = true;
             waited = false;
         }
-        if waited {
+        // An earlier try may have led it back and have failed then.
+        if waited && !context.tries.owes() {
             return Ok(led_back);
         }
         drain_new(context, prepared).await?;

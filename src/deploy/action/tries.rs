@@ -18,6 +18,7 @@ const LONG_AGO: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub struct Tries {
     drained: AtomicBool,
+    owed: AtomicBool,
     said: Mutex<BTreeSet<(Step, String)>>,
     seen: Mutex<Option<Instant>>,
 }
@@ -26,6 +27,18 @@ impl Tries {
     /// Whether the requests on the new colour were waited for.
     pub fn set_drained(&self, drained: bool) {
         self.drained.store(drained, Ordering::Relaxed);
+        self.owed.fetch_and(!drained, Ordering::Relaxed);
+    }
+
+    /// The public was found on the new colour, and is led away: who came by then has to be waited for.
+    pub fn owe(&self) {
+        self.set_drained(false);
+        self.owed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody is known to have come who was not waited for yet.
+    pub fn owes(&self) -> bool {
+        self.owed.load(Ordering::Relaxed)
     }
 
     /// Whether they were: those that are left had their time.

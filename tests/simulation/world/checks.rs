@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use verdigris::deploy::record::Record;
 use verdigris::model::{Colour, DeploymentId, OnBusy, Request, ServiceName, Step};
 
+use super::flights::DRAIN;
 use super::{Daemon, Truth};
 
 /// A deployment that has not ended.
@@ -84,8 +85,9 @@ fn needed(step: Step) -> &'static [&'static str] {
     }
 }
 
-/// A stuck deployment tries again every ten seconds, and nine times within as many.
-const LEAVES_BY_ITSELF: Duration = Duration::from_secs(25);
+/// A stuck deployment tries again every ten seconds, and nine times within as many; a try waits for the
+/// requests on the new colour, once more when the daemon dies meanwhile.
+const LEAVES_BY_ITSELF: Duration = Duration::from_secs(25 + DRAIN.as_secs());
 
 /// Acts that change nothing: a request meets what it met before, but for what time alone changes.
 const READS: [&str; 15] = [
