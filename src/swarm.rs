@@ -24,7 +24,7 @@ mod task;
 
 pub use doctor::engine;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -35,7 +35,7 @@ use serde_json::{Value, json};
 pub use self::doctor::engine as examine_engine;
 pub use self::spec::{Ids, service_spec};
 use crate::deploy::ports::{
-    Found, PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Tail, Trouble,
+    Counted, Found, PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Tail, Trouble,
 };
 use crate::docker::{Client, Error};
 use crate::model::{
@@ -43,7 +43,7 @@ use crate::model::{
 };
 use error::SwarmError;
 use node::Nodes;
-use service::{Credentials, Service, label};
+use service::{Credentials, Service, label, template};
 use task::RawTask;
 
 /// A Swarm, behind one of its managers.
@@ -65,22 +65,75 @@ impl DockerSwarm {
         self.probed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn raw_tasks(&self, name: &str) -> Result<Vec<RawTask>, Error> {
+    /// The tasks of those that are called `services`, or have that id; the oldest first.
+    async fn raw_tasks(&self, services: &[&str]) -> Result<Vec<RawTask>, Error> {
         let call = self.client.get("/tasks");
-        let mut tasks: Vec<RawTask> = call.filters(&[("service", &[name])]).value().await?;
+        let mut tasks: Vec<RawTask> = call.filters(&[("service", services)]).value().await?;
         tasks.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         Ok(tasks)
     }
 
+    /// The same; none when one of the services is not there.
+    async fn raw_tasks_of_all(&self, services: &[&str]) -> Result<Option<Vec<RawTask>>, Error> {
+        match self.raw_tasks(services).await {
+            Ok(tasks) => Ok(Some(tasks)),
+            Err(Error::Refused { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn observe(&self, name: &str, wanted: &PortWanted) -> Result<Vec<Task>, Error> {
-        let (service, raw) = tokio::try_join!(self.find(name), self.raw_tasks(name))?;
-        let template = service.map_or(Value::Null, |service| service.template().clone());
+        let names = [name];
+        let (service, raw) = tokio::try_join!(self.find(name), self.raw_tasks(&names))?;
+        let template = service.as_ref().map_or(&Value::Null, |service| template(&service.spec));
+        self.read_tasks(template, raw, wanted).await
+    }
+
+    /// Both colours of `service` and their tasks: two calls where both are there.
+    async fn look_at_both(
+        &self,
+        service: &ServiceName,
+    ) -> Result<BTreeMap<Colour, (SwarmSnapshot, Vec<Task>)>, Error> {
+        let names = names_of(service);
+        let names = names.each_ref().map(String::as_str);
+        let tasks = self.raw_tasks_of_all(&names);
+        let (services, all) = tokio::try_join!(self.services_named(&names), tasks)?;
+        let mut found = BTreeMap::new();
+        for (colour, name) in Colour::BOTH.into_iter().zip(names) {
+            let Some(service) = services.iter().find(|service| service.name() == name) else {
+                continue;
+            };
+            let raw = match &all {
+                Some(all) => {
+                    all.iter().filter(|task| task.service == service.id).cloned().collect()
+                }
+                // Gone by now, its tasks are, too.
+                None => self.raw_tasks_of_all(&[&service.id]).await?.unwrap_or_default(),
+            };
+            let snapshot = snapshot_of(service.clone());
+            let tasks = match snapshot.port() {
+                Some(wanted) => self.read_tasks(template(&snapshot.spec), raw, &wanted).await?,
+                // Verdigris did not make it: nobody can be led to it.
+                None => Vec::new(),
+            };
+            found.insert(colour, (snapshot, tasks));
+        }
+        Ok(found)
+    }
+
+    /// What `raw` means, the tasks of a service with this `template` now.
+    async fn read_tasks(
+        &self,
+        template: &Value,
+        raw: Vec<RawTask>,
+        wanted: &PortWanted,
+    ) -> Result<Vec<Task>, Error> {
         let homes = raw.iter().map(|task| task.node.as_str());
         let nodes = self.nodes.with(homes.filter(|id| !id.is_empty())).await?;
         let mut tasks = Vec::with_capacity(raw.len());
         for raw in raw {
             let node = nodes.get(&raw.node);
-            let mut task = raw.to_task(&template, node, wanted);
+            let mut task = raw.to_task(template, node, wanted);
             if task.state == crate::model::TaskState::Running {
                 task.address = self.address(&raw, node, wanted).await;
             }
@@ -178,6 +231,27 @@ impl Swarm for DockerSwarm {
         observed.map_err(|error| error.during(format!("list the tasks of {}", quoted(name))))
     }
 
+    async fn count(&self, service: &ServiceName) -> PortResult<BTreeMap<Colour, Counted>> {
+        let names = names_of(service);
+        let found = self.services_named(&names.each_ref().map(String::as_str)).await;
+        let mut found = found
+            .map_err(|error| error.during(format!("look at the Swarm services of `{service}`")))?;
+        let counted = |(colour, name): (_, String)| {
+            let at = found.iter().position(|found| found.name() == name)?;
+            let running = found[at].running();
+            Some((colour, Counted { snapshot: snapshot_of(found.swap_remove(at)), running }))
+        };
+        Ok(Colour::BOTH.into_iter().zip(names).filter_map(counted).collect())
+    }
+
+    async fn look(
+        &self,
+        service: &ServiceName,
+    ) -> PortResult<BTreeMap<Colour, (SwarmSnapshot, Vec<Task>)>> {
+        let found = Box::pin(self.look_at_both(service)).await;
+        found.map_err(|error| error.during(format!("look at the Swarm services of `{service}`")))
+    }
+
     async fn tail(&self, task: &Task, lines: usize) -> Tail {
         self.last_words(task, lines).await
     }
@@ -201,6 +275,11 @@ impl Swarm for DockerSwarm {
 
 fn quoted(name: &str) -> String {
     format!("Swarm service `{name}`")
+}
+
+/// What the Swarm services of [`Colour::BOTH`] are called.
+fn names_of(service: &ServiceName) -> [String; 2] {
+    Colour::BOTH.map(|colour| service.swarm_name(colour))
 }
 
 fn snapshot_of(service: Service) -> SwarmSnapshot {

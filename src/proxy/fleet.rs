@@ -13,7 +13,7 @@ use super::probe;
 use super::secret;
 use super::settings::Settings;
 use crate::deploy::control::{Finding, Rendered};
-use crate::deploy::ports::{Answers, Door, PortResult, Proxies, ProxyViews, Registry};
+use crate::deploy::ports::{Answers, Door, Idle, PortResult, Proxies, ProxyViews, Registry};
 use crate::model::{Backend, Colour, ProxyStatus, RouteRule, ServiceName, ServiceView};
 
 /// Every proxy with its keeper.
@@ -166,15 +166,8 @@ impl Proxies for Fleet {
         join_all(found).await.concat()
     }
 
-    async fn is_staged(
-        &self,
-        service: &ServiceName,
-        rule: &RouteRule,
-        colour: Colour,
-        backends: &[Backend],
-    ) -> bool {
-        let staged = self.keepers.iter().map(|k| k.is_staged(service, rule, colour, backends));
-        join_all(staged).await.into_iter().all(|staged| staged)
+    async fn idle(&self, service: &ServiceName) -> Vec<Option<Idle>> {
+        join_all(self.keepers.iter().map(|keeper| keeper.idle(service))).await
     }
 
     async fn flip(&self, service: &ServiceName, to: Colour, generation: u64) -> PortResult<()> {

@@ -33,11 +33,11 @@ pub(crate) use change::{Change, Staged};
 use super::error::{Error, Result};
 use super::probe::{self, Prober};
 use super::render::Rendition;
-use super::routing::{Entries, Entry};
+use super::routing::Entries;
 use super::settings::Settings;
 use super::user;
-use crate::deploy::ports::{Answers, Registry};
-use crate::model::{Backend, Colour, RouteRule, ServiceName, ServiceView};
+use crate::deploy::ports::{Answers, Idle, Registry};
+use crate::model::{Colour, RouteRule, ServiceName, ServiceView};
 use batch::Member;
 use clerk::{Clerk, Order, Reply};
 use driver::Driver;
@@ -136,30 +136,24 @@ impl Keeper {
         self.order(|reply| Order::Flip { service, to, generation, reply }).await
     }
 
-    /// Whether the running proxy has `backends` as `colour` of `service`, to be served by `rule`, and one
-    /// of them answers through it at once. It is not, when that takes a while to say.
-    pub async fn is_staged(
-        &self,
-        service: &ServiceName,
-        rule: &RouteRule,
-        colour: Colour,
-        backends: &[Backend],
-    ) -> bool {
+    /// What the running proxy has as the idle colour of `service`, where one of it answers through the proxy
+    /// at once; none when that takes a while to say.
+    pub async fn idle(&self, service: &ServiceName) -> Option<Idle> {
         let asked = async {
-            let service = service.clone();
-            let is_so = |entry: &Arc<Entry>| {
-                entry.rule_of(colour) == rule && entry.view.of(colour) == backends
-            };
-            let known = self.entries.borrow().get(&service).cloned().filter(is_so)?;
+            let known = self.entries.borrow().get(service).cloned()?;
+            let colour = known.view.live?.other();
             let claim = Claim::of_idle(&self.settings, &known, colour).at_one_door();
+            let service = service.clone();
             let (held, proved) = tokio::join!(
                 // What it has read by now is known to whoever lets it read.
                 self.order(|reply| Order::Held { service, colour, reply }),
                 proof::prove(&self.prober, &claim, Duration::ZERO)
             );
-            proved.ok().filter(|()| held.ok().flatten().as_ref().is_some_and(is_so))
+            proved.ok()?;
+            let held = held.ok().flatten()?.idle(colour);
+            (held == known.idle(colour)).then_some(held)
         };
-        timeout(AT_ONCE, asked).await.is_ok_and(|proved| proved.is_some())
+        timeout(AT_ONCE, asked).await.ok().flatten()
     }
 
     /// What would keep a colour of a service with `rule` from being staged, as far as it is known. Only

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::node::Node;
-use super::service::Service;
+use super::service::{Service, template};
 use super::task::{Networks, RawTask};
 use super::{address, doctor, events, identify, preflight, scaled, tail};
 use crate::deploy::ports::PortWanted;
@@ -54,7 +54,7 @@ fn service(found: &Service) {
     if let Some((service, colour, snapshot)) = identify(found.clone()) {
         assert_eq!(service.swarm_name(colour), snapshot.name);
     }
-    let _ = (found.is_ours(), found.template());
+    let _ = (found.is_ours(), template(&found.spec));
     if let Some(changed) = scaled(&found.spec, 7) {
         assert_eq!(scaled(&changed, 7), None, "scaled twice");
     }

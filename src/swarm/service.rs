@@ -17,6 +17,16 @@ pub struct Service {
     pub id: String,
     version: Version,
     pub spec: Value,
+    #[serde(rename = "ServiceStatus", default)]
+    status: Option<Status>,
+}
+
+/// What the engine counts of its tasks.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Status {
+    #[serde(default)]
+    running_tasks: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -31,14 +41,19 @@ impl Service {
         label(&self.spec, labels::MANAGED_BY) == Some(labels::VERDIGRIS)
     }
 
+    /// How many of its tasks run, where that was asked for.
+    pub fn running(&self) -> Option<u64> {
+        self.status.as_ref().map(|status| status.running_tasks)
+    }
+
     pub fn name(&self) -> &str {
         self.spec["Name"].as_str().unwrap_or_default()
     }
+}
 
-    /// What its tasks are made from.
-    pub fn template(&self) -> &Value {
-        &self.spec["TaskTemplate"]
-    }
+/// What the tasks of a service with this `spec` are made from.
+pub fn template(spec: &Value) -> &Value {
+    &spec["TaskTemplate"]
 }
 
 /// A label in a service's spec.
@@ -69,6 +84,13 @@ impl DockerSwarm {
             Err(Error::Refused { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Those of `names` that there are, with a count of their tasks, and perhaps others: the engine takes the
+    /// beginning of a name, too.
+    pub(super) async fn services_named(&self, names: &[&str]) -> Result<Vec<Service>, Error> {
+        let call = self.client.get("/services").filters(&[("name", names)]);
+        call.query("status", "true").value().await
     }
 
     /// All services that Verdigris made.

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::DockerSwarm;
 use super::error::SwarmError;
 use super::node;
-use super::service::Service;
+use super::service::{Service, template};
 use super::task::RawTask;
 use crate::docker::Error;
 use crate::model::{ServiceName, TaskState, labels};
@@ -43,10 +43,10 @@ impl DockerSwarm {
     pub(super) async fn settled(&self, name: &str, service: &Service) -> Result<(), SwarmError> {
         let begun = Instant::now();
         loop {
-            let tasks = self.raw_tasks(name).await?;
+            let tasks = self.raw_tasks(&[name]).await?;
             let (keep, leave): (Vec<_>, Vec<_>) = tasks
                 .into_iter()
-                .partition(|task| task.is_wanted() && task.is_made_from(service.template()));
+                .partition(|task| task.is_wanted() && task.is_made_from(template(&service.spec)));
             let leaving: Vec<_> = leave.into_iter().filter(RawTask::is_alive).collect();
             if !leaving.is_empty() {
                 self.stopped(leaving).await?;

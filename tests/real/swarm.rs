@@ -1,5 +1,6 @@
 //! The Swarm adapter on a real engine.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use verdigris::deploy::health::serving;
-use verdigris::deploy::ports::{PortWanted, Swarm, SwarmSnapshot, Tail, Trouble};
+use verdigris::deploy::ports::{Counted, PortWanted, Swarm, SwarmSnapshot, Tail, Trouble};
 use verdigris::model::{
     Colour, ConfigMount, ImageRef, NetworkAttachment, PinnedImage, Publish, Release, SecretMount,
     Task, TaskState,
@@ -513,6 +514,38 @@ async fn a_service_of_somebody_else_is_left_alone() {
     assert_eq!(inspected(&testbed, "t-foreign-green"), bytes);
     let ours = swarm.services().await.unwrap();
     assert!(ours.iter().all(|(_, _, snapshot)| snapshot.name != "t-foreign-green"));
+    let there = spec_of(&swarm, "t-foreign-green").await.unwrap();
+    let seen = swarm.look(&release.service).await.unwrap();
+    assert_eq!(seen, BTreeMap::from([(Colour::Green, (there, Vec::new()))]), "nobody is led to it");
+}
+
+#[tokio::test]
+async fn a_look_at_both_colours_tells_what_a_look_at_each_does() {
+    let Some(testbed) = Testbed::find() else { return };
+    let image = busybox(&testbed).await;
+    let release = release("t-look", image.clone(), SERVE);
+    let swarm = testbed.swarm();
+    assert!(swarm.look(&release.service).await.unwrap().is_empty());
+    assert!(swarm.count(&release.service).await.unwrap().is_empty());
+    // The engine takes the beginning of a name for it.
+    let _neighbour = Scrap(&testbed, "t-look-green-too".to_owned());
+    let create = ["service", "create", "-d", "--replicas", "0", "--name", "t-look-green-too"];
+    testbed.docker(&[&create[..], &[&image.reference()]].concat());
+    let mut expected = BTreeMap::new();
+    let mut scraps = Vec::new();
+    for colour in [Colour::Green, Colour::Blue] {
+        let name = release.service.swarm_name(colour);
+        scraps.push(Scrap(&testbed, name.clone()));
+        swarm.start(&release, colour, deployment()).await.unwrap();
+        let tasks = until(&swarm, &name, "running task", |tasks| running(tasks).len() == 1).await;
+        expected.insert(colour, (spec_of(&swarm, &name).await.unwrap(), tasks));
+        assert_eq!(swarm.look(&release.service).await.unwrap(), expected);
+        let counted = swarm.count(&release.service).await.unwrap();
+        assert_eq!(counted.len(), expected.len());
+        for (colour, Counted { snapshot, running }) in counted {
+            assert_eq!((&snapshot, running), (&expected[&colour].0, Some(1)));
+        }
+    }
 }
 
 #[tokio::test]

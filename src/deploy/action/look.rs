@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use futures_util::future::{join, try_join, try_join3};
+use futures_util::future::{try_join, try_join3};
 
 use super::obstacles::{clashes, foreign};
 use super::wanted::{Wanted, past};
@@ -8,11 +8,11 @@ use crate::deploy::health::{Verdict, judge};
 use crate::deploy::history::Committed;
 use crate::deploy::ledger;
 use crate::deploy::ports::{
-    Origin, PortResult, PortWanted, ProxyViews, SwarmSnapshot, Tenure, Trouble, World,
+    Counted, Idle, Origin, PortResult, PortWanted, ProxyViews, SwarmSnapshot, Tenure, World,
 };
 use crate::deploy::record::{Before, Prepared};
 use crate::model::{
-    Colour, Instance, Kind, Release, Request, Route, ServiceName, ServiceRecord, ServiceView, Task,
+    Colour, Instance, Kind, Release, Request, Route, ServiceName, ServiceRecord, ServiceView,
 };
 
 /// What a look at the world found, before anything is touched.
@@ -40,14 +40,19 @@ impl Finding {
 /// Look at everything that a deployment needs to know, each as soon as it is known what to ask for.
 pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
     let service = request.service();
-    let (swarm, (known, asked)) = try_join(snapshots(world, service), async {
+    let (mut counted, (known, asked)) = try_join(world.swarm.count(service), async {
         let known = Known::of(world, request).await?;
         let asked = known.ask(world, request).await?;
         Ok((known, asked))
     })
     .await?;
-    let Known { live, colour, record, others, proxies, .. } = known;
-    let Asked { release, obstacles, candidates } = asked;
+    let Known { live, colour, standing, .. } = known;
+    let Asked { release, obstacles } = asked;
+    let answers = standing.answers(&release, colour);
+    let standby = standing.standby(&release, colour, counted.get(&colour)).filter(|_| answers);
+    let Standing { record, others, proxies, .. } = standing;
+    let snapshot = |colour| (colour, counted.remove(&colour).map(|found| found.snapshot));
+    let swarm: BTreeMap<_, _> = Colour::BOTH.map(snapshot).into();
     let of = |colour| swarm.get(&colour).and_then(Option::as_ref);
     // A release that the public was led to and that nobody committed is not live on record.
     let committed = live.filter(|live| record.colour.is_none_or(|colour| colour == *live));
@@ -56,8 +61,7 @@ pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
         (Some(live), Some(there)) => edits(world, &release, live, there),
         _ => Vec::new(),
     };
-    let (answering, tasks) = candidates.map_or((false, None), |found| (found.answer, found.tasks));
-    let instances = still_running(world, &release, colour, of(colour), tasks).await?;
+    let instances = still_running(world, &release, colour, of(colour), standby).await?;
     let mut problems = match obstacles {
         Some(found) => found,
         // Nothing is started that anything could stand in the way of.
@@ -72,7 +76,7 @@ pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
     let tenure = Tenure::default();
     let mut prepared =
         Prepared { release, colour, live, running, instances, in_place: false, before, tenure };
-    prepared.in_place = running && answering && ledger::is_registered(&prepared);
+    prepared.in_place = running && answers && ledger::is_registered(&prepared);
     Ok(Finding { prepared, from, edits, problems })
 }
 
@@ -91,15 +95,22 @@ pub async fn foresee(world: &World, request: &Request) -> PortResult<Finding> {
     Ok(found)
 }
 
-/// How a service stands by what was recorded of it.
+/// How a service stands by all that was recorded of it.
 struct Known {
     past: Vec<Committed>,
-    record: ServiceRecord,
-    others: BTreeMap<ServiceName, ServiceRecord>,
-    proxies: ProxyViews,
+    standing: Standing,
     live: Option<Colour>,
     /// The idle one.
     colour: Colour,
+}
+
+/// How it stands by registry and proxies.
+struct Standing {
+    record: ServiceRecord,
+    others: BTreeMap<ServiceName, ServiceRecord>,
+    proxies: ProxyViews,
+    /// What each proxy has as idle; asked where a rollback may go back to it.
+    idle: Option<Vec<Option<Idle>>>,
 }
 
 /// What is asked for once that is known.
@@ -107,68 +118,90 @@ struct Asked {
     release: Release,
     /// What would keep it from starting; none where it may run already.
     obstacles: Option<Vec<String>>,
-    /// What runs as the idle colour, where that may be the release.
-    candidates: Option<Candidates>,
-}
-
-/// The tasks of a colour that a rollback may go back to at once.
-struct Candidates {
-    tasks: Option<Vec<Task>>,
-    /// Every proxy has the registered instances as idle, and they answer through it.
-    answer: bool,
 }
 
 impl Known {
     async fn of(world: &World, request: &Request) -> PortResult<Self> {
-        let service = request.service();
-        let (past, (record, others), proxies) =
-            try_join3(past(world, request), registry(world, service), async {
-                let views = world.proxies.snapshot(service).await;
-                views.map_err(|error| error.of(Origin::Proxy))
-            })
-            .await?;
-        let live = unheard(&record, &proxies)
-            .or_else(|| public(&record, &proxies))
-            .or(record.colour)
-            .or_else(|| past.first().map(|last| last.prepared.colour));
+        let standing = Standing::of(world, request);
+        let (past, standing) = try_join(past(world, request), standing).await?;
+        let committed = || past.first().map(|last| last.prepared.colour);
+        let live = standing.live().or_else(committed);
         let colour = live.map_or(Colour::Blue, Colour::other);
-        Ok(Self { past, record, others, proxies, live, colour })
+        Ok(Self { past, standing, live, colour })
     }
 
     async fn ask(&self, world: &World, request: &Request) -> PortResult<Asked> {
         let wanted = Wanted::of(&request.kind, &self.past)?;
         match wanted {
-            Wanted::Earlier(release) if self.record.of(self.colour).next().is_some() => {
-                let candidates = self.candidates(world, release).await?;
-                let candidates = Some(candidates);
-                Ok(Asked { release: release.clone(), obstacles: None, candidates })
+            // It may run already.
+            Wanted::Earlier(release) if self.standing.has(self.colour) => {
+                Ok(Asked { release: release.clone(), obstacles: None })
             }
             _ => {
                 let preflight = world.swarm.preflight(wanted.workload());
                 let (release, obstacles) = try_join(wanted.release(world), preflight).await?;
-                Ok(Asked { release, obstacles: Some(obstacles), candidates: None })
+                Ok(Asked { release, obstacles: Some(obstacles) })
             }
         }
     }
+}
 
-    /// What is registered as idle may be `release`, running still.
-    async fn candidates(&self, world: &World, release: &Release) -> PortResult<Candidates> {
-        let name = release.service.swarm_name(self.colour);
-        let tasks = world.swarm.tasks(&name, PortWanted::of(&release.policy));
-        let (tasks, answer) = join(tasks, self.answer(world, release)).await;
-        let tasks = match tasks {
-            // What is registered and gone will be noticed by others.
-            Err(error) if error.trouble == Trouble::NotFound => None,
-            tasks => Some(tasks?),
+impl Standing {
+    async fn of(world: &World, request: &Request) -> PortResult<Self> {
+        let service = request.service();
+        let proxies = async {
+            let views = world.proxies.snapshot(service).await;
+            views.map_err(|error| error.of(Origin::Proxy))
         };
-        Ok(Candidates { tasks, answer })
+        let idle = async {
+            match request.kind {
+                Kind::Rollback { .. } => Ok(Some(world.proxies.idle(service).await)),
+                Kind::Deploy { .. } => Ok(None),
+            }
+        };
+        let ((record, others), proxies, idle) =
+            try_join3(registry(world, service), proxies, idle).await?;
+        Ok(Self { record, others, proxies, idle })
     }
 
-    async fn answer(&self, world: &World, release: &Release) -> bool {
-        let Some(rule) = &release.policy.route else { return true };
-        let entries = self.record.of(self.colour).map(|entry| &entry.instance);
-        let backends = ledger::backends(entries);
-        world.proxies.is_staged(&release.service, rule, self.colour, &backends).await
+    /// The live colour, as far as registry and proxies tell.
+    fn live(&self) -> Option<Colour> {
+        unheard(&self.record, &self.proxies)
+            .or_else(|| public(&self.record, &self.proxies))
+            .or(self.record.colour)
+    }
+
+    /// Something is registered as `colour`.
+    fn has(&self, colour: Colour) -> bool {
+        self.record.of(colour).next().is_some()
+    }
+
+    fn registered(&self, colour: Colour) -> impl Iterator<Item = &Instance> {
+        self.record.of(colour).map(|entry| &entry.instance)
+    }
+
+    /// What is registered as the idle `colour` answers through every proxy, where it is to be served as
+    /// `release` is.
+    fn answers(&self, release: &Release, colour: Colour) -> bool {
+        // Without a rule, nobody is led to it.
+        let Some(rule) = &release.policy.route else { return self.has(colour) };
+        let backends = ledger::backends(self.registered(colour));
+        let wanted = Some(Idle { colour, rule: rule.clone(), backends });
+        self.idle.as_ref().is_some_and(|found| found.iter().all(|idle| *idle == wanted))
+    }
+
+    /// The registered instances of the idle `colour`, where Swarm counts as many as `release` asks for: what
+    /// answers of them shows that they run, and each of its tasks need not be looked at.
+    fn standby(
+        &self,
+        release: &Release,
+        colour: Colour,
+        counted: Option<&Counted>,
+    ) -> Option<Vec<Instance>> {
+        let registered: Vec<Instance> = self.registered(colour).cloned().collect();
+        let all = u64::from(release.workload.replicas);
+        let is_whole = counted?.running == Some(all) && registered.len() as u64 == all;
+        (is_whole && release.policy.route.is_some()).then_some(registered)
     }
 }
 
@@ -201,16 +234,6 @@ async fn registry(
     Ok((own, all))
 }
 
-async fn snapshots(
-    world: &World,
-    service: &ServiceName,
-) -> PortResult<BTreeMap<Colour, Option<SwarmSnapshot>>> {
-    let blue = service.swarm_name(Colour::Blue);
-    let green = service.swarm_name(Colour::Green);
-    let (blue, green) = try_join(world.swarm.snapshot(&blue), world.swarm.snapshot(&green)).await?;
-    Ok(BTreeMap::from([(Colour::Blue, blue), (Colour::Green, green)]))
-}
-
 /// What was changed by hand of the Swarm service that is labelled with `release`.
 fn edits(world: &World, release: &Release, colour: Colour, there: &SwarmSnapshot) -> Vec<String> {
     if there.release() != Some(release.id.as_str()) {
@@ -220,13 +243,13 @@ fn edits(world: &World, release: &Release, colour: Colour, there: &SwarmSnapshot
 }
 
 /// The instances of the idle colour, if it runs this very release, with all its replicas, and as it was
-/// made: a switch back is instant.
+/// made: a switch back is instant. They are those on `standby`, if they are known to.
 async fn still_running(
     world: &World,
     release: &Release,
     colour: Colour,
     snapshot: Option<&SwarmSnapshot>,
-    tasks: Option<Vec<Task>>,
+    standby: Option<Vec<Instance>>,
 ) -> PortResult<Option<Vec<Instance>>> {
     let Some(snapshot) = snapshot else { return Ok(None) };
     let replicas = release.workload.replicas;
@@ -236,10 +259,10 @@ async fn still_running(
     {
         return Ok(None);
     }
-    let mut tasks = match tasks {
-        Some(tasks) => tasks,
-        None => world.swarm.tasks(&snapshot.name, PortWanted::of(&release.policy)).await?,
-    };
+    if standby.is_some() {
+        return Ok(standby);
+    }
+    let mut tasks = world.swarm.tasks(&snapshot.name, PortWanted::of(&release.policy)).await?;
     // What the colour went through earlier is no verdict on it now.
     tasks.retain(|task| task.wanted);
     Ok(match judge(&tasks, replicas) {

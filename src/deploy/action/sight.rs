@@ -51,13 +51,13 @@ fn instance(task: Task) -> Option<Instance> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
+    use std::collections::{BTreeMap, VecDeque};
     use std::sync::Mutex;
 
     use futures_util::stream::BoxStream;
 
     use super::*;
-    use crate::deploy::ports::{Found, PortError, SwarmSnapshot, Tail, Trouble};
+    use crate::deploy::ports::{Counted, Found, PortError, SwarmSnapshot, Tail, Trouble};
     use crate::model::{
         Colour, DeploymentId, ImageRef, PinnedImage, Release, ServiceName, TaskState, Workload,
     };
@@ -81,6 +81,17 @@ mod tests {
         }
 
         async fn snapshot(&self, _: &str) -> PortResult<Option<SwarmSnapshot>> {
+            unreachable!()
+        }
+
+        async fn count(&self, _: &ServiceName) -> PortResult<BTreeMap<Colour, Counted>> {
+            unreachable!()
+        }
+
+        async fn look(
+            &self,
+            _: &ServiceName,
+        ) -> PortResult<BTreeMap<Colour, (SwarmSnapshot, Vec<Task>)>> {
             unreachable!()
         }
 

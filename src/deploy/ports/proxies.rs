@@ -9,6 +9,17 @@ use crate::model::{Backend, Colour, RouteRule, ServiceName, ServiceView};
 /// What one proxy had of a service, kept so that it can be put back exactly; none: nothing.
 pub type ProxyViews = BTreeMap<String, Option<ServiceView>>;
 
+/// What one proxy has as the idle colour of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idle {
+    /// The colour.
+    pub colour: Colour,
+    /// By what it would be served.
+    pub rule: RouteRule,
+    /// Its instances.
+    pub backends: Vec<Backend>,
+}
+
 /// What one proxy says of the answers of one colour since it was staged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answers {
@@ -48,15 +59,9 @@ pub trait Proxies: Send + Sync {
     /// were saved last.
     async fn obstacles(&self, rule: &RouteRule, new: bool) -> Vec<String>;
 
-    /// Whether every proxy has `backends` in the idle `colour` of `service` already, to be served by
-    /// `rule`, and lets them answer there right now: then staging them would change nothing.
-    async fn is_staged(
-        &self,
-        service: &ServiceName,
-        rule: &RouteRule,
-        colour: Colour,
-        backends: &[Backend],
-    ) -> bool;
+    /// What each proxy has as the idle colour of `service` and lets answer there right now: staging just
+    /// that would change nothing. None for one that has nothing, or where nothing answers at once.
+    async fn idle(&self, service: &ServiceName) -> Vec<Option<Idle>>;
 
     /// Move the public traffic of `service` to `to` in one atomic act per proxy, write the same to
     /// the files, and prove it live: fresh requests are answered by staged instances of `to`.

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
@@ -68,6 +70,15 @@ pub struct Found {
     pub running: Option<Vec<Instance>>,
 }
 
+/// The Swarm service of a colour, and how many of its tasks run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Counted {
+    /// As it stands.
+    pub snapshot: SwarmSnapshot,
+    /// The tasks that run, wanted or not; none when the engine does not count them.
+    pub running: Option<u64>,
+}
+
 /// The Docker Swarm that runs the colours.
 #[async_trait]
 pub trait Swarm: Send + Sync {
@@ -105,6 +116,17 @@ pub trait Swarm: Send + Sync {
     /// The tasks of `name`, newest last, those that ended included. `port` is the container port
     /// whose address is wanted.
     async fn tasks(&self, name: &str, port: PortWanted) -> PortResult<Vec<Task>>;
+
+    /// The Swarm services of both colours of `service`, as far as there are any, with how many of their tasks
+    /// run: in one call.
+    async fn count(&self, service: &ServiceName) -> PortResult<BTreeMap<Colour, Counted>>;
+
+    /// The Swarm services of both colours of `service`, as far as there are any, each with its tasks,
+    /// addressed as its labels say: [`snapshot`](Self::snapshot) and [`tasks`](Self::tasks) in one look.
+    async fn look(
+        &self,
+        service: &ServiceName,
+    ) -> PortResult<BTreeMap<Colour, (SwarmSnapshot, Vec<Task>)>>;
 
     /// The last `lines` lines that `task` wrote, and what its health check said; best effort, empty when
     /// there is nothing.

@@ -3,10 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::try_join_all;
-
 use crate::deploy::health::serving;
-use crate::deploy::ports::{Found, PortResult, Swarm, SwarmSnapshot, Trouble};
+use crate::deploy::ports::{Found, PortResult, Swarm, SwarmSnapshot};
 use crate::deploy::saga::{Progress, State};
 use crate::discovery::compare::Seen;
 use crate::model::{
@@ -55,35 +53,21 @@ pub(super) fn by_owner(found: Vec<Found>) -> BTreeMap<ServiceName, Glimpse> {
     by_owner
 }
 
-/// What there is of `service` at this moment, and the instances that serve.
+/// What there is of `service` at this moment, and the instances that serve. A colour that is somebody else's
+/// is none.
 pub(super) async fn look(swarm: &dyn Swarm, service: &ServiceName) -> PortResult<(Colours, Seen)> {
-    let both = Colour::BOTH.map(|colour| look_at(swarm, service, colour));
     let (mut colours, mut seen) = (Colours::new(), Seen::default());
-    for (colour, found) in Colour::BOTH.into_iter().zip(try_join_all(both).await?) {
-        let Some((snapshot, entries)) = found else { continue };
+    for (colour, (snapshot, tasks)) in swarm.look(service).await? {
+        if !is_of(&snapshot, service, colour) {
+            continue;
+        }
+        if snapshot.port().is_some() {
+            let entries = entries(tasks.iter().filter_map(serving), colour, &snapshot);
+            seen.colours.insert(colour, entries);
+        }
         colours.insert(colour, snapshot);
-        seen.colours.extend(entries.map(|entries| (colour, entries)));
     }
     Ok((colours, seen))
-}
-
-/// The Swarm service of `colour`, if it is ours, and what of it serves; none where it was removed since.
-async fn look_at(
-    swarm: &dyn Swarm,
-    service: &ServiceName,
-    colour: Colour,
-) -> PortResult<Option<(SwarmSnapshot, Option<Vec<Registration>>)>> {
-    let snapshot = swarm.snapshot(&service.swarm_name(colour)).await?;
-    let Some(snapshot) = snapshot.filter(|found| is_of(found, service, colour)) else {
-        return Ok(None);
-    };
-    let Some(port) = snapshot.port() else { return Ok(Some((snapshot, None))) };
-    let tasks = match swarm.tasks(&snapshot.name, port).await {
-        Err(error) if error.trouble == Trouble::NotFound => return Ok(Some((snapshot, None))),
-        tasks => tasks?,
-    };
-    let entries = entries(tasks.iter().filter_map(serving), colour, &snapshot);
-    Ok(Some((snapshot, Some(entries))))
 }
 
 /// Verdigris made it, as that.

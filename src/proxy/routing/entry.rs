@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::deploy::ports::Idle;
 use crate::model::{Colour, RouteRule, ServiceName, ServiceView};
 
 /// What a keeper holds of one service.
@@ -32,6 +33,12 @@ impl Entry {
             Some(next) if next.with == colour => &next.rule,
             _ => &self.view.rule,
         }
+    }
+
+    /// The idle `colour`.
+    pub fn idle(&self, colour: Colour) -> Idle {
+        let (rule, backends) = (self.rule_of(colour).clone(), self.view.of(colour).to_vec());
+        Idle { colour, rule, backends }
     }
 
     /// The addresses of the instances of `colour`.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 use verdigris::deploy::ports::{
-    Answers, Door, PortError, PortResult, Proxies, ProxyViews, Trouble,
+    Answers, Door, Idle, PortError, PortResult, Proxies, ProxyViews, Trouble,
 };
 use verdigris::model::{Backend, Colour, RouteRule, ServiceName, ServiceView};
 
@@ -304,22 +304,21 @@ impl Proxies for Sim {
         bad.then(|| "a proxy: the template is not good".to_owned()).into_iter().collect()
     }
 
-    async fn is_staged(
-        &self,
-        service: &ServiceName,
-        rule: &RouteRule,
-        colour: Colour,
-        backends: &[Backend],
-    ) -> bool {
-        let staged = self.act("ask for what is staged", |truth| {
-            let has = |views: &Views| {
-                views.get(service).is_some_and(|v| v.rule == *rule && v.of(colour) == backends)
+    async fn idle(&self, service: &ServiceName) -> Vec<Option<Idle>> {
+        let found = self.act("ask for what is idle", |truth| {
+            let of = |views: &Views| {
+                let view = views.get(service)?;
+                let colour = view.live?.other();
+                let (rule, backends) = (view.rule.clone(), view.of(colour).to_vec());
+                truth.all_serve(&backends).then_some(Idle { colour, rule, backends })
             };
-            let mut proxies = truth.proxies.values();
-            let all_have = proxies.all(|proxy| has(&proxy.held) && proxy.leads().all(&has));
-            Ok(all_have && truth.all_serve(backends))
+            let idle = |proxy: &SimProxy| {
+                let held = of(&proxy.held)?;
+                proxy.leads().all(|views| of(views).as_ref() == Some(&held)).then_some(held)
+            };
+            Ok(truth.proxies.values().map(idle).collect())
         });
-        staged.await.unwrap_or(false)
+        found.await.unwrap_or_else(|_| vec![None])
     }
 
     async fn flip(&self, service: &ServiceName, to: Colour, generation: u64) -> PortResult<()> {
