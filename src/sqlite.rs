@@ -64,10 +64,12 @@ impl Database {
         W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let readers = Arc::clone(&self.readers);
-        tokio::task::spawn_blocking(move || readers.read(work))
-            .await
-            .map_err(|_| DatabaseError::Stopped)?
-            .map_err(DatabaseError::from)
+        let turn = readers.turn().await.map_err(|_| DatabaseError::Stopped)?;
+        let read = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            readers.read(work)
+        });
+        read.await.map_err(|_| DatabaseError::Stopped)?.map_err(DatabaseError::from)
     }
 
     /// Where it is.

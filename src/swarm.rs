@@ -29,13 +29,14 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use futures_util::stream::BoxStream;
 use serde_json::{Value, json};
 
 pub use self::doctor::engine as examine_engine;
 pub use self::spec::{Ids, service_spec};
 use crate::deploy::ports::{
-    Counted, Found, PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Tail, Trouble,
+    Found, PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Tail, Trouble,
 };
 use crate::docker::{Client, Error};
 use crate::model::{
@@ -65,26 +66,28 @@ impl DockerSwarm {
         self.probed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The tasks of those that are called `services`, or have that id; the oldest first.
-    async fn raw_tasks(&self, services: &[&str]) -> Result<Vec<RawTask>, Error> {
-        let call = self.client.get("/tasks");
-        let mut tasks: Vec<RawTask> = call.filters(&[("service", services)]).value().await?;
-        tasks.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-        Ok(tasks)
+    /// The tasks of `name`, the oldest first.
+    async fn raw_tasks(&self, name: &str) -> Result<Vec<RawTask>, Error> {
+        self.tasks_by(&[("service", &[name])]).await
     }
 
-    /// The same; none when one of the services is not there.
-    async fn raw_tasks_of_all(&self, services: &[&str]) -> Result<Option<Vec<RawTask>>, Error> {
-        match self.raw_tasks(services).await {
+    /// Those that are to run of all `services`, given by name or id; none when one of these is not there.
+    async fn wanted_tasks_of(&self, services: &[&str]) -> Result<Option<Vec<RawTask>>, Error> {
+        match self.tasks_by(&[("service", services), ("desired-state", &["running"])]).await {
             Ok(tasks) => Ok(Some(tasks)),
             Err(Error::Refused { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
+    async fn tasks_by(&self, filters: &[(&str, &[&str])]) -> Result<Vec<RawTask>, Error> {
+        let mut tasks: Vec<RawTask> = self.client.get("/tasks").filters(filters).value().await?;
+        tasks.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        Ok(tasks)
+    }
+
     async fn observe(&self, name: &str, wanted: &PortWanted) -> Result<Vec<Task>, Error> {
-        let names = [name];
-        let (service, raw) = tokio::try_join!(self.find(name), self.raw_tasks(&names))?;
+        let (service, raw) = tokio::try_join!(self.find(name), self.raw_tasks(name))?;
         let template = service.as_ref().map_or(&Value::Null, |service| template(&service.spec));
         self.read_tasks(template, raw, wanted).await
     }
@@ -94,31 +97,36 @@ impl DockerSwarm {
         &self,
         service: &ServiceName,
     ) -> Result<BTreeMap<Colour, (SwarmSnapshot, Vec<Task>)>, Error> {
-        let names = names_of(service);
+        let names = Colour::BOTH.map(|colour| service.swarm_name(colour));
         let names = names.each_ref().map(String::as_str);
-        let tasks = self.raw_tasks_of_all(&names);
+        let tasks = self.wanted_tasks_of(&names);
         let (services, all) = tokio::try_join!(self.services_named(&names), tasks)?;
-        let mut found = BTreeMap::new();
-        for (colour, name) in Colour::BOTH.into_iter().zip(names) {
-            let Some(service) = services.iter().find(|service| service.name() == name) else {
-                continue;
-            };
-            let raw = match &all {
-                Some(all) => {
-                    all.iter().filter(|task| task.service == service.id).cloned().collect()
-                }
-                // Gone by now, its tasks are, too.
-                None => self.raw_tasks_of_all(&[&service.id]).await?.unwrap_or_default(),
-            };
-            let snapshot = snapshot_of(service.clone());
-            let tasks = match snapshot.port() {
-                Some(wanted) => self.read_tasks(template(&snapshot.spec), raw, &wanted).await?,
-                // Verdigris did not make it: nobody can be led to it.
-                None => Vec::new(),
-            };
-            found.insert(colour, (snapshot, tasks));
-        }
-        Ok(found)
+        let found = Colour::BOTH.into_iter().zip(names).filter_map(|(colour, name)| {
+            let service = services.iter().find(|service| service.name() == name)?;
+            Some(self.look_at(colour, service.clone(), all.as_deref()))
+        });
+        Ok(try_join_all(found).await?.into_iter().collect())
+    }
+
+    /// `service`, which runs `colour`, with its tasks among `all` that were listed, if they were.
+    async fn look_at(
+        &self,
+        colour: Colour,
+        service: Service,
+        all: Option<&[RawTask]>,
+    ) -> Result<(Colour, (SwarmSnapshot, Vec<Task>)), Error> {
+        let raw = match all {
+            Some(all) => all.iter().filter(|task| task.service == service.id).cloned().collect(),
+            // Gone by now, its tasks are, too.
+            None => self.wanted_tasks_of(&[&service.id]).await?.unwrap_or_default(),
+        };
+        let snapshot = snapshot_of(service);
+        let tasks = match snapshot.port() {
+            Some(wanted) => self.read_tasks(template(&snapshot.spec), raw, &wanted).await?,
+            // Verdigris did not make it: nobody can be led to it.
+            None => Vec::new(),
+        };
+        Ok((colour, (snapshot, tasks)))
     }
 
     /// What `raw` means, the tasks of a service with this `template` now.
@@ -231,19 +239,6 @@ impl Swarm for DockerSwarm {
         observed.map_err(|error| error.during(format!("list the tasks of {}", quoted(name))))
     }
 
-    async fn count(&self, service: &ServiceName) -> PortResult<BTreeMap<Colour, Counted>> {
-        let names = names_of(service);
-        let found = self.services_named(&names.each_ref().map(String::as_str)).await;
-        let mut found = found
-            .map_err(|error| error.during(format!("look at the Swarm services of `{service}`")))?;
-        let counted = |(colour, name): (_, String)| {
-            let at = found.iter().position(|found| found.name() == name)?;
-            let running = found[at].running();
-            Some((colour, Counted { snapshot: snapshot_of(found.swap_remove(at)), running }))
-        };
-        Ok(Colour::BOTH.into_iter().zip(names).filter_map(counted).collect())
-    }
-
     async fn look(
         &self,
         service: &ServiceName,
@@ -275,11 +270,6 @@ impl Swarm for DockerSwarm {
 
 fn quoted(name: &str) -> String {
     format!("Swarm service `{name}`")
-}
-
-/// What the Swarm services of [`Colour::BOTH`] are called.
-fn names_of(service: &ServiceName) -> [String; 2] {
-    Colour::BOTH.map(|colour| service.swarm_name(colour))
 }
 
 fn snapshot_of(service: Service) -> SwarmSnapshot {

@@ -1,7 +1,8 @@
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::OpenError;
 use super::open::open_reader;
@@ -10,9 +11,13 @@ use super::open::open_reader;
 /// takes a fraction of a millisecond; each that is kept has a page cache.
 const KEPT: usize = 2;
 
+/// Most reads at once: a flood of questions must not take all descriptors and threads.
+const MOST: usize = 8;
+
 /// The connections for reading: as many as there are reads at this moment.
 pub(super) struct Readers {
     path: PathBuf,
+    turns: Arc<Semaphore>,
     /// Those that nobody reads with.
     idle: Mutex<Vec<Connection>>,
 }
@@ -22,7 +27,13 @@ impl Readers {
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Open { path: path.to_owned(), source };
         let first = open_reader(path).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), idle: Mutex::new(vec![first]) })
+        let turns = Arc::new(Semaphore::new(MOST));
+        Ok(Self { path: path.to_owned(), turns, idle: Mutex::new(vec![first]) })
+    }
+
+    /// To be had by whoever reads, and held as long.
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        Arc::clone(&self.turns).acquire_owned().await
     }
 
     /// Do `work` with a connection of its own.

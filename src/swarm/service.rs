@@ -17,16 +17,6 @@ pub struct Service {
     pub id: String,
     version: Version,
     pub spec: Value,
-    #[serde(rename = "ServiceStatus", default)]
-    status: Option<Status>,
-}
-
-/// What the engine counts of its tasks.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Status {
-    #[serde(default)]
-    running_tasks: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -39,11 +29,6 @@ impl Service {
     /// Made by Verdigris.
     pub fn is_ours(&self) -> bool {
         label(&self.spec, labels::MANAGED_BY) == Some(labels::VERDIGRIS)
-    }
-
-    /// How many of its tasks run, where that was asked for.
-    pub fn running(&self) -> Option<u64> {
-        self.status.as_ref().map(|status| status.running_tasks)
     }
 
     pub fn name(&self) -> &str {
@@ -86,11 +71,9 @@ impl DockerSwarm {
         }
     }
 
-    /// Those of `names` that there are, with a count of their tasks, and perhaps others: the engine takes the
-    /// beginning of a name, too.
+    /// Those of `names` that there are, and perhaps others: the engine takes the beginning of a name, too.
     pub(super) async fn services_named(&self, names: &[&str]) -> Result<Vec<Service>, Error> {
-        let call = self.client.get("/services").filters(&[("name", names)]);
-        call.query("status", "true").value().await
+        self.client.get("/services").filters(&[("name", names)]).value().await
     }
 
     /// All services that Verdigris made.

@@ -43,7 +43,7 @@ impl DockerSwarm {
     pub(super) async fn settled(&self, name: &str, service: &Service) -> Result<(), SwarmError> {
         let begun = Instant::now();
         loop {
-            let tasks = self.raw_tasks(&[name]).await?;
+            let tasks = self.raw_tasks(name).await?;
             let (keep, leave): (Vec<_>, Vec<_>) = tasks
                 .into_iter()
                 .partition(|task| task.is_wanted() && task.is_made_from(template(&service.spec)));

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use futures_util::future::{try_join, try_join3};
+use futures_util::future::{try_join, try_join_all, try_join3};
 
 use super::obstacles::{clashes, foreign};
 use super::wanted::{Wanted, past};
@@ -8,11 +8,11 @@ use crate::deploy::health::{Verdict, judge};
 use crate::deploy::history::Committed;
 use crate::deploy::ledger;
 use crate::deploy::ports::{
-    Counted, Idle, Origin, PortResult, PortWanted, ProxyViews, SwarmSnapshot, Tenure, World,
+    Idle, Origin, PortResult, PortWanted, ProxyViews, SwarmSnapshot, Tenure, World,
 };
 use crate::deploy::record::{Before, Prepared};
 use crate::model::{
-    Colour, Instance, Kind, Release, Request, Route, ServiceName, ServiceRecord, ServiceView,
+    Colour, Instance, Kind, Release, Request, Route, ServiceName, ServiceRecord, ServiceView, Task,
 };
 
 /// What a look at the world found, before anything is touched.
@@ -40,7 +40,7 @@ impl Finding {
 /// Look at everything that a deployment needs to know, each as soon as it is known what to ask for.
 pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
     let service = request.service();
-    let (mut counted, (known, asked)) = try_join(world.swarm.count(service), async {
+    let (mut seen, (known, asked)) = try_join(colours(world, request), async {
         let known = Known::of(world, request).await?;
         let asked = known.ask(world, request).await?;
         Ok((known, asked))
@@ -49,9 +49,9 @@ pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
     let Known { live, colour, standing, .. } = known;
     let Asked { release, obstacles } = asked;
     let answers = standing.answers(&release, colour);
-    let standby = standing.standby(&release, colour, counted.get(&colour)).filter(|_| answers);
     let Standing { record, others, proxies, .. } = standing;
-    let snapshot = |colour| (colour, counted.remove(&colour).map(|found| found.snapshot));
+    let tasks = seen.get_mut(&colour).and_then(|seen| seen.tasks.take());
+    let snapshot = |colour| (colour, seen.remove(&colour).map(|seen| seen.snapshot));
     let swarm: BTreeMap<_, _> = Colour::BOTH.map(snapshot).into();
     let of = |colour| swarm.get(&colour).and_then(Option::as_ref);
     // A release that the public was led to and that nobody committed is not live on record.
@@ -61,7 +61,7 @@ pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
         (Some(live), Some(there)) => edits(world, &release, live, there),
         _ => Vec::new(),
     };
-    let instances = still_running(world, &release, colour, of(colour), standby).await?;
+    let instances = still_running(world, &release, colour, of(colour), tasks).await?;
     let mut problems = match obstacles {
         Some(found) => found,
         // Nothing is started that anything could stand in the way of.
@@ -120,6 +120,13 @@ struct Asked {
     obstacles: Option<Vec<String>>,
 }
 
+/// A colour as Swarm has it.
+struct Seen {
+    snapshot: SwarmSnapshot,
+    /// Its tasks, where they were asked for.
+    tasks: Option<Vec<Task>>,
+}
+
 impl Known {
     async fn of(world: &World, request: &Request) -> PortResult<Self> {
         let standing = Standing::of(world, request);
@@ -176,32 +183,15 @@ impl Standing {
         self.record.of(colour).next().is_some()
     }
 
-    fn registered(&self, colour: Colour) -> impl Iterator<Item = &Instance> {
-        self.record.of(colour).map(|entry| &entry.instance)
-    }
-
     /// What is registered as the idle `colour` answers through every proxy, where it is to be served as
     /// `release` is.
     fn answers(&self, release: &Release, colour: Colour) -> bool {
+        let Some(found) = &self.idle else { return false };
         // Without a rule, nobody is led to it.
         let Some(rule) = &release.policy.route else { return self.has(colour) };
-        let backends = ledger::backends(self.registered(colour));
+        let backends = ledger::backends(self.record.of(colour).map(|entry| &entry.instance));
         let wanted = Some(Idle { colour, rule: rule.clone(), backends });
-        self.idle.as_ref().is_some_and(|found| found.iter().all(|idle| *idle == wanted))
-    }
-
-    /// The registered instances of the idle `colour`, where Swarm counts as many as `release` asks for: what
-    /// answers of them shows that they run, and each of its tasks need not be looked at.
-    fn standby(
-        &self,
-        release: &Release,
-        colour: Colour,
-        counted: Option<&Counted>,
-    ) -> Option<Vec<Instance>> {
-        let registered: Vec<Instance> = self.registered(colour).cloned().collect();
-        let all = u64::from(release.workload.replicas);
-        let is_whole = counted?.running == Some(all) && registered.len() as u64 == all;
-        (is_whole && release.policy.route.is_some()).then_some(registered)
+        found.iter().all(|idle| *idle == wanted)
     }
 }
 
@@ -234,6 +224,26 @@ async fn registry(
     Ok((own, all))
 }
 
+/// What there is of both colours.
+async fn colours(world: &World, request: &Request) -> PortResult<BTreeMap<Colour, Seen>> {
+    let service = request.service();
+    match request.kind {
+        Kind::Deploy { .. } => {
+            let snapshots = Colour::BOTH.map(async |colour| {
+                let snapshot = world.swarm.snapshot(&service.swarm_name(colour)).await?;
+                Ok(snapshot.map(|snapshot| (colour, Seen { snapshot, tasks: None })))
+            });
+            Ok(try_join_all(snapshots).await?.into_iter().flatten().collect())
+        }
+        // What it goes back to may run still, and which colour that is is not known yet.
+        Kind::Rollback { .. } => {
+            let found = world.swarm.look(service).await?.into_iter();
+            let seen = |(snapshot, tasks)| Seen { snapshot, tasks: Some(tasks) };
+            Ok(found.map(|(colour, found)| (colour, seen(found))).collect())
+        }
+    }
+}
+
 /// What was changed by hand of the Swarm service that is labelled with `release`.
 fn edits(world: &World, release: &Release, colour: Colour, there: &SwarmSnapshot) -> Vec<String> {
     if there.release() != Some(release.id.as_str()) {
@@ -243,13 +253,13 @@ fn edits(world: &World, release: &Release, colour: Colour, there: &SwarmSnapshot
 }
 
 /// The instances of the idle colour, if it runs this very release, with all its replicas, and as it was
-/// made: a switch back is instant. They are those on `standby`, if they are known to.
+/// made: a switch back is instant.
 async fn still_running(
     world: &World,
     release: &Release,
     colour: Colour,
     snapshot: Option<&SwarmSnapshot>,
-    standby: Option<Vec<Instance>>,
+    tasks: Option<Vec<Task>>,
 ) -> PortResult<Option<Vec<Instance>>> {
     let Some(snapshot) = snapshot else { return Ok(None) };
     let replicas = release.workload.replicas;
@@ -259,10 +269,10 @@ async fn still_running(
     {
         return Ok(None);
     }
-    if standby.is_some() {
-        return Ok(standby);
-    }
-    let mut tasks = world.swarm.tasks(&snapshot.name, PortWanted::of(&release.policy)).await?;
+    let mut tasks = match tasks {
+        Some(tasks) => tasks,
+        None => world.swarm.tasks(&snapshot.name, PortWanted::of(&release.policy)).await?,
+    };
     // What the colour went through earlier is no verdict on it now.
     tasks.retain(|task| task.wanted);
     Ok(match judge(&tasks, replicas) {

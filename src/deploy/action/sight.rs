@@ -57,7 +57,7 @@ mod tests {
     use futures_util::stream::BoxStream;
 
     use super::*;
-    use crate::deploy::ports::{Counted, Found, PortError, SwarmSnapshot, Tail, Trouble};
+    use crate::deploy::ports::{Found, PortError, SwarmSnapshot, Tail, Trouble};
     use crate::model::{
         Colour, DeploymentId, ImageRef, PinnedImage, Release, ServiceName, TaskState, Workload,
     };
@@ -81,10 +81,6 @@ mod tests {
         }
 
         async fn snapshot(&self, _: &str) -> PortResult<Option<SwarmSnapshot>> {
-            unreachable!()
-        }
-
-        async fn count(&self, _: &ServiceName) -> PortResult<BTreeMap<Colour, Counted>> {
             unreachable!()
         }
 

@@ -1,11 +1,13 @@
 use std::time::Instant;
 
+use tokio_util::sync::CancellationToken;
+
 use super::await_up::await_again;
 use super::{Context, failed, finish};
 use crate::deploy::ledger;
 use crate::deploy::ports::{Origin, PortError, PortResult, ProxyViews, Trouble};
 use crate::deploy::record::{Prepared, StepResult};
-use crate::model::{Colour, Failure, Instance, Kind, ServiceView, Step};
+use crate::model::{Backend, Colour, Failure, Instance, Kind, ServiceView, Step};
 
 /// The new instances into the registry, as idle.
 pub async fn register(context: &Context) -> Result<StepResult, Failure> {
@@ -33,8 +35,11 @@ pub async fn stage(context: &Context) -> Result<StepResult, Failure> {
     let prepared = context.prepared(Step::Stage)?;
     let staged = async {
         // Put back to an earlier state since the start, a proxy would lead the public to what is put there.
-        if prepared.live.is_some() {
-            lead_away(context, prepared, true).await.map_err(|error| error.of(Origin::Proxy))?;
+        if prepared.live.is_some() && !prepared.running {
+            let led = lead_away(context, prepared, true, &context.stop).await;
+            led.map_err(|error| error.of(Origin::Proxy))?;
+            // As with those before the start: a revert has to wait for others.
+            context.tries.set_drained(false);
         }
         lead(context, prepared, context.state.instances(), Step::Stage).await
     };
@@ -71,7 +76,7 @@ async fn lead(
 /// Undo of [`stage`]: nobody may be led to the new instances any more, by a proxy that was put back
 /// meanwhile.
 pub async fn unstage(context: &Context, prepared: &Prepared) -> PortResult<()> {
-    lead_away(context, prepared, true).await?;
+    lead_away(context, prepared, true, &context.shutdown).await?;
     take_out(context, prepared).await
 }
 
@@ -168,20 +173,25 @@ pub async fn unswitch(context: &Context, prepared: &Prepared) -> PortResult<()> 
     let (back, published) = tokio::join!(lead_back(context, prepared), publish);
     back?;
     published?;
-    drain_new(context, prepared).await?;
+    drain_new(context, prepared, &context.shutdown).await?;
     unstage(context, prepared).await
 }
 
-/// Wait for the requests on the new colour, once: what is tried again after that has waited enough.
-async fn drain_new(context: &Context, prepared: &Prepared) -> PortResult<()> {
+/// Wait for the requests on the new colour, once: what is tried again after that has waited enough. Ends when
+/// `called` away.
+async fn drain_new(
+    context: &Context,
+    prepared: &Prepared,
+    called: &CancellationToken,
+) -> PortResult<()> {
     if context.tries.have_drained() {
         return Ok(());
     }
     let left = tokio::select! {
         biased;
-        () = context.shutdown.cancelled() => {
+        () = called.cancelled() => {
             let operation = format!("wait for the requests on `{}`", prepared.colour);
-            return Err(PortError::new(Trouble::Other, operation).because("the daemon stops"));
+            return Err(PortError::new(Trouble::Other, operation).because("it is to stop"));
         }
         left = finish::await_drained(context, prepared, prepared.colour) => left,
     };
@@ -232,8 +242,9 @@ pub async fn lead_all(context: &Context, prepared: &Prepared) -> PortResult<bool
         return lead_nowhere(context, prepared).await;
     }
     let mut astray = context.world.proxies.snapshot(service).await?;
-    let mut followed = astray.values().flatten().filter(|view| view.live == Some(prepared.colour));
-    let instances = followed.next().map(|view| view.of(prepared.colour).to_vec());
+    let views = astray.values().flatten();
+    let (right, wrong): (Vec<_>, Vec<_>) = views.partition(|it| it.live == Some(prepared.colour));
+    let instances = better(prepared.colour, &right, &wrong);
     astray.retain(|_, view| !leads_to(view.as_ref(), prepared.colour));
     if astray.is_empty() {
         return Ok(false);
@@ -247,14 +258,26 @@ pub async fn lead_all(context: &Context, prepared: &Prepared) -> PortResult<bool
     }
     let wanted = ledger::public(service, &record);
     astray.values_mut().for_each(|view| view.clone_from(&wanted));
-    let proxies: Vec<&str> = astray.keys().map(String::as_str).collect();
-    context.note(Step::Switch, format!("{} did not follow the route", proxies.join(", ")));
-    // What they have as the new colour may be of that earlier state, too, and a restore leaves it to them.
-    if let Some(instances) = instances {
-        context.world.proxies.refresh(service, prepared.colour, &instances).await?;
+    let names: Vec<&str> = astray.keys().map(String::as_str).collect();
+    context.note(Step::Switch, format!("{} did not follow the route", names.join(", ")));
+    let proxies = &context.world.proxies;
+    if let Some(instances) = instances
+        && let Err(error) = proxies.refresh(service, prepared.colour, &instances).await
+    {
+        // They are led all the same, and the reconciler tells them where the instances are.
+        tracing::warn!(error = error.chain(), "a proxy may have instances of an earlier time");
     }
-    context.world.proxies.restore(service, &astray).await?;
+    proxies.restore(service, &astray).await?;
     Ok(true)
+}
+
+/// The instances of `new` that the proxies in the `right` have, where they agree, and one in the `wrong` has
+/// others: these may be of the earlier state that it was put back to, too, and a restore leaves them to it.
+fn better(new: Colour, right: &[&ServiceView], wrong: &[&ServiceView]) -> Option<Vec<Backend>> {
+    let known = right.first()?.of(new);
+    let agree = right.iter().all(|view| view.of(new) == known);
+    let differs = |view: &&ServiceView| !view.of(new).is_empty() && view.of(new) != known;
+    (agree && wrong.iter().any(differs)).then(|| known.to_vec())
 }
 
 /// The new release has no route: no proxy leads the public to the service any more. What is under way on the
@@ -288,7 +311,10 @@ pub async fn take_off(context: &Context, prepared: &Prepared) -> PortResult<()> 
 /// Before the new colour goes in a revert: no proxy leads to it, nor to its instances, and nobody was led
 /// away from it just now, be it by an earlier life.
 pub async fn lead_none(context: &Context, prepared: &Prepared) -> PortResult<()> {
-    match lead_away(context, prepared, !context.state.taken_up).await? {
+    let taken_up = context.state.taken_up;
+    let led_back = lead_away(context, prepared, !taken_up, &context.shutdown).await?;
+    // An earlier life may have led one back.
+    match led_back || taken_up {
         true => take_out(context, prepared).await,
         false => Ok(()),
     }
@@ -301,7 +327,7 @@ pub async fn lead_off(context: &Context, prepared: &Prepared) -> PortResult<()> 
     if prepared.live.is_none() {
         return Ok(());
     }
-    lead_away(context, prepared, !context.state.taken_up).await?;
+    lead_away(context, prepared, !context.state.taken_up, &context.stop).await?;
     // These were on what was kept: a revert has to wait for those on what replaces it.
     context.tries.set_drained(false);
     Ok(())
@@ -309,9 +335,15 @@ pub async fn lead_off(context: &Context, prepared: &Prepared) -> PortResult<()> 
 
 /// Every proxy that leads to the new colour is led back, and the requests that came by it are waited for,
 /// until no proxy leads there after the wait: one may have been put back to an earlier state during it.
-/// Nobody who was there before has to be waited for any more if `waited`. Answers whether any was led back.
-async fn lead_away(context: &Context, prepared: &Prepared, mut waited: bool) -> PortResult<bool> {
-    let mut led_back = false;
+/// Nobody who was there before has to be waited for any more if `waited`. Answers whether any was led back, be
+/// it by an earlier try that failed then. The wait ends when `called` away.
+async fn lead_away(
+    context: &Context,
+    prepared: &Prepared,
+    mut waited: bool,
+    called: &CancellationToken,
+) -> PortResult<bool> {
+    let mut led_back = context.tries.owes();
     loop {
         if is_led(context, prepared).await? {
             let turn = context.ledger.turn(&prepared.release.service);
@@ -321,11 +353,10 @@ async fn lead_away(context: &Context, prepared: &Prepared, mut waited: bool) -> 
             led_back = true;
             waited = false;
         }
-        // An earlier try may have led it back and have failed then.
         if waited && !context.tries.owes() {
             return Ok(led_back);
         }
-        drain_new(context, prepared).await?;
+        drain_new(context, prepared, called).await?;
         waited = true;
     }
 }

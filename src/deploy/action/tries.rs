@@ -63,3 +63,22 @@ impl Tries {
         said.len() < MOST && said.insert((step, text.to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_came_is_owed_until_he_was_waited_for() {
+        let tries = Tries::default();
+        assert!(!tries.owes() && !tries.have_drained());
+        tries.set_drained(true);
+        tries.owe();
+        assert!(tries.owes() && !tries.have_drained());
+        // That others are to be waited for does not pay.
+        tries.set_drained(false);
+        assert!(tries.owes());
+        tries.set_drained(true);
+        assert!(!tries.owes() && tries.have_drained());
+    }
+}

@@ -70,15 +70,6 @@ pub struct Found {
     pub running: Option<Vec<Instance>>,
 }
 
-/// The Swarm service of a colour, and how many of its tasks run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Counted {
-    /// As it stands.
-    pub snapshot: SwarmSnapshot,
-    /// The tasks that run, wanted or not; none when the engine does not count them.
-    pub running: Option<u64>,
-}
-
 /// The Docker Swarm that runs the colours.
 #[async_trait]
 pub trait Swarm: Send + Sync {
@@ -117,12 +108,8 @@ pub trait Swarm: Send + Sync {
     /// whose address is wanted.
     async fn tasks(&self, name: &str, port: PortWanted) -> PortResult<Vec<Task>>;
 
-    /// The Swarm services of both colours of `service`, as far as there are any, with how many of their tasks
-    /// run: in one call.
-    async fn count(&self, service: &ServiceName) -> PortResult<BTreeMap<Colour, Counted>>;
-
-    /// The Swarm services of both colours of `service`, as far as there are any, each with its tasks,
-    /// addressed as its labels say: [`snapshot`](Self::snapshot) and [`tasks`](Self::tasks) in one look.
+    /// The Swarm services of both colours of `service`, as far as there are any, each with those of its tasks
+    /// that are to run, addressed as its labels say.
     async fn look(
         &self,
         service: &ServiceName,

@@ -96,7 +96,8 @@ async fn without_rights_every_call_is_denied_and_none_answers_emptily() {
 #[case::no_services(
     r#"key_prefix "verdigris/" { policy = "write" } node "verdigris" { policy = "write" }
        session_prefix "" { policy = "write" }"#,
-    "service_prefix"
+    // The prefix, and by name what other tests have on record just then.
+    "`service"
 )]
 #[tokio::test]
 async fn a_missing_right_is_denied_and_named_by_doctor(#[case] rules: &str, #[case] named: &str) {

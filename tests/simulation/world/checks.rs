@@ -91,7 +91,7 @@ const LEAVES_BY_ITSELF: Duration = Duration::from_secs(25 + DRAIN.as_secs());
 
 /// Acts that change nothing: a request meets what it met before, but for what time alone changes.
 const READS: [&str; 15] = [
-    "ask for what is staged",
+    "ask for what is idle",
     "count answers",
     "drain",
     "list all tasks",

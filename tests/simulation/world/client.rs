@@ -101,9 +101,9 @@ impl Truth {
         reply
     }
 
-    /// Whether each of `backends` would serve a request.
-    pub fn all_serve(&self, backends: &[Backend]) -> bool {
-        backends.iter().all(|backend| self.instance(&backend.task) == Reply::Served)
+    /// Whether one of `backends` would serve a request.
+    pub fn any_serves(&self, backends: &[Backend]) -> bool {
+        backends.iter().any(|backend| self.instance(&backend.task) == Reply::Served)
     }
 
     /// How a request to `task` ends.

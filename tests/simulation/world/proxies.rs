@@ -310,7 +310,7 @@ impl Proxies for Sim {
                 let view = views.get(service)?;
                 let colour = view.live?.other();
                 let (rule, backends) = (view.rule.clone(), view.of(colour).to_vec());
-                truth.all_serve(&backends).then_some(Idle { colour, rule, backends })
+                truth.any_serves(&backends).then_some(Idle { colour, rule, backends })
             };
             let idle = |proxy: &SimProxy| {
                 let held = of(&proxy.held)?;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use verdigris::deploy::health::serving;
 use verdigris::deploy::ports::{
-    Counted, Found, PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Tail, Trouble,
+    Found, PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Tail, Trouble,
 };
 use verdigris::model::{
     Colour, DeploymentId, ImageRef, Instance, PinnedImage, Release, ServiceName, Task, TaskState,
@@ -332,21 +332,6 @@ impl Swarm for Sim {
         .await
     }
 
-    async fn count(&self, service: &ServiceName) -> PortResult<BTreeMap<Colour, Counted>> {
-        self.act("count", |truth| {
-            let counted = |colour| {
-                let name = service.swarm_name(colour);
-                let SimService { spec, tasks, .. } = truth.swarm.get(&name)?;
-                let run = tasks.iter().filter(|task| task.told("").state == TaskState::Running);
-                let running = Some(run.count() as u64);
-                let snapshot = SwarmSnapshot { name, spec: spec.clone() };
-                Some((colour, Counted { snapshot, running }))
-            };
-            Ok(Colour::BOTH.into_iter().filter_map(counted).collect())
-        })
-        .await
-    }
-
     async fn look(
         &self,
         service: &ServiceName,
@@ -355,7 +340,8 @@ impl Swarm for Sim {
         for colour in Colour::BOTH {
             let name = service.swarm_name(colour);
             let tasks = self.tasks(&name, PortWanted::Host(0));
-            let (snapshot, tasks) = tokio::try_join!(self.snapshot(&name), tasks)?;
+            let (snapshot, mut tasks) = tokio::try_join!(self.snapshot(&name), tasks)?;
+            tasks.retain(|task| task.wanted);
             found.extend(snapshot.map(|snapshot| (colour, (snapshot, tasks))));
         }
         Ok(found)
