@@ -24,7 +24,7 @@ mod task;
 
 pub use doctor::engine;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -36,7 +36,7 @@ use serde_json::{Value, json};
 pub use self::doctor::engine as examine_engine;
 pub use self::spec::{Ids, service_spec};
 use crate::deploy::ports::{
-    Found, PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Tail, Trouble,
+    BothColours, Found, PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Tail, Trouble,
 };
 use crate::docker::{Client, Error};
 use crate::model::{
@@ -80,6 +80,16 @@ impl DockerSwarm {
         }
     }
 
+    /// Those of `ids` that are to run.
+    async fn wanted_tasks_among(&self, ids: &BTreeSet<String>) -> Result<Vec<RawTask>, Error> {
+        if ids.is_empty() {
+            // To the engine that would be all there are.
+            return Ok(Vec::new());
+        }
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        self.tasks_by(&[("id", &ids), ("desired-state", &["running"])]).await
+    }
+
     async fn tasks_by(&self, filters: &[(&str, &[&str])]) -> Result<Vec<RawTask>, Error> {
         let mut tasks: Vec<RawTask> = self.client.get("/tasks").filters(filters).value().await?;
         tasks.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
@@ -92,20 +102,35 @@ impl DockerSwarm {
         self.read_tasks(template, raw, wanted).await
     }
 
-    /// Both colours of `service` and their tasks: two calls where both are there.
+    /// Both colours of `service` and their tasks, or those `among` these alone: two calls where both are there.
     async fn look_at_both(
         &self,
         service: &ServiceName,
-    ) -> Result<BTreeMap<Colour, (SwarmSnapshot, Vec<Task>)>, Error> {
+        among: Option<&BTreeSet<String>>,
+    ) -> Result<BothColours, Error> {
         let names = Colour::BOTH.map(|colour| service.swarm_name(colour));
         let names = names.each_ref().map(String::as_str);
-        let tasks = self.wanted_tasks_of(&names);
+        let tasks = async {
+            match among {
+                Some(among) => self.wanted_tasks_among(among).await.map(Some),
+                None => self.wanted_tasks_of(&names).await,
+            }
+        };
         let (services, all) = tokio::try_join!(self.services_named(&names), tasks)?;
         let found = Colour::BOTH.into_iter().zip(names).filter_map(|(colour, name)| {
             let service = services.iter().find(|service| service.name() == name)?;
             Some(self.look_at(colour, service.clone(), all.as_deref()))
         });
         Ok(try_join_all(found).await?.into_iter().collect())
+    }
+
+    async fn looked(
+        &self,
+        service: &ServiceName,
+        among: Option<&BTreeSet<String>>,
+    ) -> PortResult<BothColours> {
+        let found = Box::pin(self.look_at_both(service, among)).await;
+        found.map_err(|error| error.during(format!("look at the Swarm services of `{service}`")))
     }
 
     /// `service`, which runs `colour`, with its tasks among `all` that were listed, if they were.
@@ -239,12 +264,16 @@ impl Swarm for DockerSwarm {
         observed.map_err(|error| error.during(format!("list the tasks of {}", quoted(name))))
     }
 
-    async fn look(
+    async fn look(&self, service: &ServiceName) -> PortResult<BothColours> {
+        self.looked(service, None).await
+    }
+
+    async fn look_among(
         &self,
         service: &ServiceName,
-    ) -> PortResult<BTreeMap<Colour, (SwarmSnapshot, Vec<Task>)>> {
-        let found = Box::pin(self.look_at_both(service)).await;
-        found.map_err(|error| error.during(format!("look at the Swarm services of `{service}`")))
+        among: &BTreeSet<String>,
+    ) -> PortResult<BothColours> {
+        self.looked(service, Some(among)).await
     }
 
     async fn tail(&self, task: &Task, lines: usize) -> Tail {

@@ -21,7 +21,7 @@ pub use journal::{EventLog, Journal, Past};
 pub use leases::{Leases, Tenure};
 pub use proxies::{Answers, Door, Idle, Proxies, ProxyViews};
 pub use registry::{Change, Registry};
-pub use swarm::{Found, PortWanted, Swarm, SwarmSnapshot, Tail};
+pub use swarm::{BothColours, Found, PortWanted, Swarm, SwarmSnapshot, Tail};
 
 /// The wall clock. Waiting is tokio's; this is for instants that outlive the process.
 pub trait Clock: Send + Sync {

@@ -1,6 +1,6 @@
 //! The Swarm adapter on a real engine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -539,6 +539,11 @@ async fn a_look_at_both_colours_tells_what_a_look_at_each_does() {
         let tasks = until(&swarm, &name, "running task", |tasks| running(tasks).len() == 1).await;
         expected.insert(colour, (spec_of(&swarm, &name).await.unwrap(), tasks));
         assert_eq!(swarm.look(&release.service).await.unwrap(), expected);
+        let all = expected.values().flat_map(|(_, tasks)| tasks).map(|task| task.id.clone());
+        let all: BTreeSet<String> = all.collect();
+        assert_eq!(swarm.look_among(&release.service, &all).await.unwrap(), expected);
+        let none = swarm.look_among(&release.service, &BTreeSet::new()).await.unwrap();
+        assert!(none.len() == expected.len() && none.values().all(|(_, tasks)| tasks.is_empty()));
     }
 }
 

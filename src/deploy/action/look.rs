@@ -1,6 +1,6 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::{try_join, try_join_all, try_join3};
+use futures_util::future::{try_join, try_join_all};
 
 use super::obstacles::{clashes, foreign};
 use super::wanted::{Wanted, past};
@@ -40,8 +40,10 @@ impl Finding {
 /// Look at everything that a deployment needs to know, each as soon as it is known what to ask for.
 pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
     let service = request.service();
-    let (mut seen, (known, asked)) = try_join(colours(world, request), async {
-        let known = Known::of(world, request).await?;
+    let proxies = world.proxies.snapshot(service).await;
+    let proxies = proxies.map_err(|error| error.of(Origin::Proxy))?;
+    let (mut seen, (known, asked)) = try_join(colours(world, request, &proxies), async {
+        let known = Known::of(world, request, &proxies).await?;
         let asked = known.ask(world, request).await?;
         Ok((known, asked))
     })
@@ -49,7 +51,7 @@ pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
     let Known { live, colour, standing, .. } = known;
     let Asked { release, obstacles } = asked;
     let answers = standing.answers(&release, colour);
-    let Standing { record, others, proxies, .. } = standing;
+    let Standing { record, others, .. } = standing;
     let tasks = seen.get_mut(&colour).and_then(|seen| seen.tasks.take());
     let snapshot = |colour| (colour, seen.remove(&colour).map(|seen| seen.snapshot));
     let swarm: BTreeMap<_, _> = Colour::BOTH.map(snapshot).into();
@@ -108,7 +110,6 @@ struct Known {
 struct Standing {
     record: ServiceRecord,
     others: BTreeMap<ServiceName, ServiceRecord>,
-    proxies: ProxyViews,
     /// What each proxy has as idle; asked where a rollback may go back to it.
     idle: Option<Vec<Option<Idle>>>,
 }
@@ -123,16 +124,16 @@ struct Asked {
 /// A colour as Swarm has it.
 struct Seen {
     snapshot: SwarmSnapshot,
-    /// Its tasks, where they were asked for.
+    /// Those of its tasks that were asked for, if any were.
     tasks: Option<Vec<Task>>,
 }
 
 impl Known {
-    async fn of(world: &World, request: &Request) -> PortResult<Self> {
+    async fn of(world: &World, request: &Request, proxies: &ProxyViews) -> PortResult<Self> {
         let standing = Standing::of(world, request);
         let (past, standing) = try_join(past(world, request), standing).await?;
         let committed = || past.first().map(|last| last.prepared.colour);
-        let live = standing.live().or_else(committed);
+        let live = standing.live(proxies).or_else(committed);
         let colour = live.map_or(Colour::Blue, Colour::other);
         Ok(Self { past, standing, live, colour })
     }
@@ -156,25 +157,20 @@ impl Known {
 impl Standing {
     async fn of(world: &World, request: &Request) -> PortResult<Self> {
         let service = request.service();
-        let proxies = async {
-            let views = world.proxies.snapshot(service).await;
-            views.map_err(|error| error.of(Origin::Proxy))
-        };
         let idle = async {
             match request.kind {
                 Kind::Rollback { .. } => Ok(Some(world.proxies.idle(service).await)),
                 Kind::Deploy { .. } => Ok(None),
             }
         };
-        let ((record, others), proxies, idle) =
-            try_join3(registry(world, service), proxies, idle).await?;
-        Ok(Self { record, others, proxies, idle })
+        let ((record, others), idle) = try_join(registry(world, service), idle).await?;
+        Ok(Self { record, others, idle })
     }
 
     /// The live colour, as far as registry and proxies tell.
-    fn live(&self) -> Option<Colour> {
-        unheard(&self.record, &self.proxies)
-            .or_else(|| public(&self.record, &self.proxies))
+    fn live(&self, proxies: &ProxyViews) -> Option<Colour> {
+        unheard(&self.record, proxies)
+            .or_else(|| public(&self.record, proxies))
             .or(self.record.colour)
     }
 
@@ -225,7 +221,11 @@ async fn registry(
 }
 
 /// What there is of both colours.
-async fn colours(world: &World, request: &Request) -> PortResult<BTreeMap<Colour, Seen>> {
+async fn colours(
+    world: &World,
+    request: &Request,
+    proxies: &ProxyViews,
+) -> PortResult<BTreeMap<Colour, Seen>> {
     let service = request.service();
     match request.kind {
         Kind::Deploy { .. } => {
@@ -235,13 +235,22 @@ async fn colours(world: &World, request: &Request) -> PortResult<BTreeMap<Colour
             });
             Ok(try_join_all(snapshots).await?.into_iter().flatten().collect())
         }
-        // What it goes back to may run still, and which colour that is is not known yet.
+        // What it goes back to may run still: then it is what the proxies have as idle.
         Kind::Rollback { .. } => {
-            let found = world.swarm.look(service).await?.into_iter();
+            let found = world.swarm.look_among(service, &idle_tasks(proxies)).await?.into_iter();
             let seen = |(snapshot, tasks)| Seen { snapshot, tasks: Some(tasks) };
             Ok(found.map(|(colour, found)| (colour, seen(found))).collect())
         }
     }
+}
+
+/// The tasks that the proxies have as idle.
+fn idle_tasks(proxies: &ProxyViews) -> BTreeSet<String> {
+    let idle = |view: &ServiceView| {
+        let of = view.live.map(Colour::other).map(|colour| view.of(colour).to_vec());
+        of.unwrap_or_default()
+    };
+    proxies.values().flatten().flat_map(idle).map(|backend| backend.task).collect()
 }
 
 /// What was changed by hand of the Swarm service that is labelled with `release`.
@@ -269,16 +278,19 @@ async fn still_running(
     {
         return Ok(None);
     }
-    let mut tasks = match tasks {
-        Some(tasks) => tasks,
-        None => world.swarm.tasks(&snapshot.name, PortWanted::of(&release.policy)).await?,
+    let up = |mut tasks: Vec<Task>| {
+        // What the colour went through earlier is no verdict on it now.
+        tasks.retain(|task| task.wanted);
+        match judge(&tasks, replicas) {
+            Verdict::Up(instances) => Some(instances),
+            Verdict::Coming(_) | Verdict::Down(_) => None,
+        }
     };
-    // What the colour went through earlier is no verdict on it now.
-    tasks.retain(|task| task.wanted);
-    Ok(match judge(&tasks, replicas) {
-        Verdict::Up(instances) => Some(instances),
-        Verdict::Coming(_) | Verdict::Down(_) => None,
-    })
+    if let Some(instances) = tasks.and_then(up) {
+        return Ok(Some(instances));
+    }
+    // They may be others than were known.
+    Ok(up(world.swarm.tasks(&snapshot.name, PortWanted::of(&release.policy)).await?))
 }
 
 #[cfg(test)]

@@ -51,13 +51,13 @@ fn instance(task: Task) -> Option<Instance> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, VecDeque};
+    use std::collections::{BTreeSet, VecDeque};
     use std::sync::Mutex;
 
     use futures_util::stream::BoxStream;
 
     use super::*;
-    use crate::deploy::ports::{Found, PortError, SwarmSnapshot, Tail, Trouble};
+    use crate::deploy::ports::{BothColours, Found, PortError, SwarmSnapshot, Tail, Trouble};
     use crate::model::{
         Colour, DeploymentId, ImageRef, PinnedImage, Release, ServiceName, TaskState, Workload,
     };
@@ -84,10 +84,15 @@ mod tests {
             unreachable!()
         }
 
-        async fn look(
+        async fn look(&self, _: &ServiceName) -> PortResult<BothColours> {
+            unreachable!()
+        }
+
+        async fn look_among(
             &self,
             _: &ServiceName,
-        ) -> PortResult<BTreeMap<Colour, (SwarmSnapshot, Vec<Task>)>> {
+            _: &BTreeSet<String>,
+        ) -> PortResult<BothColours> {
             unreachable!()
         }
 

@@ -40,6 +40,8 @@ pub async fn stage(context: &Context) -> Result<StepResult, Failure> {
             led.map_err(|error| error.of(Origin::Proxy))?;
             // As with those before the start: a revert has to wait for others.
             context.tries.set_drained(false);
+            // That may have taken long.
+            super::hold(context).await?;
         }
         lead(context, prepared, context.state.instances(), Step::Stage).await
     };

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -70,6 +70,9 @@ pub struct Found {
     pub running: Option<Vec<Instance>>,
 }
 
+/// The Swarm services of both colours of a service, as far as there are any, each with tasks of it.
+pub type BothColours = BTreeMap<Colour, (SwarmSnapshot, Vec<Task>)>;
+
 /// The Docker Swarm that runs the colours.
 #[async_trait]
 pub trait Swarm: Send + Sync {
@@ -108,12 +111,15 @@ pub trait Swarm: Send + Sync {
     /// whose address is wanted.
     async fn tasks(&self, name: &str, port: PortWanted) -> PortResult<Vec<Task>>;
 
-    /// The Swarm services of both colours of `service`, as far as there are any, each with those of its tasks
-    /// that are to run, addressed as its labels say.
-    async fn look(
+    /// Both colours of `service`, each with those of its tasks that are to run, addressed as its labels say.
+    async fn look(&self, service: &ServiceName) -> PortResult<BothColours>;
+
+    /// The same with those alone of their tasks whose ids are `among` these: the engine finds them sooner.
+    async fn look_among(
         &self,
         service: &ServiceName,
-    ) -> PortResult<BTreeMap<Colour, (SwarmSnapshot, Vec<Task>)>>;
+        among: &BTreeSet<String>,
+    ) -> PortResult<BothColours>;
 
     /// The last `lines` lines that `task` wrote, and what its health check said; best effort, empty when
     /// there is nothing.

@@ -26,6 +26,8 @@ pub struct SimProxy {
     past: Vec<Views>,
     /// It went back to an earlier state that its keeper takes for the truth.
     misled: bool,
+    /// What it has of services from that state, of which no daemon has acted on it since.
+    put_back: Views,
     /// What some of its processes lead by, where an act was done half.
     pub(super) stray: Option<Views>,
 }
@@ -52,6 +54,12 @@ impl SimProxy {
     /// Its keeper takes that state for the truth.
     pub fn is_misled(&self) -> bool {
         self.misled
+    }
+
+    /// What it has of `service` is what the world gave it back: nobody has acted on it since.
+    pub fn was_put_back(&self, service: &ServiceName) -> bool {
+        let given = self.put_back.get(service);
+        given.is_some() && given == self.held.get(service)
     }
 
     /// Its keeper itself knows where it leads.
@@ -190,6 +198,10 @@ impl Sim {
             let one = self.act_sent(what, true, |truth| {
                 truth.examine_act(self.daemon, what, service);
                 let done = truth.act_on_proxy(what, &name, &mut silent, |views| act(&name, views));
+                if done.is_ok() {
+                    let proxy = truth.proxies.get_mut(&name).expect("it is there");
+                    proxy.put_back.remove(service);
+                }
                 if truth.proxies[&name].stray.is_some() {
                     self.let_keeper_look(truth, &name);
                 }
@@ -222,6 +234,7 @@ impl Truth {
         if keeper_too {
             proxy.held = proxy.running.clone();
             proxy.misled = true;
+            proxy.put_back = proxy.held.clone();
         }
         self.flights.drop_those_through(&name);
         self.faults.trouble();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use verdigris::deploy::health::serving;
 use verdigris::deploy::ports::{
-    Found, PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Tail, Trouble,
+    BothColours, Found, PortError, PortResult, PortWanted, Swarm, SwarmSnapshot, Tail, Trouble,
 };
 use verdigris::model::{
     Colour, DeploymentId, ImageRef, Instance, PinnedImage, Release, ServiceName, Task, TaskState,
@@ -332,10 +332,7 @@ impl Swarm for Sim {
         .await
     }
 
-    async fn look(
-        &self,
-        service: &ServiceName,
-    ) -> PortResult<BTreeMap<Colour, (SwarmSnapshot, Vec<Task>)>> {
+    async fn look(&self, service: &ServiceName) -> PortResult<BothColours> {
         let mut found = BTreeMap::new();
         for colour in Colour::BOTH {
             let name = service.swarm_name(colour);
@@ -344,6 +341,17 @@ impl Swarm for Sim {
             tasks.retain(|task| task.wanted);
             found.extend(snapshot.map(|snapshot| (colour, (snapshot, tasks))));
         }
+        Ok(found)
+    }
+
+    async fn look_among(
+        &self,
+        service: &ServiceName,
+        among: &BTreeSet<String>,
+    ) -> PortResult<BothColours> {
+        let mut found = self.look(service).await?;
+        let tasks = found.values_mut().map(|(_, tasks)| tasks);
+        tasks.for_each(|tasks| tasks.retain(|task| among.contains(&task.id)));
         Ok(found)
     }
 
