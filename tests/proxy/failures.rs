@@ -122,7 +122,7 @@ async fn a_keeper_that_starts_before_its_proxy(#[values(Kind::Nginx, Kind::Hapro
     deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
     fleet.retire(&name("books"), Green).await.unwrap();
     let files = world.files();
-    drop(fleet);
+    world.end(fleet).await;
     world.stop_proxy();
     fs::remove_file(&world.settings.output).unwrap();
     let fleet = world.fleet().await;
@@ -179,7 +179,7 @@ async fn a_hand_edit_is_put_right(#[values(Kind::Nginx, Kind::Haproxy)] kind: Ki
     assert_eq!(world.files(), files);
     assert_eq!(get(world.http(), "unknown.example.com", "/").await.unwrap().status, 421);
     // The same while no keeper runs.
-    drop(fleet);
+    world.end(fleet).await;
     edit(&output);
     world.stop_proxy();
     world.start_proxy();
@@ -210,7 +210,7 @@ async fn a_keeper_that_was_killed_knows_its_own_file(
     let other = view("other", "other.example.com", None);
     fleet.stage(&other, Blue, &[green.backend()]).await.unwrap();
     assert_ne!(world.files(), files);
-    drop(fleet);
+    world.end(fleet).await;
     // As if it had been killed right before it wrote this.
     assert_ne!(fs::read(&state).unwrap(), known);
     fs::write(&state, known).unwrap();
@@ -253,7 +253,7 @@ async fn flags_that_are_lost_while_nobody_looks_come_back() {
     deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
     deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
     fleet.retire(&name("books"), Blue).await.unwrap();
-    drop(fleet);
+    world.end(fleet).await;
     let flags = || fs::read_dir(world.path("flags")).unwrap().flatten();
     flags().for_each(|flag| fs::remove_file(flag.path()).unwrap());
     assert_eq!(body(&world).await, "blue", "what it was read with");
@@ -403,7 +403,7 @@ async fn a_proxy_that_runs_by_other_files_is_reloaded(
     deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
     fleet.retire(&name("books"), Green).await.unwrap();
     let files = world.files();
-    drop(fleet);
+    world.end(fleet).await;
     world.stop_proxy();
     world.start_proxy_by_other_files();
     assert_eq!(get(world.http(), HOST, "/").await.unwrap().status, 418);
@@ -454,7 +454,7 @@ async fn a_keeper_that_forgot_everything_touches_nothing(
     deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
     fleet.retire(&name("books"), Green).await.unwrap();
     let files = world.files();
-    drop(fleet);
+    world.end(fleet).await;
     let state = world.path(&format!("state/proxy-edge-{kind}.json"));
     let known = fs::read(&state).unwrap();
     fs::write(&state, &known[..known.len() / 2]).unwrap();

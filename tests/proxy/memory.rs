@@ -32,7 +32,7 @@ async fn a_keeper_that_restarts_reloads_for_nothing_that_is_only_idle(
     drop(fleet);
     let fleet = world.fleet().await;
     assert_eq!((reloads(&fleet), body(&world).await), (0, "green".to_owned()));
-    drop(fleet);
+    world.end(fleet).await;
     // For a template that was saved meanwhile it does.
     let template = std::fs::read_to_string(format!("templates/{kind}.{}.tera", extension(kind)));
     let template = template.unwrap() + "\n# saved meanwhile\n";
@@ -63,7 +63,7 @@ async fn a_keeper_without_memory_begins_with_what_is_recorded(
     let views = fleet.snapshot(&name("books")).await.unwrap();
     let known = views.into_values().flatten().next().unwrap();
     world.registry.write(&name("books"), &recorded(&known)).await.unwrap();
-    drop(fleet);
+    world.end(fleet).await;
     std::fs::remove_dir_all(world.path("state")).unwrap();
     let load = Load::start(world.http(), HOST, 3, 3);
     let fleet = world.fleet().await;
@@ -89,7 +89,7 @@ async fn a_keeper_without_memory_takes_nothing_from_the_public_while_nobody_says
     let views = fleet.snapshot(&name("books")).await.unwrap();
     let known = views.into_values().flatten().next().unwrap();
     world.registry.write(&name("books"), &recorded(&known)).await.unwrap();
-    drop(fleet);
+    world.end(fleet).await;
     std::fs::remove_dir_all(world.path("state")).unwrap();
     let (files, load) = (world.files(), Load::start(world.http(), HOST, 3, 3));
     let begun = Fleet::start(vec![world.settings.clone()], &Away).await;
@@ -151,7 +151,7 @@ async fn a_keeper_without_memory_leads_nobody_astray_before_the_reload() {
     let views = fleet.snapshot(&name("books")).await.unwrap();
     let known = views.into_values().flatten().next().unwrap();
     world.registry.write(&name("books"), &recorded(&known)).await.unwrap();
-    drop(fleet);
+    world.end(fleet).await;
     std::fs::remove_dir_all(world.path("state")).unwrap();
     let before = blue.requests();
     let load = Load::start(world.http(), HOST, 3, 3);

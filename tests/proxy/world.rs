@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -242,6 +242,19 @@ impl World {
 
     pub async fn try_fleet(&self) -> Result<Fleet, verdigris::proxy::Error> {
         Fleet::start(vec![self.settings.clone()], &self.registry).await
+    }
+
+    /// Give `fleet` up, and wait until its keeper has ended: only then are its files nobody's.
+    pub async fn end(&self, fleet: Fleet) {
+        drop(fleet);
+        let Settings { state, name, .. } = &self.settings;
+        let lock = File::open(state.join(format!("proxy-{name}.lock"))).unwrap();
+        within(10, async {
+            while lock.try_lock().is_err() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
     }
 
     /// Everything that the proxy reads, byte for byte; of the flags what they say to new connections.
