@@ -123,6 +123,7 @@ async fn the_deadline_passes_at_each_step_that_waits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn approved_and_rejected() {
     let Some(world) = World::with_first(Registry::Consul, Proxy::Haproxy).await else { return };
+    let traffic = Traffic::start(&world, "books-ms");
     let stack = slow_at(&world, Step::Approve);
     let before = world.settled().await;
     let id = world.submit(request(&stack)).await.unwrap().deployment;
@@ -139,4 +140,5 @@ async fn approved_and_rejected() {
     world.until_begun(id, Step::Approve).await;
     world.approve(id).await;
     world.end_of(id).await.committed();
+    traffic.end("approved and rejected").await;
 }

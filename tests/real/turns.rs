@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use rstest::rstest;
 use serde_json::{Value, json};
 use verdigris::api::Because;
 use verdigris::deploy::control::RefusalKind;
@@ -48,6 +49,7 @@ async fn the_second_is_refused_or_supersedes_as_asked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_waits_when_asked_and_the_order_of_commits_is_kept() {
     let Some(world) = World::with_first(Registry::Embedded, Proxy::Haproxy).await else { return };
+    let traffic = Traffic::start(&world, "books-ms");
     let slow = world.books("2.0").asking("bake", json!({ "for": "2s" }));
     let first = Request { sequence: Some(7), ..request(&slow) };
     let first = world.submit(first).await.unwrap().deployment;
@@ -65,11 +67,16 @@ async fn the_second_waits_when_asked_and_the_order_of_commits_is_kept() {
 
     let same = world.deploy(&world.books("3.0")).await;
     assert_eq!(same.outcome(), &Outcome::Unchanged, "{}", same.story());
+    traffic.end("one waits for the other").await;
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_services_at_once_all_commit_with_few_reloads_whatever_two_more_do() {
-    let Some(world) = World::new(Registry::Embedded, Proxy::Both).await else { return };
+async fn twenty_services_at_once_all_commit_with_few_reloads_whatever_two_more_do(
+    #[values(Registry::Embedded, Registry::Consul)] registry: Registry,
+) {
+    let Some(world) = World::with_first(registry, Proxy::Both).await else { return };
+    let traffic = Traffic::start(&world, "books-ms");
     let stacks: Vec<Stack> = (0..20).map(|number| one_of_many(&world, number)).collect();
     let hanging = one_of_many(&world, 20).gate("pre_integration", &[hanging(&world)]);
     let hanging = world.submit(request(&hanging)).await.unwrap().deployment;
@@ -97,9 +104,10 @@ async fn twenty_services_at_once_all_commit_with_few_reloads_whatever_two_more_d
     eprintln!("twenty services in {:?}, reloads {reloads:?}", begun.elapsed());
     assert!(reloads.iter().all(|reloads| *reloads <= 10), "{reloads:?} reloads for 20 services");
     let picture: Picture = world.picture().await;
-    assert_eq!(picture.parts("service ").count(), 20);
+    assert_eq!(picture.parts("service ").count(), 20 + 1, "and the one that was there before");
     let status = world.client().status(None).await.unwrap();
     assert!(status.proxies.iter().all(|proxy| proxy.in_sync), "{:?}", status.proxies);
+    traffic.end("twenty services").await;
 }
 
 /// A service of its own, with one instance.
