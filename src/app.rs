@@ -26,7 +26,7 @@ use crate::proxy;
 use crate::webhook::{self, Persistence};
 use adapters::Adapters;
 use daemon::Daemon;
-use metrics::Metrics;
+use metrics::{Metrics, Now};
 
 pub use adapters::BuildError;
 pub use examine::{check_templates, examine};
@@ -79,7 +79,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), Se
     let engine = Engine::new(adapters.world.clone(), Arc::clone(&ledger), shutdown.clone());
     let reconciler = Arc::new(Reconciler::new(adapters.world.clone(), ledger, engine.clone()));
     let untold = Tally::default();
-    let metrics = Metrics::new(engine.missed_news(), untold.clone());
+    let metrics = Metrics::new(now(&engine, &adapters), engine.missed_news(), untold.clone());
     let tracker = TaskTracker::new();
     let daemon = Arc::new(Daemon::new(adapters, engine.clone(), Arc::clone(&reconciler)));
 
@@ -122,6 +122,15 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), Se
         tracing::warn!(?services, "not all has come to its end: the next start goes on with it");
     }
     Ok(())
+}
+
+/// What metrics show of this moment.
+fn now(engine: &Engine, adapters: &Adapters) -> Now {
+    let (engine, fleet) = (engine.clone(), Arc::clone(&adapters.fleet));
+    Now {
+        standings: Box::new(move || engine.standings()),
+        proxies: Box::new(move || fleet.status()),
+    }
 }
 
 /// Bind everything before anything is touched.

@@ -18,7 +18,7 @@ Exit codes:
   32  approval rejected or expired; reverted
   40  the deadline passed; reverted
   41  daemon, Swarm or registry unreachable, or refusing; or left before the end was known
-  50  aborted; reverted"
+  50  aborted; reverted, or still being so when a signal made the command leave"
     };
 }
 use exit_codes;
@@ -59,6 +59,7 @@ mod status;
 mod story;
 mod submission;
 mod table;
+mod usage;
 mod waiting;
 mod watch;
 mod who;
@@ -141,7 +142,10 @@ impl Verb {
 /// The whole program: reads the arguments, runs the verb, says what went wrong, once.
 #[must_use]
 pub fn main() -> process::ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::refuse(&error),
+    };
     let context = Context::new(cli.globals);
     let mut builder = if cli.verb.is_daemon() {
         tokio::runtime::Builder::new_multi_thread()

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::Api;
 use super::auth::Caller;
 use super::body::Named;
-use super::deployments::MANY;
 use super::problem::Problem;
 use crate::config::Scope;
 use crate::deploy::control::{Refusal, RefusalKind};
+use crate::deploy::history::REACH;
 use crate::model::{
     Colour, DeploymentId, DeploymentView, Registration, ReleaseId, ServiceName, ServiceStatus,
 };
@@ -128,7 +128,7 @@ pub(crate) async fn instances(
     }
 }
 
-/// The releases that were live, the latest first.
+/// The releases that were live and that a rollback can go back to, the latest first.
 #[utoipa::path(
     get, path = "/v1/services/{service}/releases",
     params(("service" = String, Path, description = "Its name")),
@@ -143,7 +143,7 @@ pub(crate) async fn releases(
     Named(service): Named<ServiceName>,
 ) -> Result<Json<Vec<PastRelease>>, Problem> {
     let (status, _) = look(&api, &caller, &service).await?;
-    let committed = api.control.committed(&service, MANY).await?;
+    let committed = api.control.committed(&service, REACH).await?;
     Ok(Json(past_releases(&status, &committed)))
 }
 

@@ -16,7 +16,14 @@ pub(crate) fn sound(request: &Request) -> Result<(), Problem> {
         let problem = Problem::invalid("`deadline` leaves no time, or more than 292 years");
         return Err(problem.remedy("send for example `15m`"));
     }
-    let Kind::Deploy { draft } = &request.kind else { return Ok(()) };
+    let draft = match &request.kind {
+        Kind::Deploy { draft } => draft,
+        Kind::Rollback { release: Some(id), .. } if id.is_empty() => {
+            let problem = Problem::invalid("`release` is empty");
+            return Err(problem.remedy("name one, or leave it out to go back to the one before"));
+        }
+        Kind::Rollback { .. } => return Ok(()),
+    };
     let Err(problems) = stack::check(draft) else { return Ok(()) };
     let lines = problems.iter().map(|problem| match problem.remedy.as_str() {
         "" => format!("{}: {}", problem.place.key, problem.what),

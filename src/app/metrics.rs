@@ -1,5 +1,7 @@
 //! What `/metrics` shows.
 
+mod now;
+
 use std::sync::Arc;
 
 use futures_util::stream::{BoxStream, StreamExt};
@@ -13,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deploy::mailbox::Tally;
 use crate::model::{Event, Happening, Outcome, Step};
+pub use now::Now;
 
 /// Upper bounds of the seconds that a step takes: from a flip to a long gate.
 const SECONDS: [f64; 9] = [0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0];
@@ -51,9 +54,9 @@ impl Default for Seconds {
 }
 
 impl Metrics {
-    /// Besides what it counts itself, it shows the news that somebody `missed` and the notices that webhooks
-    /// were not told (`untold`) since they were too slow.
-    pub fn new(missed: Tally, untold: Tally) -> Self {
+    /// Besides what it counts itself, it shows how all is `now`, the news that somebody `missed` and the
+    /// notices that webhooks were not told (`untold`) since they were too slow.
+    pub fn new(now: Now, missed: Tally, untold: Tally) -> Self {
         let counted = Counted::default();
         let mut registry = Registry::with_prefix("verdigris");
         registry.register(
@@ -63,6 +66,7 @@ impl Metrics {
         );
         registry.register("step_failures", "Steps that failed", counted.failures.clone());
         registry.register("gate_seconds", "How long gates took", counted.gates.0.clone());
+        registry.register_collector(Box::new(now));
         registry.register_collector(Box::new(Gone {
             name: "news_missed",
             help: "What happened and was not heard by webhooks or metrics, which were too slow",
@@ -149,7 +153,8 @@ mod tests {
     #[test]
     fn what_was_not_told_is_shown() {
         let (missed, untold) = (Tally::default(), Tally::default());
-        let metrics = Metrics::new(missed.clone(), untold.clone());
+        let now = Now { standings: Box::new(Vec::new), proxies: Box::new(Vec::new) };
+        let metrics = Metrics::new(now, missed.clone(), untold.clone());
         for (tally, times) in [(missed, 2), (untold, 3)] {
             let (sender, _mailbox) = mailbox(0, tally);
             for _ in 0..times {

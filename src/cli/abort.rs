@@ -2,7 +2,7 @@ use clap::Args;
 
 use super::context::Context;
 use super::error::CliError;
-use super::reference::Reference;
+use super::reference::{Ordered, Reference};
 use super::who::Who;
 use crate::api::Because;
 use crate::model::ExitCode;
@@ -31,7 +31,9 @@ impl Abort {
         let id = self.deployment.under_way(&client).await?;
         let because = Because { by: self.who.name(), why: self.why };
         client.abort(id, &because).await?;
-        context.screen.line(&format!("deployment {id} is being aborted and reverted"))?;
+        context.answer(&Ordered { deployment: id }, |_| {
+            format!("deployment {id} is being aborted and reverted")
+        })?;
         Ok(ExitCode::Success)
     }
 }

@@ -2,7 +2,7 @@ use clap::Args;
 
 use super::context::Context;
 use super::error::CliError;
-use super::reference::Reference;
+use super::reference::{Ordered, Reference};
 use super::who::Who;
 use crate::api::Because;
 use crate::model::ExitCode;
@@ -27,7 +27,7 @@ impl Approve {
         let id = self.deployment.under_way(&client).await?;
         let because = Because { by: self.who.name(), why: String::new() };
         client.approve(id, &because).await?;
-        context.screen.line(&format!("deployment {id} is approved"))?;
+        context.answer(&Ordered { deployment: id }, |_| format!("deployment {id} is approved"))?;
         Ok(ExitCode::Success)
     }
 }

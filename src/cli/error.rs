@@ -22,6 +22,8 @@ pub(super) enum CliError {
     },
     #[error("token file `{}` does not hold one token and nothing else", path.display())]
     Token { path: PathBuf },
+    #[error("{}", .0.trim_end().trim_start_matches("error: "))]
+    Usage(String),
     #[error("`{0}` is neither a deployment nor a service")]
     NoReference(String),
     #[error("`{prefix}` could be any of {}", list(candidates))]
@@ -82,6 +84,7 @@ impl CliError {
                 ExitCode::Unreachable
             }
             Self::Load(_)
+            | Self::Usage(_)
             | Self::TokenFile { .. }
             | Self::Token { .. }
             | Self::NoReference(_)

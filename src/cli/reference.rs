@@ -1,5 +1,7 @@
 use std::str::FromStr;
 
+use serde::Serialize;
+
 use super::error::CliError;
 use crate::client::Client;
 use crate::model::{DeploymentId, DeploymentView, Phase, ServiceName};
@@ -32,6 +34,12 @@ impl FromStr for Reference {
             .map(Self::Service)
             .map_err(|_| CliError::NoReference(text.to_owned()).to_string())
     }
+}
+
+/// What a program is answered that told a deployment something.
+#[derive(Debug, Serialize)]
+pub(super) struct Ordered {
+    pub(super) deployment: DeploymentId,
 }
 
 /// How far back a prefix is searched: as far as the daemon lists.

@@ -1,4 +1,5 @@
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::context::Context;
 use super::error::CliError;
@@ -19,8 +20,8 @@ pub(super) struct Rollback {
     /// The service
     service: ServiceName,
 
-    /// This release instead of the previous one, by the id that `verdigris show` prints
-    #[arg(long, value_name = "RELEASE")]
+    /// This release instead of the previous one, by the id that `verdigris show` prints, or its beginning
+    #[arg(long, value_name = "RELEASE", value_parser = NonEmptyStringValueParser::new())]
     to: Option<String>,
 
     #[command(flatten)]

@@ -11,7 +11,7 @@ use crate::model::Colour;
 /// Where output goes, and what can be shown there.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Screen {
-    /// Standard output is a terminal: progress can move.
+    /// Both outputs are a terminal: progress can move. It is drawn on standard error.
     pub(super) lively: bool,
     /// Standard output takes colours.
     pub(super) coloured: bool,
@@ -63,11 +63,13 @@ impl Screen {
     pub(super) fn detect() -> Self {
         let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
         let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let lively = io::stdout().is_terminal() && !dumb;
+        let terminal = |is_one: bool| is_one && !dumb;
+        let (out, err) =
+            (terminal(io::stdout().is_terminal()), terminal(io::stderr().is_terminal()));
         Self {
-            lively,
-            coloured: lively && !no_colour,
-            complaints_coloured: io::stderr().is_terminal() && !dumb && !no_colour,
+            lively: out && err,
+            coloured: out && !no_colour,
+            complaints_coloured: err && !no_colour,
         }
     }
 

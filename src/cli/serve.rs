@@ -19,12 +19,13 @@ use crate::{app, config};
 SIGTERM and SIGINT stop it, within 8 s: deployments under way are parked and go on with the next
 start, traffic needs no daemon. A second signal ends it at once, which harms nothing either.
 
-What is logged is chosen by RUST_LOG (`info` unless set); the audit log is its target `audit`.
+What is logged is chosen by RUST_LOG (`info` unless set); the audit log is its target `audit`,
+and is logged unless RUST_LOG names that.
 
 Examples:
   verdigris serve
   verdigris serve --config ./verdigris.toml
-  RUST_LOG=verdigris=debug,audit=info verdigris serve --log-format json")]
+  RUST_LOG=verdigris=debug verdigris serve --log-format json")]
 pub(super) struct Serve {
     /// The configuration
     #[arg(
@@ -72,7 +73,7 @@ impl Serve {
 /// Log to standard error, in colour on a terminal.
 fn log(format: LogFormat) {
     use std::io::{IsTerminal, stderr};
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = filter(std::env::var(EnvFilter::DEFAULT_ENV).ok().as_deref());
     let coloured = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(coloured).with_writer(stderr);
@@ -84,6 +85,20 @@ fn log(format: LogFormat) {
     };
 }
 
+/// What `asked` says of it, or else `info`. Who changed what is logged unless it is named itself: it is a
+/// record, not a diagnosis.
+fn filter(asked: Option<&str>) -> EnvFilter {
+    let parsed = asked.and_then(|asked| EnvFilter::try_new(asked).ok());
+    let filter = parsed.unwrap_or_else(|| EnvFilter::new("info"));
+    let is_named = asked.is_some_and(|asked| asked.contains("audit"));
+    match AUDITED.parse() {
+        Ok(directive) if !is_named => filter.add_directive(directive),
+        _ => filter,
+    }
+}
+
+const AUDITED: &str = "audit=info";
+
 /// Below `info`, bollard logs whatever it sends, and environments of gates hold secrets: so it does
 /// not get that far, whatever `RUST_LOG` says.
 fn is_harmless(metadata: &Metadata<'_>) -> bool {
@@ -93,6 +108,22 @@ fn is_harmless(metadata: &Metadata<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_audit_log_is_switched_off_only_by_its_name() {
+        for (asked, audited) in [
+            (None, true),
+            (Some("warn"), true),
+            (Some("verdigris=debug"), true),
+            (Some("warn,audit=off"), false),
+            (Some("what=is=this"), true),
+        ] {
+            let subscriber = tracing_subscriber::fmt().with_env_filter(filter(asked)).finish();
+            tracing::subscriber::with_default(subscriber, || {
+                assert_eq!(tracing::enabled!(target: "audit", Level::INFO), audited, "{asked:?}");
+            });
+        }
+    }
 
     #[test]
     fn what_bollard_sends_is_not_logged_at_any_level_that_is_asked_for() {

@@ -7,6 +7,8 @@ use crate::model::{Event, ExitCode, Failure, GateReport, Happening, Outcome, Ste
 pub(super) struct Story {
     /// The steps that were reached, in the order in which they began.
     pub(super) chapters: Vec<Chapter>,
+    /// What it waits for before its first step.
+    pub(super) queued: Option<String>,
     /// What makes it fail.
     pub(super) failure: Option<Failure>,
     /// What cannot be undone or finished, while that is so.
@@ -66,6 +68,7 @@ impl Story {
             (Happening::Stuck { problem }, Some(step)) => {
                 self.chapter(step, event.at).fail(problem, StepState::Stuck, event.at);
             }
+            (Happening::Note { text }, None) => self.queued = Some(text.clone()),
             (what, Some(step)) => self.chapter(step, event.at).add(what, event.at),
             _ => {}
         }

@@ -134,6 +134,9 @@ impl Submission {
 /// nothing to abort and no id to name.
 const VERDICT: Duration = Duration::from_millis(1500);
 
+/// A daemon that has just answered tells at once how long the deployment may take.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
 /// Ask; a signal that came meanwhile is handed on.
 async fn submit(
     client: &Client,
@@ -160,9 +163,11 @@ fn announce(context: &Context, submitted: Submitted) -> Result<(), CliError> {
     }
 }
 
-/// What is needed to say how long something may take; without it, less is said.
+/// What is needed to say how long something may take; without it, less is said. Neither a signal nor the
+/// hold on the deployment can wait for it.
 async fn limits(client: &Client, submitted: Submitted, request: &Request) -> Limits {
-    let view = client.deployment(submitted.deployment).await.ok();
+    let asked = tokio::time::timeout(AT_ONCE, client.deployment(submitted.deployment)).await;
+    let view = asked.ok().and_then(Result::ok);
     Limits { deadline: view.map(|view| view.deadline), policy: policy(request).cloned() }
 }
 

@@ -59,10 +59,23 @@ pub(super) fn waiting(
             (Some(chapter.step), describe(chapter, end, id, now))
         })
         .collect();
-    if lines.is_empty() {
-        return vec![(None, "waiting for the daemon's next step".to_owned())];
+    if !lines.is_empty() {
+        return lines;
     }
-    lines
+    let queued = story.queued.as_ref().filter(|_| story.chapters.is_empty());
+    let mut line = queued.map_or("waiting for the daemon's next step", String::as_str).to_owned();
+    if queued.is_some() {
+        add_rest(&mut line, limits.deadline, now);
+    }
+    vec![(None, line)]
+}
+
+/// How long it may take still.
+fn add_rest(line: &mut String, end: Option<Timestamp>, now: Timestamp) {
+    let Some(end) = end else { return };
+    let left: Duration = end.duration_since(now).try_into().unwrap_or_default();
+    // Writing to a string cannot fail.
+    let _ = write!(line, ", at most {} more", brief(left));
 }
 
 fn describe(chapter: &Chapter, end: Option<Timestamp>, id: DeploymentId, now: Timestamp) -> String {
@@ -72,10 +85,7 @@ fn describe(chapter: &Chapter, end: Option<Timestamp>, id: DeploymentId, now: Ti
         let _ = write!(line, " ({})", chapter.note);
     }
     let _ = write!(line, ", {} so far", brief(chapter.took(now)));
-    if let Some(end) = end {
-        let left: Duration = end.duration_since(now).try_into().unwrap_or_default();
-        let _ = write!(line, ", at most {} more", brief(left));
-    }
+    add_rest(&mut line, end, now);
     line
 }
 

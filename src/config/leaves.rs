@@ -17,7 +17,7 @@ leaf! {
         by parse_status;
 
     /// A URL of HTTP.
-    HttpUrl(Url) is "a URL", like "https://consul.example.com:8501", by parse_url secrets;
+    HttpUrl(Url) is "a URL", like "https://host.example.com:8443", by parse_url secrets;
 
     /// What names proxies and tokens: part of file names and logs.
     Label(String) is "a name", like "edge-1", by parse_label;

@@ -23,7 +23,7 @@ use super::ports::{EventLog, PortError, World};
 use super::runner::{Command, Runner};
 use super::saga::State;
 use super::standing::Standing;
-use crate::model::{DeploymentId, OnDisconnect, Request, ServiceName};
+use crate::model::{DeploymentId, Happening, OnDisconnect, Request, ServiceName};
 
 /// The owner of all deployments. Cheap to clone.
 #[derive(Clone)]
@@ -91,7 +91,7 @@ impl Engine {
                 Ok(state) => {
                     let said = self.inner.world.log.events(id).await.unwrap_or_default();
                     tracing::info!(deployment = %id, "taken up again");
-                    self.launch(id, state, Feed::new(id, said, self.inner.outlets.clone()));
+                    self.launch(id, state, &Feed::new(id, said, self.inner.outlets.clone()));
                 }
                 Err(error) => {
                     let problem = format!(
@@ -120,7 +120,7 @@ impl Engine {
         }
     }
 
-    fn launch(&self, id: DeploymentId, state: State, feed: Arc<Feed>) {
+    fn launch(&self, id: DeploymentId, state: State, feed: &Arc<Feed>) {
         let (commands, inbox) = mpsc::channel(8);
         let request = Arc::new(state.request.clone());
         let turns = self.turns(request.service());
@@ -129,18 +129,25 @@ impl Engine {
             state,
             self.inner.world.clone(),
             Arc::clone(&self.inner.ledger),
-            Arc::clone(&feed),
+            Arc::clone(feed),
             inbox,
             self.inner.shutdown.clone(),
         );
-        let active = Active { request, feed, commands, standing };
+        let service = request.service().clone();
+        let active = Active { request, feed: Arc::clone(feed), commands, standing };
         lock(&self.inner.active).insert(id, active);
         self.inner.launched.fetch_add(1, Ordering::Relaxed);
+        let before = self.under_way(&service).filter(|before| *before != id);
         // A free turn is taken here, not when the task is first polled: of the deployments that are
         // taken up after a restart, the one that was under way goes before those that waited for it.
-        let turn = match Arc::clone(&turns.stage).try_lock_owned() {
-            Ok(turn) => future::ready(turn).left_future(),
-            Err(_) => Arc::clone(&turns.stage).lock_owned().right_future(),
+        let turn = if let Ok(turn) = Arc::clone(&turns.stage).try_lock_owned() {
+            future::ready(turn).left_future()
+        } else {
+            if let Some(before) = before {
+                let text = format!("waits for deployment {before}, which is under way");
+                feed.say(None, Happening::Note { text });
+            }
+            Arc::clone(&turns.stage).lock_owned().right_future()
         };
         let engine = self.clone();
         self.inner.tracker.spawn(async move {
@@ -171,6 +178,12 @@ impl Engine {
     #[must_use]
     pub fn launched(&self) -> u64 {
         self.inner.launched.load(Ordering::Relaxed)
+    }
+
+    /// How the deployments under way stand.
+    #[must_use]
+    pub fn standings(&self) -> Vec<Standing> {
+        lock(&self.inner.active).values().map(|active| active.standing.borrow().clone()).collect()
     }
 
     /// Whether `deployment` is under way.

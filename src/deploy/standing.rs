@@ -42,6 +42,24 @@ impl Standing {
         }
     }
 
+    /// What it is at, in a word: one of [`Self::STATES`], or none when it is at its end.
+    #[must_use]
+    pub fn state(&self) -> Option<&'static str> {
+        let [queued, running, waiting, reverting, stuck] = Self::STATES;
+        match self {
+            Self { ended: true, .. } => None,
+            Self { stuck: true, .. } => Some(stuck),
+            Self { reverting: true, .. } => Some(reverting),
+            Self { waiting: true, .. } => Some(waiting),
+            Self { begun: false, .. } => Some(queued),
+            _ => Some(running),
+        }
+    }
+
+    /// All that a deployment can be at: its turn has not come, it goes on, a person is asked to approve it,
+    /// it is being reverted, a person is needed.
+    pub const STATES: [&'static str; 5] = ["queued", "running", "waiting", "reverting", "stuck"];
+
     /// Whoever joins it now shares an end that was decided without them, or nobody's.
     #[must_use]
     pub fn is_closed(&self) -> bool {

@@ -184,6 +184,21 @@ mod tests {
     }
 
     #[test]
+    fn nginx_has_no_server_that_listens_nowhere() {
+        let certificates = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            http: None,
+            https: Some(([192, 0, 2, 1], 443).into()),
+            certificates: Some(certificates.path().to_owned()),
+            ..settings(Kind::Nginx)
+        };
+        let text = preview(&settings, &several()).unwrap().text;
+        let servers: Vec<&str> = text.split("server {").skip(1).collect();
+        assert!(servers.iter().all(|server| server.contains(" listen ")), "{text}");
+        assert!(!text.contains("plain.example.com"), "it asks for no TLS: {text}");
+    }
+
+    #[test]
     fn the_live_colour_does_not_change_the_generation() {
         for kind in [Kind::Nginx, Kind::Haproxy] {
             let mut views = several();

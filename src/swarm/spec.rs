@@ -138,10 +138,11 @@ fn healthcheck(check: &HealthCheck) -> Value {
 }
 
 fn mount(mount: &Mount) -> Value {
-    let driver = mount
-        .driver
-        .as_ref()
-        .map(|name| json!({ "Name": name, "Options": some_map(&mount.driver_options) }));
+    // Options without a driver are the engine's own driver's, as `docker volume create` takes them.
+    let named = mount.driver.as_deref();
+    let named = named.or_else(|| (!mount.driver_options.is_empty()).then_some("local"));
+    let driver =
+        named.map(|name| json!({ "Name": name, "Options": some_map(&mount.driver_options) }));
     json!({
         "Type": match mount.kind {
             MountKind::Bind => "bind",

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use verdigris::deploy::control::{Refusal, RefusalKind};
 use verdigris::model::{DeploymentId, Kind, OnBusy, OnDisconnect};
 
-use crate::support::daemon::{DEPLOY, Daemon};
+use crate::support::daemon::{BOOKS, DEPLOY, Daemon};
 use crate::support::fake::Call;
 use crate::support::samples;
 use crate::{BASE, json as read};
@@ -101,6 +101,20 @@ async fn deployments_are_listed_newest_first_and_counted_off() {
     assert_eq!(books, text(&[ids[2], ids[0]]));
     let one = listed(read(get(&daemon, "/v1/deployments?limit=1").await).await);
     assert_eq!(one, text(&[ids[2]]));
+}
+
+/// Others' deployments do not use up the list of who may not see them.
+#[tokio::test]
+async fn a_token_for_some_services_is_shown_as_many_of_them_as_it_asks_for() {
+    let daemon = Daemon::start().await;
+    let books = daemon.fake.open(samples::view("books-ms"));
+    for _ in 0..30 {
+        daemon.fake.open(samples::view("films-ms"));
+    }
+    let asked = crate::http_over_tcp().get(daemon.url("/v1/deployments")).bearer_auth(BOOKS);
+    let list = read(asked.send().await.unwrap()).await;
+    let ids: Vec<&Value> = list.as_array().unwrap().iter().map(|view| &view["id"]).collect();
+    assert_eq!(ids, [&json!(uuid_of(books))]);
 }
 
 fn uuid_of(id: DeploymentId) -> String {

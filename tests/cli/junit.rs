@@ -140,6 +140,26 @@ async fn a_refusal_and_a_wrong_stack_file_are_reported_too() {
     assert!(text.contains("`http` is not a port"), "{text}");
 }
 
+/// As Jenkins leaves them when a variable is empty: the report of an earlier build must not stay.
+#[tokio::test]
+async fn arguments_that_make_no_sense_are_reported_too() {
+    let daemon = Daemon::start().await;
+    let path = daemon.directory.path().join("report.xml");
+    for (wrong, words) in [("--sequence", "sequence"), ("--image", "image")] {
+        std::fs::write(&path, "of an earlier build").unwrap();
+        run(&daemon, &["deploy", wrong, "", "--junit", "report.xml"]).await.expect(2);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let report = Report::deserialize_from_str(&text).unwrap();
+        let last = cases(&report).pop().unwrap();
+        assert!(last.starts_with("deployment/no outcome: error, "), "{last}");
+        assert!(last.contains(words), "{last}");
+    }
+    let helped = run(&daemon, &["deploy", "--junit", "none.xml", "--help"]).await;
+    assert_eq!((helped.code, helped.err.as_str()), (0, ""));
+    assert!(!daemon.directory.path().join("none.xml").exists());
+    assert_eq!(daemon.fake.calls(), []);
+}
+
 #[tokio::test]
 async fn an_earlier_report_is_replaced_whole() {
     let daemon = Daemon::start().await;

@@ -27,6 +27,9 @@ async fn the_api_by_itself_and_who_may_not_use_it() {
     let committed =
         |line: &&str| line.starts_with("verdigris_deployments") && line.contains("committed");
     assert!(metrics.lines().any(|line| committed(&line) && line.ends_with(" 1")), "{metrics}");
+    let in_sync =
+        |line: &&str| line.starts_with("verdigris_proxy_in_sync{") && line.ends_with(" 1");
+    assert_eq!(metrics.lines().filter(in_sync).count(), world.proxy.names().len(), "{metrics}");
     let denied = plain.get(format!("{}/metrics", tcp.address)).send().await.unwrap();
     assert_eq!(denied.status(), 401);
 

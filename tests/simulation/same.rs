@@ -57,6 +57,25 @@ fn the_same_digest_attaches_and_what_the_tag_means_now_does_not() {
 }
 
 #[test]
+fn one_image_may_be_written_in_several_ways() {
+    in_virtual_time(async {
+        let sim = Sim::new(1);
+        let daemon = Daemon::start(&sim).await;
+        let first = under_way(&daemon, held("good/books:1")).await;
+        let image = daemon.engine.deployment(first).await.unwrap().image.unwrap();
+        let (_, digest) = image.split_once('@').unwrap();
+        let attached = Submitted { deployment: first, attached: true };
+        for same in [image.clone(), format!("good/books@{digest}")] {
+            assert_eq!(daemon.engine.submit(held(&same)).await.unwrap(), attached, "{same}");
+        }
+        let zeros = "0".repeat(64);
+        for other in [format!("good/books@sha256:{zeros}"), format!("other/books@{digest}")] {
+            assert_eq!(refused(&daemon, held(&other)).await.0, RefusalKind::Busy, "{other}");
+        }
+    });
+}
+
+#[test]
 fn nobody_joins_what_goes_back() {
     in_virtual_time(async {
         let sim = Sim::new(2);

@@ -68,7 +68,7 @@ export async function askRelease(service) {
     await askWhether(`Roll ${service} back`, "There is no earlier release to go back to.", "Close", "primary");
     return null;
   }
-  const choices = releases.slice(0, 20).map((past, index) =>
+  const choices = releases.map((past, index) =>
     h("label", {},
       h("input", { type: "radio", name: "release", value: past.release, required: true, checked: index === 0 }),
       h("span", {},
@@ -79,7 +79,7 @@ export async function askRelease(service) {
           past.colour && `; still there on ${past.colour}`))));
   const entered = await ask(`Roll ${service} back`,
     [
-      h("p", {}, "Make an earlier release live again. It goes through the same steps as a deployment."),
+      h("p", {}, "Make an earlier release live again. Gates, approval and bake are left out: it has passed them before."),
       h("fieldset", { class: "choices" }, h("legend", { class: "unseen" }, "Release"), choices),
     ],
     { verb: "Roll back" });

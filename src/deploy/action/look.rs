@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::{try_join, try_join_all};
 
-use super::obstacles::{clashes, foreign};
+use super::obstacles::{clashes, foreign, unserved};
 use super::wanted::{Wanted, past};
 use crate::deploy::health::{Verdict, judge};
 use crate::deploy::history::Committed;
@@ -71,7 +71,9 @@ pub async fn look(world: &World, request: &Request) -> PortResult<Finding> {
         None => world.swarm.preflight(&release.workload).await?,
     };
     problems.extend(foreign(swarm.values().flatten()));
-    problems.extend(clashes(service, release.policy.route.as_ref(), &others));
+    let rule = release.policy.route.as_ref();
+    problems.extend(clashes(service, rule, &others));
+    problems.extend(unserved(rule, &world.proxies.doors()));
     let running = instances.is_some();
     let instances = instances.unwrap_or_default();
     let before = Before { swarm, registry: record, proxies };

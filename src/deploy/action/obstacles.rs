@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::deploy::ports::SwarmSnapshot;
+use crate::deploy::ports::{Door, SwarmSnapshot};
 use crate::model::{RouteRule, ServiceName, ServiceRecord, labels};
 
 /// Swarm services that bear a colour's name but that Verdigris did not make.
@@ -36,4 +36,45 @@ pub(super) fn clashes(
             format!("the route {host}{} belongs to service `{name}` already", rule.path)
         })
         .collect()
+}
+
+/// That the public would not be served by any proxy, where there is one: what nobody serves cannot be proved
+/// either.
+pub(super) fn unserved(rule: Option<&RouteRule>, doors: &[Door]) -> Option<String> {
+    let rule = rule?;
+    let serves = |door: &Door| door.http.is_some() || (rule.tls && door.https.is_some());
+    if doors.is_empty() || doors.iter().any(serves) {
+        return None;
+    }
+    Some(format!(
+        "no proxy serves {}{} without TLS: set `route.tls: true`, or give a proxy `http` in the daemon's configuration",
+        rule.hosts.first().map_or("", String::as_str),
+        rule.path
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn door(http: bool) -> Door {
+        let (http, https) = (http.then_some(80), (!http).then_some(443));
+        let at = |port: Option<u16>| port.map(|port| ([192, 0, 2, 1], port).into());
+        Door { proxy: "edge".to_owned(), http: at(http), https: at(https), ca: None, probe: None }
+    }
+
+    fn found(tls: bool, doors: &[Door]) -> bool {
+        let hosts = vec!["books.example.com".to_owned()];
+        let rule = RouteRule { hosts, path: "/".to_owned(), tls };
+        unserved(Some(&rule), doors).is_some()
+    }
+
+    #[test]
+    fn a_route_has_a_door_in_one_proxy_at_least() {
+        assert!(found(false, &[door(false)]));
+        assert!(!found(true, &[door(false)]));
+        assert!(!found(false, &[door(true), door(false)]), "it is served by the other one");
+        assert!(!found(true, &[door(true)]));
+        assert!(!found(false, &[]), "who has no proxy has another way to the public");
+    }
 }

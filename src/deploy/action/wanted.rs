@@ -1,9 +1,6 @@
-use crate::deploy::history::{self, Committed, Doubt};
+use crate::deploy::history::{self, Committed, Doubt, REACH};
 use crate::deploy::ports::{PortError, PortResult, Trouble, World};
 use crate::model::{Draft, Kind, Release, Request, ServiceName, Workload};
-
-/// How many committed deployments a rollback may look back over.
-const PAST: usize = 10;
 
 /// What is to run.
 #[derive(Clone, Copy)]
@@ -20,8 +17,12 @@ impl<'a> Wanted<'a> {
         match kind {
             Kind::Deploy { draft } => Ok(Self::New(draft)),
             Kind::Rollback { service, release } => {
-                let found = goes_back_to(release.as_deref(), past).map(Self::Earlier);
-                found.ok_or_else(|| not_found(service, release.as_deref()))
+                let wanted = release.as_deref();
+                match goes_back_to(wanted, past).as_slice() {
+                    [] => Err(not_found(service, wanted)),
+                    [only] => Ok(Self::Earlier(only)),
+                    several => Err(ambiguous(service, wanted, several)),
+                }
             }
         }
     }
@@ -51,7 +52,8 @@ pub(super) async fn past(world: &World, request: &Request) -> PortResult<Vec<Com
     let enough = |found: &[Committed]| match &request.kind {
         Kind::Deploy { .. } => !found.is_empty(),
         Kind::Rollback { release, .. } => {
-            found.len() >= PAST || goes_back_to(release.as_deref(), found).is_some()
+            found.len() >= REACH
+                || is_clear(release.as_deref(), &goes_back_to(release.as_deref(), found))
         }
     };
     let doubt = match &request.kind {
@@ -67,14 +69,26 @@ pub(super) async fn past(world: &World, request: &Request) -> PortResult<Vec<Com
     history::committed_until(&*world.journal, request.service(), at_once, doubt, enough).await
 }
 
-/// The release whose id begins as `wanted`, or else the last that is another one than the live one.
-fn goes_back_to<'a>(wanted: Option<&str>, past: &'a [Committed]) -> Option<&'a Release> {
-    let live = past.first().map(|last| &last.prepared.release.id);
-    let fits = |release: &&Release| match wanted {
-        Some(wanted) => release.id.as_str().starts_with(wanted),
-        None => live.is_some_and(|live| release.id != *live),
+/// The releases whose ids begin as `wanted`, each once; or else the last that is another one than the live
+/// one.
+fn goes_back_to<'a>(wanted: Option<&str>, past: &'a [Committed]) -> Vec<&'a Release> {
+    let mut releases = past.iter().map(|past| &past.prepared.release);
+    let Some(wanted) = wanted else {
+        let live = past.first().map(|last| &last.prepared.release.id);
+        return releases.find(|release| Some(&release.id) != live).into_iter().collect();
     };
-    past.iter().map(|past| &past.prepared.release).find(fits)
+    let mut found: Vec<&Release> = Vec::new();
+    for release in releases.filter(|release| release.id.as_str().starts_with(wanted)) {
+        if found.iter().all(|other| other.id != release.id) {
+            found.push(release);
+        }
+    }
+    found
+}
+
+/// Whether nothing that lies further back could make it another one.
+fn is_clear(wanted: Option<&str>, found: &[&Release]) -> bool {
+    found.iter().any(|release| wanted.is_none_or(|wanted| release.id.as_str() == wanted))
 }
 
 fn not_found(service: &ServiceName, wanted: Option<&str>) -> PortError {
@@ -82,4 +96,66 @@ fn not_found(service: &ServiceName, wanted: Option<&str>) -> PortError {
         wanted.map_or_else(|| "an earlier release".to_owned(), |id| format!("release `{id}`"));
     PortError::new(Trouble::Invalid, format!("find {what} of `{service}` to roll back to"))
         .remedy(format!("see `verdigris history {service}` for the releases that are on record"))
+}
+
+fn ambiguous(service: &ServiceName, wanted: Option<&str>, several: &[&Release]) -> PortError {
+    let ids: Vec<&str> = several.iter().map(|release| release.id.as_str()).collect();
+    let what = format!(
+        "tell which release of `{service}` is meant: `{}` could be any of {}",
+        wanted.unwrap_or_default(),
+        ids.join(", ")
+    );
+    PortError::new(Trouble::Invalid, what).remedy("give more of the id")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::fixture::prepared;
+    use crate::model::DeploymentId;
+    use crate::model::fixture::draft;
+
+    /// Committed releases with these ids, newest first.
+    fn past(ids: &[&str]) -> Vec<Committed> {
+        let committed = |id: &&str| {
+            let mut prepared = prepared(draft());
+            prepared.release.id = (*id).to_owned().into();
+            Committed { deployment: DeploymentId::new(), prepared, retired: None }
+        };
+        ids.iter().map(committed).collect()
+    }
+
+    fn found(wanted: Option<&str>, ids: &[&str]) -> Result<String, String> {
+        let service = "books-ms".parse().unwrap();
+        let kind = Kind::Rollback { service, release: wanted.map(str::to_owned) };
+        match Wanted::of(&kind, &past(ids)) {
+            Ok(wanted) => match wanted {
+                Wanted::Earlier(release) => Ok(release.id.to_string()),
+                Wanted::New(_) => Err("a new one".to_owned()),
+            },
+            Err(error) => Err(error.chain()),
+        }
+    }
+
+    #[test]
+    fn a_rollback_goes_to_the_last_that_is_another_one() {
+        assert_eq!(found(None, &["c3", "c3", "b2", "a1"]), Ok("b2".to_owned()));
+        assert!(found(None, &["c3", "c3"]).is_err());
+    }
+
+    #[test]
+    fn the_beginning_of_an_id_is_enough_while_it_fits_one_release() {
+        assert_eq!(found(Some("a"), &["c3", "b2", "a1", "a1"]), Ok("a1".to_owned()));
+        let why = found(Some("a"), &["c3", "a2", "a1"]).unwrap_err();
+        assert!(why.contains("could be any of a2, a1"), "{why}");
+        assert!(found(Some("d"), &["c3"]).is_err());
+    }
+
+    #[test]
+    fn only_a_whole_id_saves_looking_further_back() {
+        let past = past(&["c3", "a1"]);
+        assert!(is_clear(Some("a1"), &goes_back_to(Some("a1"), &past)));
+        assert!(!is_clear(Some("a"), &goes_back_to(Some("a"), &past)));
+        assert!(is_clear(None, &goes_back_to(None, &past)));
+    }
 }

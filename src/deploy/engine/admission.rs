@@ -65,7 +65,7 @@ impl Engine {
         let (step, what) = told(&entry.record);
         // Before anything that its runner says.
         feed.say(step, what);
-        self.launch(id, state, feed);
+        self.launch(id, state, &feed);
         Ok(id)
     }
 

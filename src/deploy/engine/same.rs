@@ -21,15 +21,24 @@ pub(super) async fn is_same(
 ) -> PortResult<bool> {
     // One that is not forced may find that there is nothing to do, and do nothing.
     let forced = other.request.force || !request.force;
-    if request.kind != other.request.kind || !forced {
+    if !may_be_same(&request.kind, &other.request.kind) || !forced {
         return Ok(false);
     }
     let Some(standing) = settled(other).await else { return Ok(false) };
     match (&request.kind, &standing.image) {
         (Kind::Deploy { draft }, Some(image)) => means(swarm, &draft.image, image).await,
         // A rollback follows no tag; and what has not begun finds out later what its tag means.
-        _ => Ok(true),
+        _ => Ok(request.kind == other.request.kind),
     }
+}
+
+/// Whether both are the same but for the image's tag and digest: one image can be written in several ways.
+fn may_be_same(one: &Kind, other: &Kind) -> bool {
+    let (Kind::Deploy { draft: one }, Kind::Deploy { draft: other }) = (one, other) else {
+        return one == other;
+    };
+    (&one.service, &one.workload, &one.policy) == (&other.service, &other.workload, &other.policy)
+        && one.image.repository() == other.image.repository()
 }
 
 /// How it stands once it is known which image it makes live, or that this is not asked yet; none when
@@ -46,5 +55,8 @@ async fn settled(other: &Active) -> Option<Standing> {
 }
 
 async fn means(swarm: &dyn Swarm, written: &ImageRef, image: &PinnedImage) -> PortResult<bool> {
-    Ok(written.digest().is_some() || swarm.resolve(written).await? == *image)
+    match written.digest() {
+        Some(digest) => Ok(digest == image.digest),
+        None => Ok(swarm.resolve(written).await?.reference() == image.reference()),
+    }
 }

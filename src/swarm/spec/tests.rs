@@ -303,3 +303,21 @@ fn the_same_release_gives_the_same_bytes() {
     let once = || service_spec(&release, Colour::Green, deployment(), &Ids::default()).to_string();
     assert_eq!(once(), once());
 }
+
+#[test]
+fn options_of_a_volume_without_a_driver_are_the_engines_own() {
+    let mount = Mount {
+        kind: MountKind::Volume,
+        source: Some("books-data".to_owned()),
+        target: "/data".to_owned(),
+        read_only: false,
+        no_copy: false,
+        propagation: None,
+        tmpfs_size: None,
+        tmpfs_mode: None,
+        driver: None,
+        driver_options: map(&[("type", "nfs")]),
+    };
+    let expected = json!({ "Name": "local", "Options": { "type": "nfs" } });
+    assert_eq!(super::mount(&mount)["VolumeOptions"]["DriverConfig"], expected);
+}
