@@ -130,6 +130,9 @@ pub(super) fn validate(
             let what = "two proxies read the same file";
             problems.report(&record.output.place, what, "give each an `output` of its own");
         }
+        for earlier in &proxies {
+            record.check_apart(&proxy, earlier, place, problems);
+        }
         proxies.push(proxy);
     }
     proxies
@@ -145,6 +148,12 @@ impl ProxyRecord {
             [&self.flags, &self.map, &self.pid_file, &self.runtime_socket, &self.certificates];
         for written in written.into_iter().flatten().chain([&self.output]) {
             check_writable(written, base, problems);
+        }
+        if let Some(map) = &self.map
+            && map.value.0.to_string_lossy().contains([' ', ';'])
+        {
+            let what = "HAProxy is told this path in commands, in which a blank or `;` ends it";
+            problems.report(&map.place, what, "name a path without them");
         }
         Proxy {
             name: self.name.value.0.clone(),
@@ -174,6 +183,28 @@ impl ProxyRecord {
             problems.report(&check.place, what, "put it where the checker wants the file");
         }
         command(check, problems)
+    }
+
+    /// Whatever a proxy is told by, or tells by, is its own: else one is taken for the other.
+    fn check_apart(&self, own: &Proxy, other: &Proxy, place: &Place, problems: &mut Problems) {
+        if own.status == other.status {
+            let what = format!("proxy `{}` has the same `status`, {}", other.name, own.status);
+            problems.report(place, what, "give each a private listener of its own");
+        }
+        for (key, written, path, theirs) in [
+            ("flags", &self.flags, &own.flags, &other.flags),
+            ("map", &self.map, &own.map, &other.map),
+            ("pid_file", &self.pid_file, &own.pid_file, &other.pid_file),
+            ("master_socket", &self.master_socket, &own.master_socket, &other.master_socket),
+            ("runtime_socket", &self.runtime_socket, &own.runtime_socket, &other.runtime_socket),
+        ] {
+            if let Some(written) = written
+                && path == theirs
+            {
+                let what = format!("proxy `{}` has the same `{key}`", other.name);
+                problems.report(&written.place, what, "give each one of its own");
+            }
+        }
     }
 
     /// What the kind needs, and what belongs to the other kind.

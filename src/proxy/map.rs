@@ -1,33 +1,58 @@
 //! `HAProxy`'s map: routes to services, and `=service` to the live backend.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::names::backend_name;
 use super::routing::{self, Entries};
+use crate::model::{RouteRule, ServiceView};
 
 /// What the keys of live backends begin with; the service's name follows.
 pub(crate) const LIVE: &str = "=";
 
 /// Its lines, by key.
+///
+/// A service that is not live yet has no line where a live one has a shorter prefix: until the flip, that one
+/// is whom the public is led to. A probe names the service that it means.
 pub(crate) fn map_lines(entries: &Entries) -> BTreeMap<String, String> {
+    let views = || entries.values().map(|entry| &entry.view);
+    let live = || views().filter(|view| view.live.is_some());
+    // Mostly all are live, and then there is nothing to compare.
+    let all_live = live().count() == entries.len();
+    let served: BTreeSet<Public<'_>> = if all_live {
+        BTreeSet::new()
+    } else {
+        live().flat_map(|view| public(&view.rule)).collect()
+    };
+    let is_covered = |(scheme, host, path): Public<'_>| {
+        routing::covering(path).any(|outer| served.contains(&(scheme, host, outer)))
+    };
     let mut lines = BTreeMap::new();
-    for entry in entries.values() {
-        let view = &entry.view;
-        let path = routing::prefix(&view.rule.path);
-        for host in &view.rule.hosts {
-            let mut put = |scheme| {
-                lines.insert(format!("{scheme}:{host}{path}/"), view.service.to_string());
-            };
-            put("http");
-            if view.rule.tls {
-                put("https");
+    let mut put = |view: &ServiceView, (scheme, host, path): Public<'_>| {
+        lines.insert(format!("{scheme}:{host}{path}/"), view.service.to_string());
+    };
+    for view in views() {
+        for place in public(&view.rule) {
+            if view.live.is_some() || !is_covered(place) {
+                put(view, place);
             }
         }
+    }
+    for view in live() {
         if let Some(live) = view.live {
             lines.insert(format!("{LIVE}{}", view.service), backend_name(&view.service, live));
         }
     }
     lines
+}
+
+/// A scheme, a host and a prefix.
+type Public<'a> = (&'a str, &'a str, &'a str);
+
+/// Where the public is served by `rule`.
+fn public(rule: &RouteRule) -> impl Iterator<Item = Public<'_>> {
+    let path = routing::prefix(&rule.path);
+    let schemes = ["http", "https"].into_iter().take(if rule.tls { 2 } else { 1 });
+    schemes.flat_map(move |scheme| rule.hosts.iter().map(move |host| (scheme, host.as_str(), path)))
 }
 
 /// The map file.
@@ -42,4 +67,35 @@ pub(crate) fn map_text(entries: &Entries) -> String {
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::Colour;
+    use crate::proxy::routing::Entry;
+    use crate::proxy::routing::tests::entries;
+
+    fn entry<'a>(entries: &'a mut Entries, name: &str) -> &'a mut Entry {
+        Arc::make_mut(entries.get_mut(&name.parse().unwrap()).unwrap())
+    }
+
+    fn lines(entries: &Entries) -> Vec<String> {
+        map_lines(entries).into_iter().map(|(key, value)| format!("{key} {value}")).collect()
+    }
+
+    #[test]
+    fn a_service_that_is_not_live_yet_takes_nothing_from_the_one_above_it() {
+        let mut entries = entries(&[("a", "/x", None), ("b", "/x/api", None), ("c", "/y", None)]);
+        entry(&mut entries, "b").view.live = None;
+        entry(&mut entries, "c").view.live = None;
+        entry(&mut entries, "a").view.rule.tls = false;
+        let expected =
+            ["=a a-blue", "http:h/x/ a", "http:h/y/ c", "https:h/x/api/ b", "https:h/y/ c"];
+        assert_eq!(lines(&entries), expected);
+        entry(&mut entries, "b").make_live(Colour::Green);
+        assert!(lines(&entries).contains(&"http:h/x/api/ b".to_owned()));
+    }
 }

@@ -135,7 +135,9 @@ impl<'a> ProxyPage<'a> {
             map: text(settings.map.as_ref()),
             pid_file: text(settings.pid_file.as_ref()),
             runtime_socket: text(settings.runtime_socket.as_ref()),
-            certificates: text(settings.certificates.as_ref()),
+            // `HAProxy` warns of a directory that has none.
+            certificates: text(settings.certificates.as_ref())
+                .filter(|_| !sources.certificates.all.is_empty()),
             user: settings.user.as_deref(),
             answers: sources.answers,
         }

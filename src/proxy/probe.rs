@@ -19,13 +19,14 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::error::{Error, Result};
-use crate::model::Colour;
+use crate::model::{Colour, ServiceName};
 use crate::tls::{self, TlsError};
 
 /// Name of the header that asks for proof; its value is the secret.
 pub(crate) const HEADER: &str = "X-Verdigris-Probe";
 const UPSTREAM: &str = "x-verdigris-upstream";
 const COLOUR: &str = "x-verdigris-colour";
+const SERVICE: &str = "x-verdigris-service";
 
 /// One probe; a proxy answers within its own connect timeout (1 s) and one retry.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -78,15 +79,23 @@ impl Prober {
         Ok(Self { secret: secret.to_owned(), tls })
     }
 
-    /// Who answers `target`; with `colour`, who would if that colour were live.
-    pub async fn ask(&self, target: &Target, colour: Option<Colour>) -> Result<Answer, String> {
-        let asked = timeout(LIMIT, self.exchange(target, colour)).await;
+    /// Who answers `target`; with a colour of a service, who would if that colour were live.
+    pub async fn ask(
+        &self,
+        target: &Target,
+        of: Option<&(ServiceName, Colour)>,
+    ) -> Result<Answer, String> {
+        let asked = timeout(LIMIT, self.exchange(target, of)).await;
         asked.unwrap_or_else(|_| {
             Err(format!("no answer within {}", humantime::format_duration(LIMIT)))
         })
     }
 
-    async fn exchange(&self, target: &Target, colour: Option<Colour>) -> Result<Answer, String> {
+    async fn exchange(
+        &self,
+        target: &Target,
+        of: Option<&(ServiceName, Colour)>,
+    ) -> Result<Answer, String> {
         let mut request = Request::builder()
             .method(Method::HEAD)
             .uri(&target.path)
@@ -94,8 +103,8 @@ impl Prober {
             .header(header::USER_AGENT, "verdigris")
             .header(header::CONNECTION, "close")
             .header(HEADER, &self.secret);
-        if let Some(colour) = colour {
-            request = request.header(COLOUR, colour.as_str());
+        if let Some((service, colour)) = of {
+            request = request.header(SERVICE, service.as_str()).header(COLOUR, colour.as_str());
         }
         let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
         let stream = connect(target.address).await?;

@@ -34,7 +34,8 @@ pub(crate) struct Choice<'a> {
 /// All claims by host, the longest prefix first.
 ///
 /// A claim that holds for one colour only (a rule that waits for its flip, or ends with it) leaves the
-/// request, while the other colour is live, to whoever has the next shorter prefix.
+/// request, while the other colour is live, to whoever has the next shorter prefix; and so does the claim of
+/// a service that is not live yet.
 pub(crate) fn table(entries: &Entries) -> BTreeMap<&str, Vec<Claim<'_>>> {
     let mut hosts: BTreeMap<&str, BTreeMap<&str, Vec<Owner<'_>>>> = BTreeMap::new();
     for entry in entries.values() {
@@ -42,34 +43,40 @@ pub(crate) fn table(entries: &Entries) -> BTreeMap<&str, Vec<Claim<'_>>> {
             let rule = entry.rule_of(colour);
             for (host, path) in claims(rule) {
                 let owners = hosts.entry(host).or_default().entry(path).or_default();
-                owners.push((&entry.view.service, colour, rule.tls));
+                let service = &entry.view.service;
+                let live = entry.view.live.is_some();
+                owners.push(Owner { service, colour, tls: rule.tls, live });
             }
         }
     }
     hosts.into_iter().map(|(host, paths)| (host, resolve(&paths))).collect()
 }
 
-/// A service that claims a prefix while a colour of it is live, and whether on TLS as well.
-type Owner<'a> = (&'a ServiceName, Colour, bool);
+/// A service that claims a prefix while `colour` of it is live.
+struct Owner<'a> {
+    service: &'a ServiceName,
+    colour: Colour,
+    /// On TLS as well.
+    tls: bool,
+    /// One of its colours is live.
+    live: bool,
+}
 
 fn resolve<'a>(paths: &BTreeMap<&'a str, Vec<Owner<'a>>>) -> Vec<Claim<'a>> {
     let mut resolved: BTreeMap<&str, Vec<Choice<'_>>> = BTreeMap::new();
     let mut found = Vec::new();
     // In the order of a `BTreeMap` a prefix comes before what lies below it.
     for (path, owners) in paths {
-        let own: Vec<Choice<'_>> =
-            owners.iter().map(|(service, colour, _)| Choice { service, colour: *colour }).collect();
-        let complete = Colour::BOTH.iter().all(|c| own.iter().any(|o| o.colour == *c));
+        let choice = |owner: &Owner<'a>| Choice { service: owner.service, colour: owner.colour };
+        let own: Vec<Choice<'_>> = owners.iter().map(choice).collect();
+        let decides = |colour: &Colour| owners.iter().any(|o| o.live && o.colour == *colour);
+        let complete = Colour::BOTH.iter().all(decides);
         let mut choices = if complete { Vec::new() } else { inherited(&resolved, path, &own) };
         choices.extend(own);
         resolved.insert(path, choices.clone());
-        if let Some((service, _, _)) = owners.first() {
-            found.push(Claim {
-                path,
-                service,
-                tls: owners.iter().any(|(_, _, tls)| *tls),
-                choices,
-            });
+        if let Some(first) = owners.first() {
+            let tls = owners.iter().any(|owner| owner.tls);
+            found.push(Claim { path, service: first.service, tls, choices });
         }
     }
     found.sort_by(|a, b| b.path.len().cmp(&a.path.len()).then(a.path.cmp(b.path)));
@@ -90,6 +97,11 @@ fn inherited<'a>(
         let fresh = |choice: &&Choice<'a>| !own.contains(choice);
         choices.iter().filter(fresh).cloned().collect()
     })
+}
+
+/// The prefixes that cover `path`, itself among them, the longest first; all as `prefix` gives them.
+pub(crate) fn covering(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| Some(path.rsplit_once('/')?.0))
 }
 
 /// Whether `inner` lies below `outer` or is the same; both as `prefix` gives them.
@@ -154,6 +166,14 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_service_that_is_not_live_yet_leaves_its_prefix_to_the_shorter_one() {
+        let mut entries = entries(&[("a", "/", None), ("b", "/api", None)]);
+        Arc::make_mut(entries.get_mut(&"b".parse().unwrap()).unwrap()).view.live = None;
+        let expected = ["/api/ a-blue a-green b-blue b-green", "/ a-blue a-green"];
+        assert_eq!(shown(&entries), expected);
+    }
+
+    #[test]
     fn a_service_may_move_below_itself() {
         let entries = entries(&[("b", "/api", Some((Colour::Green, "/api/v2")))]);
         assert_eq!(shown(&entries), ["/api/v2/ b-blue b-green", "/api/ b-blue"]);
@@ -163,5 +183,7 @@ pub(super) mod tests {
     fn prefixes_match_whole_segments() {
         assert!(covers("", "/x") && covers("/a", "/a") && covers("/a", "/a/b"));
         assert!(!covers("/a", "/ab") && !covers("/a/b", "/a"));
+        assert_eq!(covering("/a/b").collect::<Vec<_>>(), ["/a/b", "/a", ""]);
+        assert_eq!(covering("").collect::<Vec<_>>(), [""]);
     }
 }

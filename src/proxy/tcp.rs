@@ -40,14 +40,17 @@ fn may_hold(held: Option<BTreeSet<String>>, inodes: &BTreeSet<String>) -> bool {
     held.is_none_or(|held| !held.is_disjoint(inodes))
 }
 
-/// The addresses that are listened on in the network namespace of `pid` by processes other than `own`;
-/// none where it cannot be seen whose they are.
-pub(crate) fn taken(pid: i32, own: &BTreeSet<i32>) -> Vec<SocketAddr> {
-    let Some(ours) = held_by(own) else {
-        return Vec::new();
+/// The addresses that are listened on in the network namespace of `pid`: by the processes `own`, and by
+/// others; none where it cannot be seen whose they are.
+pub(crate) fn listened(pid: i32, own: &BTreeSet<i32>) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+    let Some(held) = held_by(own) else {
+        return (Vec::new(), Vec::new());
     };
-    let others = listeners(pid).into_iter().filter(|(_, inode)| !ours.contains(inode));
-    others.map(|(address, _)| address).collect()
+    let (ours, others): (Vec<_>, Vec<_>) =
+        listeners(pid).into_iter().partition(|(_, inode)| held.contains(inode));
+    let addresses =
+        |found: Vec<(SocketAddr, String)>| found.into_iter().map(|(at, _)| at).collect();
+    (addresses(ours), addresses(others))
 }
 
 /// The addresses that are listened on in the network namespace of `pid`, with the inode of each socket.
@@ -178,7 +181,9 @@ mod tests {
     fn our_own_listener_is_not_taken() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        assert!(!taken(me(), &BTreeSet::from([me()])).contains(&address));
-        assert!(taken(me(), &BTreeSet::new()).contains(&address));
+        let (ours, others) = listened(me(), &BTreeSet::from([me()]));
+        assert!(ours.contains(&address) && !others.contains(&address));
+        let (ours, others) = listened(me(), &BTreeSet::new());
+        assert!(!ours.contains(&address) && others.contains(&address));
     }
 }

@@ -347,6 +347,32 @@ async fn a_renewed_certificate_is_read(#[values(Kind::Nginx, Kind::Haproxy)] kin
     deploy(&fleet, &view("books", HOST, Some(Blue)), Green, &[green.backend()]).await;
 }
 
+/// Whoever looks first does not take the renewal from whoever follows it, and a template that was saved and
+/// is bad does not keep it from the public.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_certificate_is_read_whatever_else_happens(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let (world, path, text) = edited_world!(kind);
+    let fleet = world.fleet().await;
+    let blue = Instance::start("blue").await;
+    deploy(&fleet, &view("books", HOST, None), Blue, &[blue.backend()]).await;
+    fleet.retire(&name("books"), Green).await.unwrap();
+    fs::write(&path, format!("{text}\nthis is no directive at all")).unwrap();
+    problem(&fleet, "checker refuses").await;
+    let before = reloads(&fleet);
+    crate::world::renew_certificate(world.directory.path());
+    let strange = view("films", "films.example.net", None).rule;
+    assert_eq!(fleet.obstacles(&strange, false).await.len(), 1);
+    within(15, async {
+        while reloads(&fleet) == before {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_given_up_is_not_done() {
     let world = world!(Kind::Nginx);

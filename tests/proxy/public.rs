@@ -132,6 +132,9 @@ async fn what_clients_claim_is_not_passed_on(#[values(Kind::Nginx, Kind::Haproxy
     assert!(answer.body.contains(&format!("x-forwarded-host: {HOST}")), "{}", answer.body);
     assert_eq!(answer.header("x-verdigris-upstream"), None, "{}", answer.head);
     assert_eq!(answer.header("x-verdigris-colour"), None, "{}", answer.head);
+    let odd = get(world.http(), &format!("{}:8080", HOST.to_uppercase()), "/headers").await;
+    let odd = odd.unwrap().body;
+    assert!(odd.lines().any(|line| line == format!("host: {HOST}")), "{odd}");
     // Who knows the secret is told, and may ask for the idle colour.
     let known = [(header.as_str(), secret.as_str())];
     let answer = get_with(world.http(), HOST, "/headers", &known).await.unwrap();
@@ -362,6 +365,63 @@ async fn a_new_rule_comes_with_the_flip(#[values(Kind::Nginx, Kind::Haproxy)] ki
     assert_eq!(seen().await, ["root", "green", "green"]);
     assert_eq!(load.stop().await.lost, Vec::<String>::new());
     assert_eq!(reloads(&fleet), before, "the flip brings the rule, no reload does");
+}
+
+/// As when a monolith is carved up.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_service_leaves_its_path_to_the_one_above_it_until_the_flip(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let (root, blue) = (Instance::start("root").await, Instance::start("blue").await);
+    let films = Instance::start("films").await;
+    deploy(&fleet, &view("root", HOST, None), Blue, &[root.backend()]).await;
+    fleet.retire(&name("root"), Green).await.unwrap();
+    let (files, snapshot) = (world.files(), fleet.snapshot(&name("books")).await.unwrap());
+    let new = at(view("books", HOST, None), "/api", true);
+    let led = async || {
+        let plain = get(world.http(), HOST, "/api/x").await.unwrap();
+        let (_, secure) = curl(&world, HOST, &["--request-target", "/api/x"]).await;
+        assert_eq!(plain.body, secure);
+        secure
+    };
+    assert_eq!(led().await, "root");
+    fleet.stage(&new, Blue, &[blue.backend()]).await.unwrap();
+    assert_eq!(led().await, "root", "staging has no public effect");
+    fleet.restore(&name("books"), &snapshot).await.unwrap();
+    assert_eq!((led().await, world.files()), ("root".to_owned(), files.clone()));
+    deploy(&fleet, &new, Blue, &[blue.backend()]).await;
+    assert_eq!(led().await, "blue");
+    fleet.restore(&name("books"), &snapshot).await.unwrap();
+    assert_eq!((led().await, world.files()), ("root".to_owned(), files));
+    // With a reload in between, by which the new service is the one that serves.
+    deploy(&fleet, &new, Blue, &[blue.backend()]).await;
+    deploy(&fleet, &view("films", "films.example.com", None), Blue, &[films.backend()]).await;
+    assert_eq!(led().await, "blue");
+    fleet.restore(&name("books"), &snapshot).await.unwrap();
+    assert_eq!(led().await, "root");
+}
+
+/// What another service needed meanwhile made nginx forget the rule before.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_comes_back_after_a_reload_for_somebody_else(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let (blue, green) = (Instance::start("blue").await, Instance::start("green").await);
+    let films = Instance::start("films").await;
+    deploy(&fleet, &at(view("books", HOST, None), "/old", true), Blue, &[blue.backend()]).await;
+    let snapshot = fleet.snapshot(&name("books")).await.unwrap();
+    let new = at(view("books", HOST, Some(Blue)), "/new", true);
+    deploy(&fleet, &new, Green, &[green.backend()]).await;
+    deploy(&fleet, &view("films", "films.example.com", None), Blue, &[films.backend()]).await;
+    fleet.restore(&name("books"), &snapshot).await.unwrap();
+    assert_eq!(get(world.http(), HOST, "/old").await.unwrap().body, "blue");
+    assert_ne!(get(world.http(), HOST, "/new").await.unwrap().status, 200);
 }
 
 #[rstest]

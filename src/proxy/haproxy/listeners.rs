@@ -23,9 +23,8 @@ pub(crate) async fn free(text: &str, pid: i32) -> Result<()> {
     }
     let wanted = addresses(text);
     // A link is read for each of its connections.
-    let taken = apart(move || tcp::taken(pid, &own(pid))).await?;
-    let conflict =
-        wanted.into_iter().find(|wanted| taken.iter().any(|taken| meet(*wanted, *taken)));
+    let (ours, taken) = apart(move || tcp::listened(pid, &own(pid))).await?;
+    let conflict = conflict(&wanted, &ours, &taken);
     conflict.map_or(Ok(()), |address| Err(Error::Taken { address }))
 }
 
@@ -67,6 +66,17 @@ fn addresses(text: &str) -> Vec<SocketAddr> {
         .collect()
 }
 
+/// The first of `wanted` that is `taken`. What is `ours` already is no conflict: a wildcard of IPv6 that
+/// leaves IPv4 alone looks as any other.
+fn conflict(
+    wanted: &[SocketAddr],
+    ours: &[SocketAddr],
+    taken: &[SocketAddr],
+) -> Option<SocketAddr> {
+    let mut new = wanted.iter().filter(|wanted| !ours.contains(wanted));
+    new.find(|wanted| taken.iter().any(|taken| meet(**wanted, *taken))).copied()
+}
+
 /// Whether one cannot be listened on beside the other.
 fn meet(a: SocketAddr, b: SocketAddr) -> bool {
     let (one, other) = (a.ip(), b.ip());
@@ -83,6 +93,15 @@ mod tests {
         let expected = ["10.0.0.1:80", "0.0.0.0:81", "0.0.0.0:82", "[::1]:83"];
         let expected: Vec<SocketAddr> = expected.iter().map(|a| a.parse().unwrap()).collect();
         assert_eq!(addresses(text), expected);
+    }
+
+    #[test]
+    fn what_is_listened_on_already_is_no_conflict() {
+        let wanted: [SocketAddr; 2] = [([0, 0, 0, 0], 80).into(), ([10, 0, 0, 1], 81).into()];
+        let taken: [SocketAddr; 2] = ["[::]:80".parse().unwrap(), "[::]:81".parse().unwrap()];
+        assert_eq!(conflict(&wanted, &[], &taken), Some(wanted[0]));
+        assert_eq!(conflict(&wanted, &wanted[..1], &taken), Some(wanted[1]));
+        assert_eq!(conflict(&wanted, &wanted, &taken), None);
     }
 
     #[test]

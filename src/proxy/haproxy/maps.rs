@@ -75,8 +75,13 @@ pub(crate) fn fitting(
     now: &BTreeMap<String, String>,
     fit: &BTreeSet<String>,
 ) -> BTreeMap<String, String> {
+    // A route of a service that is led to nowhere here stays with whoever has it.
+    let is_led = |service: &str| {
+        let live = format!("{LIVE}{service}");
+        now.contains_key(&live) || lines.get(&live).is_none_or(|backend| fit.contains(backend))
+    };
     let line = |(key, value): (&String, &String)| {
-        let stays = key.starts_with(LIVE) && !fit.contains(value);
+        let stays = if key.starts_with(LIVE) { !fit.contains(value) } else { !is_led(value) };
         let value = if stays { now.get(key)? } else { value };
         Some((key.clone(), value.clone()))
     };

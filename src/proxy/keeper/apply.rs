@@ -157,6 +157,7 @@ impl Machine {
 
     /// The proxy has read what `plan` renders: right now, or at some time before.
     async fn note_loaded(&mut self, plan: &Plan, now: bool) {
+        self.have_read_certificates();
         let generation = plan.rendition.generation.clone();
         let process = self.driver.process().await;
         let known =

@@ -72,8 +72,8 @@ impl Clerk {
         }
         let tampered = self.machine.is_tampered();
         let template = self.machine.look_at_template();
-        let certificates = self.machine.look_at_certificates().await;
-        let need = if template || certificates { Need::All } else { Need::Live };
+        self.machine.look_at_certificates().await;
+        let need = if template { Need::All } else { Need::Live };
         self.catch_up(need, tampered).await;
         self.notice_tampering(tampered);
     }
@@ -103,7 +103,10 @@ impl Clerk {
     }
 
     async fn keep(&mut self, force: bool) {
-        let kept = self.try_catch_up(Need::Live, force).await;
+        // They are to be read whatever was saved as a template.
+        let renewed = self.machine.has_new_certificates();
+        let need = if renewed { Need::Back } else { Need::Live };
+        let kept = self.try_catch_up(need, force).await;
         self.note("configuration", kept);
     }
 
@@ -111,7 +114,7 @@ impl Clerk {
         let entries = self.machine.entries().clone();
         let plan = self.machine.plan(entries, need, force).await?;
         if plan.reload
-            && need == Need::Live
+            && need != Need::All
             && let Some(error) = self.machine.futile().await
         {
             return Err(error);

@@ -1,6 +1,6 @@
 //! One proxy with its files, and what is known of them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -43,6 +43,10 @@ pub(crate) struct Machine {
     /// The last reload, when it failed.
     pub(super) futile: Option<Futile>,
     pub(super) certificates: Arc<Certificates>,
+    /// The fingerprint of those that the proxy has read.
+    read: String,
+    /// Hosts whose certificate is gone; the running proxy serves them with it still.
+    lost: BTreeSet<String>,
     /// The last field: given up after everything else is.
     _lock: Lock,
 }
@@ -72,6 +76,8 @@ impl Machine {
             templates: Templates::open(&settings, state.template.as_ref()),
             driver: Arc::new(driver),
             certificates: Arc::default(),
+            read: String::new(),
+            lost: BTreeSet::new(),
             last_reload: None,
             futile: None,
             checked: VecDeque::new(),
@@ -83,6 +89,8 @@ impl Machine {
             _lock: lock,
         };
         machine.look_at_certificates().await;
+        // What it has read when is asked of the proxy itself.
+        machine.have_read_certificates();
         Ok(machine)
     }
 
@@ -133,11 +141,22 @@ impl Machine {
         self.templates.take_change()
     }
 
-    /// Read the certificates anew; answers whether they changed so that the proxy should read them. One
-    /// that is gone and was served with is no reason: the running proxy still has it.
-    pub async fn look_at_certificates(&mut self) -> bool {
+    /// Whether certificates changed so that the proxy should read them. While one is gone that is served
+    /// with, it should not: it would lose that one too.
+    pub fn has_new_certificates(&self) -> bool {
+        self.read != self.certificates.fingerprint && self.lost.is_empty()
+    }
+
+    /// The proxy has read the certificates that there are.
+    pub(super) fn have_read_certificates(&mut self) {
+        self.read.clone_from(&self.certificates.fingerprint);
+        self.lost.clear();
+    }
+
+    /// Read the certificates anew.
+    pub async fn look_at_certificates(&mut self) {
         let Some(directory) = self.settings.certificates.clone() else {
-            return false;
+            return;
         };
         let (before, failed) = match self.certificates.renewed(&directory).await {
             Ok(Some(found)) => {
@@ -146,19 +165,19 @@ impl Machine {
             Ok(None) => (None, None),
             Err(error) => (None, Some(error.chain())),
         };
-        let bare = self.without_certificates();
+        let bare: Vec<String> =
+            self.without_certificates().into_iter().map(str::to_owned).collect();
         let mut problems = self.certificates.problems.clone();
         problems.extend(bare.iter().map(|host| {
             let directory = directory.display();
             format!("no certificate in `{directory}` is for `{host}`, which is served on TLS: put it back")
         }));
         problems.extend(failed);
-        let lost = |before: &Certificates| bare.iter().any(|host| before.for_host(host).is_some());
-        let changed = before.is_some_and(|before| {
-            before.fingerprint != self.certificates.fingerprint && !lost(&before)
-        });
+        self.lost.retain(|host| bare.contains(host));
+        if let Some(before) = before {
+            self.lost.extend(bare.into_iter().filter(|host| before.for_host(host).is_some()));
+        }
         self.report.set("certificates", (!problems.is_empty()).then(|| problems.join("; ")));
-        changed
     }
 
     /// The hosts that are served on TLS and have no certificate.

@@ -195,14 +195,19 @@ impl Machine {
 
     /// Whether what a flip of `service` to `to` needs is running.
     pub async fn is_ready(&self, service: &ServiceName, to: Colour) -> Result<bool> {
-        let entry = self.entry(service)?;
-        if entry.addresses(to).is_empty() {
-            return Err(Error::Empty { service: service.clone(), colour: to });
+        self.runs(self.entry(service)?, to).await
+    }
+
+    /// Whether `colour` of `entry` is running, by its rule: what is needed to make it live.
+    pub async fn runs(&self, entry: &Entry, colour: Colour) -> Result<bool> {
+        let service = &entry.view.service;
+        if entry.addresses(colour).is_empty() {
+            return Err(Error::Empty { service: service.clone(), colour });
         }
         let told = probe::generation(self.settings.status).await?;
         let loaded = told.as_deref().and_then(|told| self.loaded(told));
         let has = loaded.and_then(|loaded| loaded.entries.get(service));
-        Ok(has.is_some_and(|has| has_colour(self.settings.kind, has, entry, to)))
+        Ok(has.is_some_and(|has| has_colour(self.settings.kind, has, entry, colour)))
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use crate::model::{Colour, RouteRule};
+use crate::model::{Colour, RouteRule, ServiceName};
 use crate::proxy::error::{Error, Result};
 use crate::proxy::probe::{Answer, Prober, Target};
 use crate::proxy::routing::Entry;
@@ -31,8 +31,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Claim {
     /// Public listeners and names.
     pub targets: Vec<Target>,
-    /// Ask for this colour, live or not.
-    pub colour: Option<Colour>,
+    /// Ask for this colour of this service, live or not.
+    pub of: Option<(ServiceName, Colour)>,
     /// Who may answer.
     pub accept: BTreeSet<SocketAddr>,
 }
@@ -42,7 +42,7 @@ impl Claim {
     pub fn of_idle(settings: &Settings, entry: &Entry, colour: Colour) -> Self {
         Self {
             targets: targets(settings, &entry.view.rule),
-            colour: Some(colour),
+            of: Some((entry.view.service.clone(), colour)),
             accept: entry.addresses(colour),
         }
     }
@@ -50,7 +50,7 @@ impl Claim {
     /// That requests of the public are answered by instances of the live colour; none without one.
     pub fn of_live(settings: &Settings, entry: &Entry) -> Option<Self> {
         let accept = entry.addresses(entry.view.live?);
-        Some(Self { targets: targets(settings, &entry.view.rule), colour: None, accept })
+        Some(Self { targets: targets(settings, &entry.view.rule), of: None, accept })
     }
 
     /// The same, asked at the listener `door` only, by one name.
@@ -104,7 +104,7 @@ async fn one(
 ) -> Result<(), String> {
     let mut pause = FIRST_PAUSE;
     loop {
-        let asked = prober.ask(target, claim.colour).await;
+        let asked = prober.ask(target, claim.of.as_ref()).await;
         let why = match asked {
             Ok(answer) if answer.upstream.is_some_and(|a| claim.accept.contains(&a)) => {
                 return Ok(());

@@ -50,8 +50,15 @@ impl Machine {
         if now.view.live == live {
             return Ok(());
         }
+        let mut target = Entry::clone(now);
+        if let Some(before) = before {
+            target.view.rule = before.rule.clone();
+            target.view.generation = before.generation;
+        }
+        target.view.live = live;
+        target.next = None;
         if let Some(live) = live {
-            let ready = match self.is_ready(service, live).await {
+            let ready = match self.runs(&target, live).await {
                 // Nobody would be there.
                 Err(Error::Empty { .. }) => false,
                 // One that cannot be asked is told all the same.
@@ -61,13 +68,6 @@ impl Machine {
                 return Ok(());
             }
         }
-        let mut target = Entry::clone(now);
-        if let Some(before) = before {
-            target.view.rule = before.rule.clone();
-            target.view.generation = before.generation;
-        }
-        target.view.live = live;
-        target.next = None;
         let claim = live.map(|live| self.claim(&target, live));
         self.move_public(service, target).await?;
         match claim {
@@ -82,7 +82,7 @@ impl Machine {
     fn claim(&self, entry: &Entry, colour: Colour) -> Claim {
         Claim {
             targets: proof::targets(&self.settings, &entry.view.rule),
-            colour: None,
+            of: None,
             accept: entry.addresses(colour),
         }
     }
@@ -91,7 +91,9 @@ impl Machine {
     /// then what runs.
     async fn move_public(&mut self, service: &ServiceName, new: Entry) -> Result<()> {
         let old = self.state.entries.get(service);
-        let same_rule = old.is_some_and(|old| old.view.rule == new.view.rule);
+        // What was not live may have left its route to somebody else.
+        let same_rule =
+            old.is_some_and(|old| old.view.live.is_some() && old.view.rule == new.view.rule);
         let new = Arc::new(new);
         let mut after = self.state.entries.clone();
         after.insert(service.clone(), new.clone());
