@@ -108,6 +108,7 @@ fn followed(mut views: Vec<ServiceView>) -> ServiceRecord {
         return ServiceRecord::default();
     };
     let route = Route {
+        gives_up: None,
         generation: view.generation,
         rule: Some(view.rule),
         weights: BTreeMap::from([(live, 100)]),

@@ -88,9 +88,12 @@ pub fn unswitch(record: &mut ServiceRecord, prepared: &Prepared) {
     record.route.clone_from(&prepared.before.registry.route);
 }
 
-/// The new colour is live on record, the other idle.
+/// The new colour is live on record, the other idle; the rule before is free.
 pub fn commit(record: &mut ServiceRecord, prepared: &Prepared) {
     record.colour = Some(prepared.colour);
+    if let Some(route) = &mut record.route {
+        route.gives_up = None;
+    }
     stand(record, prepared.colour);
 }
 
@@ -139,9 +142,12 @@ pub fn switched(prepared: &Prepared) -> Route {
     let before = &prepared.before;
     let recorded = before.registry.route.iter().map(|route| route.generation);
     let followed = before.proxies.values().flatten().map(|view| view.generation);
+    let rule = prepared.release.policy.route.clone();
+    let old = before.registry.route.as_ref().and_then(|route| route.rule.clone());
     Route {
         generation: recorded.chain(followed).max().unwrap_or(0) + 1,
-        rule: prepared.release.policy.route.clone(),
+        gives_up: old.filter(|old| Some(old) != rule.as_ref()),
+        rule,
         weights: BTreeMap::from([(prepared.colour, 100), (prepared.colour.other(), 0)]),
         releases: BTreeMap::from([(prepared.colour, prepared.release.id.to_string())]),
     }

@@ -154,6 +154,7 @@ mod tests {
         let led = BTreeSet::new();
         assert_eq!(spare(&ServiceRecord::default(), &led, None, &both), None);
         let route = Route {
+            gives_up: None,
             generation: 1,
             rule: None,
             weights: BTreeMap::from([(Colour::Green, 100)]),

@@ -105,6 +105,7 @@ mod tests {
     fn follows(colour: Colour, generation: u64) -> Prepared {
         let mut last = prepared(colour);
         last.before.registry.route = Some(Route {
+            gives_up: None,
             generation,
             rule: None,
             weights: BTreeMap::from([(colour.other(), 100)]),

@@ -23,6 +23,10 @@ pub struct Route {
     pub generation: u64,
     /// The rule; none when the service has no public route.
     pub rule: Option<RouteRule>,
+    /// The rule before it, until the switch to this one is committed: a revert needs it back, so nobody else
+    /// may have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gives_up: Option<RouteRule>,
     /// Share of the public traffic per colour, in percent; sums to 100.
     pub weights: BTreeMap<Colour, u8>,
     /// The release that each colour with traffic runs.

@@ -179,6 +179,7 @@ fn recorded(view: &ServiceView) -> ServiceRecord {
     ServiceRecord {
         colour: Some(live),
         route: Some(Route {
+            gives_up: None,
             generation: view.generation,
             rule: Some(view.rule.clone()),
             weights: BTreeMap::from([(live, 100), (live.other(), 0)]),

@@ -52,6 +52,7 @@ pub fn record(
 /// All traffic to `live`.
 pub fn route(generation: u64, live: Colour) -> Route {
     Route {
+        gives_up: None,
         generation,
         rule: Some(RouteRule {
             hosts: vec!["books.example.com".to_owned()],

@@ -66,6 +66,7 @@ pub fn service(name: &str) -> ServiceStatus {
             instance("t3", Colour::Green, Standing::Idle, 32770),
         ],
         route: Some(Route {
+            gives_up: None,
             generation: 7,
             rule: Some(RouteRule {
                 hosts: vec![format!("{name}.example.com")],

@@ -312,7 +312,8 @@ mod tests {
     /// The registry names `colour`, and has a route of `generation` to `live`.
     fn record(colour: Colour, generation: u64, live: Colour) -> ServiceRecord {
         let weights = BTreeMap::from([(live, 100)]);
-        let route = Route { generation, rule: None, weights, releases: BTreeMap::new() };
+        let route =
+            Route { generation, rule: None, gives_up: None, weights, releases: BTreeMap::new() };
         ServiceRecord { colour: Some(colour), route: Some(route), ..ServiceRecord::default() }
     }
 

@@ -24,9 +24,12 @@ pub(super) fn clashes(
 ) -> Vec<String> {
     let Some(rule) = rule else { return Vec::new() };
     let taken = |record: &ServiceRecord| {
-        let theirs = record.route.as_ref()?.rule.as_ref()?;
-        let host = theirs.hosts.iter().find(|host| rule.hosts.contains(host))?;
-        (theirs.path == rule.path).then(|| host.clone())
+        let route = record.route.as_ref()?;
+        let on_path = |theirs: &&RouteRule| theirs.path == rule.path;
+        let mut theirs = [&route.rule, &route.gives_up].into_iter().flatten().filter(on_path);
+        theirs
+            .find_map(|theirs| theirs.hosts.iter().find(|host| rule.hosts.contains(host)))
+            .cloned()
     };
     others
         .iter()
@@ -56,6 +59,7 @@ pub(super) fn unserved(rule: Option<&RouteRule>, doors: &[Door]) -> Option<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Route;
 
     fn door(http: bool) -> Door {
         let (http, https) = (http.then_some(80), (!http).then_some(443));
@@ -67,6 +71,24 @@ mod tests {
         let hosts = vec!["books.example.com".to_owned()];
         let rule = RouteRule { hosts, path: "/".to_owned(), tls };
         unserved(Some(&rule), doors).is_some()
+    }
+
+    #[test]
+    fn a_route_is_free_once_it_was_given_up_for_good() {
+        let rule = |path: &str| RouteRule {
+            hosts: vec!["books.example.com".to_owned()],
+            path: path.to_owned(),
+            tls: false,
+        };
+        let found = |gives_up: Option<RouteRule>| {
+            let (weights, releases) = (BTreeMap::new(), BTreeMap::new());
+            let route =
+                Route { generation: 2, rule: Some(rule("/new")), gives_up, weights, releases };
+            let record = ServiceRecord { route: Some(route), ..ServiceRecord::default() };
+            let others = BTreeMap::from([("books".parse().unwrap(), record)]);
+            clashes(&"films".parse().unwrap(), Some(&rule("/old")), &others).len()
+        };
+        assert_eq!((found(Some(rule("/old"))), found(None)), (1, 0));
     }
 
     #[test]

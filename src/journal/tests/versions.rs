@@ -247,6 +247,7 @@ fn prepared(release: crate::model::Release) -> Prepared {
         backends: BTreeMap::from([(Colour::Blue, vec![Backend { task: task.clone(), address }])]),
     };
     let route = Route {
+        gives_up: None,
         generation: 3,
         rule: Some(rule),
         weights: BTreeMap::from([(Colour::Blue, 100), (Colour::Green, 0)]),

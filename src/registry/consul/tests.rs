@@ -63,7 +63,7 @@ prop_compose! {
         releases in btree_map(colour(), "\\PC{0,12}", 0..3),
     ) -> Route {
         let rule = ruled.then_some(RouteRule { hosts, path, tls });
-        Route { generation, rule, weights, releases }
+        Route { generation, rule, gives_up: None, weights, releases }
     }
 }
 

@@ -122,6 +122,7 @@ fn recorded(view: &ServiceView) -> ServiceRecord {
         instances: view.of(Colour::Blue).iter().map(entry).collect(),
         colour: Some(Colour::Blue),
         route: Some(Route {
+            gives_up: None,
             generation: view.generation,
             rule: Some(view.rule.clone()),
             weights: BTreeMap::from([(Colour::Blue, 100)]),
