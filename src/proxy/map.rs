@@ -4,37 +4,42 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::names::backend_name;
 use super::routing::{self, Entries};
-use crate::model::{RouteRule, ServiceView};
+use crate::model::RouteRule;
 
 /// What the keys of live backends begin with; the service's name follows.
 pub(crate) const LIVE: &str = "=";
 
+/// In place of a service where nobody answers: the status, as services begin with a letter.
+const NOBODY: &str = "421";
+
 /// Its lines, by key.
 ///
 /// A service that is not live yet has no line where a live one has a shorter prefix: until the flip, that one
-/// is whom the public is led to. A probe names the service that it means.
+/// is whom the public is led to. A probe names the service that it means. What is not answered on TLS is
+/// nobody's there, whoever has a shorter prefix.
 pub(crate) fn map_lines(entries: &Entries) -> BTreeMap<String, String> {
     let views = || entries.values().map(|entry| &entry.view);
     let live = || views().filter(|view| view.live.is_some());
-    // Mostly all are live, and then there is nothing to compare.
-    let all_live = live().count() == entries.len();
-    let served: BTreeSet<Public<'_>> = if all_live {
-        BTreeSet::new()
-    } else {
-        live().flat_map(|view| public(&view.rule)).collect()
-    };
+    // Mostly all are live and on TLS, and then there is nothing to compare.
+    let simple = views().all(|view| view.live.is_some() && view.rule.tls);
+    let compared = live().filter(|_| !simple);
+    let served: BTreeSet<Public<'_>> = compared.flat_map(|view| public(&view.rule)).collect();
     let is_covered = |(scheme, host, path): Public<'_>| {
         routing::covering(path).any(|outer| served.contains(&(scheme, host, outer)))
     };
     let mut lines = BTreeMap::new();
-    let mut put = |view: &ServiceView, (scheme, host, path): Public<'_>| {
-        lines.insert(format!("{scheme}:{host}{path}/"), view.service.to_string());
+    let mut put = |(scheme, host, path): Public<'_>, whose: &str| {
+        lines.insert(format!("{scheme}:{host}{path}/"), whose.to_owned());
     };
     for view in views() {
         for place in public(&view.rule) {
             if view.live.is_some() || !is_covered(place) {
-                put(view, place);
+                put(place, view.service.as_str());
             }
+        }
+        if view.live.is_some() && !view.rule.tls {
+            let covered = places("https", &view.rule).filter(|place| is_covered(*place));
+            covered.for_each(|place| put(place, NOBODY));
         }
     }
     for view in live() {
@@ -50,9 +55,12 @@ type Public<'a> = (&'a str, &'a str, &'a str);
 
 /// Where the public is served by `rule`.
 fn public(rule: &RouteRule) -> impl Iterator<Item = Public<'_>> {
+    places("http", rule).chain(places("https", rule).filter(|_| rule.tls))
+}
+
+fn places<'a>(scheme: &'a str, rule: &'a RouteRule) -> impl Iterator<Item = Public<'a>> {
     let path = routing::prefix(&rule.path);
-    let schemes = ["http", "https"].into_iter().take(if rule.tls { 2 } else { 1 });
-    schemes.flat_map(move |scheme| rule.hosts.iter().map(move |host| (scheme, host.as_str(), path)))
+    rule.hosts.iter().map(move |host| (scheme, host.as_str(), path))
 }
 
 /// The map file.
@@ -80,6 +88,14 @@ mod tests {
 
     fn entry<'a>(entries: &'a mut Entries, name: &str) -> &'a mut Entry {
         Arc::make_mut(entries.get_mut(&name.parse().unwrap()).unwrap())
+    }
+
+    #[test]
+    fn what_is_not_answered_on_tls_is_nobodys_there() {
+        let mut entries = entries(&[("a", "/", None), ("b", "/b", None), ("c", "/b/c", None)]);
+        entry(&mut entries, "b").view.rule.tls = false;
+        let https = lines(&entries).into_iter().filter(|line| line.starts_with("https"));
+        assert_eq!(https.collect::<Vec<_>>(), ["https:h/ a", "https:h/b/ 421", "https:h/b/c/ c"]);
     }
 
     fn lines(entries: &Entries) -> Vec<String> {

@@ -29,6 +29,8 @@ pub(crate) struct Claim<'a> {
 pub(crate) struct Choice<'a> {
     pub service: &'a ServiceName,
     pub colour: Colour,
+    /// Answered on TLS as well.
+    pub tls: bool,
 }
 
 /// All claims by host, the longest prefix first.
@@ -67,7 +69,11 @@ fn resolve<'a>(paths: &BTreeMap<&'a str, Vec<Owner<'a>>>) -> Vec<Claim<'a>> {
     let mut found = Vec::new();
     // In the order of a `BTreeMap` a prefix comes before what lies below it.
     for (path, owners) in paths {
-        let choice = |owner: &Owner<'a>| Choice { service: owner.service, colour: owner.colour };
+        let choice = |owner: &Owner<'a>| Choice {
+            service: owner.service,
+            colour: owner.colour,
+            tls: owner.tls,
+        };
         let own: Vec<Choice<'_>> = owners.iter().map(choice).collect();
         let decides = |colour: &Colour| owners.iter().any(|o| o.live && o.colour == *colour);
         let complete = Colour::BOTH.iter().all(decides);

@@ -367,6 +367,36 @@ async fn a_new_rule_comes_with_the_flip(#[values(Kind::Nginx, Kind::Haproxy)] ki
     assert_eq!(reloads(&fleet), before, "the flip brings the rule, no reload does");
 }
 
+/// Whoever is below decides about TLS, not whoever is above, and only once it is live.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_without_tls_is_not_answered_on_tls_by_the_one_above_it(
+    #[values(Kind::Nginx, Kind::Haproxy)] kind: Kind,
+) {
+    let world = world!(kind);
+    let fleet = world.fleet().await;
+    let (root, blue) = (Instance::start("root").await, Instance::start("blue").await);
+    let green = Instance::start("green").await;
+    deploy(&fleet, &view("root", HOST, None), Blue, &[root.backend()]).await;
+    let secure = async || {
+        let status = ["--request-target", "/plain", "--write-out", " %{http_code}"];
+        curl(&world, HOST, &status).await.1
+    };
+    let plain = async || get(world.http(), HOST, "/plain").await.unwrap().body;
+    let first = at(view("books", HOST, None), "/plain", false);
+    fleet.stage(&first, Blue, &[blue.backend()]).await.unwrap();
+    assert_eq!((secure().await, plain().await), ("root 200".to_owned(), "root".to_owned()));
+    fleet.flip(&name("books"), Blue, 2).await.unwrap();
+    assert!(secure().await.ends_with(" 421"), "{}", secure().await);
+    assert_eq!(plain().await, "blue");
+    // A release that is answered on TLS brings it with its flip.
+    let second = at(view("books", HOST, Some(Blue)), "/plain", true);
+    fleet.stage(&second, Green, &[green.backend()]).await.unwrap();
+    assert!(secure().await.ends_with(" 421"), "{}", secure().await);
+    fleet.flip(&name("books"), Green, 3).await.unwrap();
+    assert_eq!((secure().await, plain().await), ("green 200".to_owned(), "green".to_owned()));
+}
+
 /// As when a monolith is carved up.
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]

@@ -42,6 +42,8 @@ struct RoutePage<'a> {
     service: &'a str,
     path: &'a str,
     tls: bool,
+    /// One of the choices is not answered on TLS.
+    plain: bool,
     /// nginx locations that match the prefix in whole segments.
     locations: Locations<'a>,
     /// Backend of the live colour; empty when there is none.
@@ -56,6 +58,7 @@ struct RoutePage<'a> {
 struct ChoicePage<'a> {
     flag: FlagPath<'a>,
     backend: BackendName<'a>,
+    tls: bool,
 }
 
 /// What routes are made from.
@@ -85,12 +88,13 @@ impl<'a> Routes<'a> {
             let (service, colour) = (choice.service, choice.colour);
             let name = FlagName { service, roster: *self.rosters.get(service)?, colour };
             let flag = FlagPath { directory: self.flags, name };
-            Some(ChoicePage { flag, backend: backend(choice) })
+            Some(ChoicePage { flag, backend: backend(choice), tls: choice.tls })
         };
         RoutePage {
             service: claim.service.as_str(),
             path: if claim.path.is_empty() { "/" } else { claim.path },
             tls: claim.tls,
+            plain: claim.choices.iter().filter(served).any(|choice| !choice.tls),
             locations: Locations(claim.path),
             default: AtRunTime(Default(decided.filter(served).map(backend))),
             choices: claim.choices.iter().filter(served).filter_map(choice).collect(),
