@@ -200,6 +200,19 @@ async fn a_heartbeat_says_what_is_awaited_and_for_how_long_still() {
 }
 
 #[tokio::test]
+async fn a_heartbeat_says_whose_end_is_awaited() {
+    let daemon = daemon().await;
+    let text = "waits for deployment 019aa3b2c4d5, which is under way";
+    daemon.fake.state().script = vec![
+        scene(None, Happening::Note { text: text.to_owned() }),
+        Scene { pause: Duration::from_secs(17), ..scene(Step::Prepare, Happening::Began) },
+        scene(None, Happening::Ended { outcome: Outcome::Committed }),
+    ];
+    let ran = run(&daemon, &["deploy"]).await.expect(0);
+    assert!(ran.out.contains(&format!("{text}, at most 14m ")), "{}", ran.out);
+}
+
+#[tokio::test]
 async fn detached_only_the_id_is_printed() {
     let daemon = daemon().await;
     daemon.fake.state().script.clear();

@@ -61,7 +61,9 @@ impl Live {
                 (_, note) => format!("{}: {}", chapter.step, clean(note)),
             })
             .collect();
-        self.bar.set_message(words.join(" · "));
+        let queued = story.queued.as_deref().filter(|_| story.chapters.is_empty());
+        self.bar
+            .set_message(queued.map_or_else(|| words.join(" · "), |text| clean(text).into_owned()));
     }
 
     pub(super) fn finish(&self) {
