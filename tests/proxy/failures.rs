@@ -371,6 +371,12 @@ async fn a_renewed_certificate_is_read_whatever_else_happens(
         }
     })
     .await;
+    // While nobody looks.
+    world.end(fleet).await;
+    crate::world::renew_certificate(world.directory.path());
+    let fleet = world.fleet().await;
+    assert_eq!(reloads(&fleet), 1);
+    problem(&fleet, "checker refuses").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

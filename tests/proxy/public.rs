@@ -395,6 +395,13 @@ async fn a_route_without_tls_is_not_answered_on_tls_by_the_one_above_it(
     assert!(secure().await.ends_with(" 421"), "{}", secure().await);
     fleet.flip(&name("books"), Green, 3).await.unwrap();
     assert_eq!((secure().await, plain().await), ("green 200".to_owned(), "green".to_owned()));
+    // And one that is not takes it with its own.
+    let third = at(view("books", HOST, Some(Green)), "/plain", false);
+    fleet.stage(&third, Blue, &[blue.backend()]).await.unwrap();
+    assert_eq!(secure().await, "green 200");
+    fleet.flip(&name("books"), Blue, 4).await.unwrap();
+    assert!(secure().await.ends_with(" 421"), "{}", secure().await);
+    assert_eq!(plain().await, "blue");
 }
 
 /// As when a monolith is carved up.

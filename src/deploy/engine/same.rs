@@ -24,12 +24,25 @@ pub(super) async fn is_same(
     if !may_be_same(&request.kind, &other.request.kind) || !forced {
         return Ok(false);
     }
+    if request.kind != other.request.kind {
+        let standing = other.standing.borrow().clone();
+        return Ok(is_written_otherwise(swarm, request, &standing).await);
+    }
     let Some(standing) = settled(other).await else { return Ok(false) };
     match (&request.kind, &standing.image) {
         (Kind::Deploy { draft }, Some(image)) => means(swarm, &draft.image, image).await,
         // A rollback follows no tag; and what has not begun finds out later what its tag means.
-        _ => Ok(request.kind == other.request.kind),
+        _ => Ok(true),
     }
+}
+
+/// Whether the image that `request` writes in another way is known to be the same. Mostly it is a newer one,
+/// which must not wait to be told so, nor for a registry of images that is away.
+async fn is_written_otherwise(swarm: &dyn Swarm, request: &Request, standing: &Standing) -> bool {
+    let (Kind::Deploy { draft }, Some(image)) = (&request.kind, &standing.image) else {
+        return false;
+    };
+    !standing.is_closed() && means(swarm, &draft.image, image).await.unwrap_or(false)
 }
 
 /// Whether both are the same but for the image's tag and digest: one image can be written in several ways.

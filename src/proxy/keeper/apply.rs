@@ -106,6 +106,9 @@ impl Machine {
             self.reload(plan).await?;
         } else if plan.is_loaded() {
             self.note_loaded(plan, false).await;
+        } else if plan.need.is_more() {
+            // What suffices for all that is wanted has the certificates that there are.
+            self.have_read_certificates();
         }
         match self.driver.agree(&plan.entries).await {
             // A template of one's own may need a reload where ours would not.

@@ -35,7 +35,11 @@ impl Clerk {
         }
         let tampered = self.machine.is_tampered();
         // Instances that are only idle, and have changed since, are worth no reload.
-        let need = if self.machine.is_current().await { Need::Live } else { Need::All };
+        let current = self.machine.is_current().await;
+        if current {
+            self.machine.have_read_certificates();
+        }
+        let need = if current { Need::Live } else { Need::All };
         self.catch_up(need, tampered).await;
         self.notice_tampering(tampered);
     }
@@ -103,10 +107,18 @@ impl Clerk {
     }
 
     async fn keep(&mut self, force: bool) {
-        // They are to be read whatever was saved as a template.
-        let renewed = self.machine.has_new_certificates();
-        let need = if renewed { Need::Back } else { Need::Live };
-        let kept = self.try_catch_up(need, force).await;
+        if self.machine.has_new_certificates() {
+            // They are to be read whatever was saved as a template.
+            let read = self.try_catch_up(Need::Back, force).await;
+            let done = read.is_ok();
+            self.note("renewal", read);
+            if done {
+                return self.note("configuration", Ok(()));
+            }
+        } else {
+            self.machine.report.set("renewal", None);
+        }
+        let kept = self.try_catch_up(Need::Live, force).await;
         self.note("configuration", kept);
     }
 

@@ -43,7 +43,7 @@ pub(crate) struct Machine {
     /// The last reload, when it failed.
     pub(super) futile: Option<Futile>,
     pub(super) certificates: Arc<Certificates>,
-    /// The fingerprint of those that the proxy has read.
+    /// The fingerprint of those that the proxy is known to have read.
     read: String,
     /// Hosts whose certificate is gone; the running proxy serves them with it still.
     lost: BTreeSet<String>,
@@ -89,8 +89,6 @@ impl Machine {
             _lock: lock,
         };
         machine.look_at_certificates().await;
-        // What it has read when is asked of the proxy itself.
-        machine.have_read_certificates();
         Ok(machine)
     }
 

@@ -40,8 +40,11 @@ pub(crate) struct Claim {
 impl Claim {
     /// That requests which ask for `colour`, live or not, are answered by its instances.
     pub fn of_idle(settings: &Settings, entry: &Entry, colour: Colour) -> Self {
+        // By the rule in force, and on TLS only where both are answered there.
+        let mut rule = entry.view.rule.clone();
+        rule.tls &= entry.rule_of(colour).tls;
         Self {
-            targets: targets(settings, &entry.view.rule),
+            targets: targets(settings, &rule),
             of: Some((entry.view.service.clone(), colour)),
             accept: entry.addresses(colour),
         }
