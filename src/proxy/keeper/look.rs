@@ -100,6 +100,7 @@ impl Clerk {
             let done = new.is_ok();
             self.note("template", new);
             if done {
+                self.note("renewal", Ok(()));
                 return self.note("configuration", Ok(()));
             }
         }
