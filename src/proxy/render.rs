@@ -183,15 +183,27 @@ mod tests {
         insta::assert_snapshot!(both(Kind::Haproxy, &several()));
     }
 
+    /// Settings with HTTPS and an empty `directory` of certificates.
+    fn bare(kind: Kind, directory: &tempfile::TempDir) -> Settings {
+        Settings {
+            https: Some(([192, 0, 2, 1], 443).into()),
+            certificates: Some(directory.path().to_owned()),
+            ..settings(kind)
+        }
+    }
+
+    /// It warns of a TLS listener that has none, which counts as a refusal.
+    #[test]
+    fn haproxy_does_not_listen_on_tls_without_a_certificate() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = preview(&bare(Kind::Haproxy, &directory), &several()).unwrap().text;
+        assert!(!text.contains(" ssl "), "{text}");
+    }
+
     #[test]
     fn nginx_has_no_server_that_listens_nowhere() {
-        let certificates = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            http: None,
-            https: Some(([192, 0, 2, 1], 443).into()),
-            certificates: Some(certificates.path().to_owned()),
-            ..settings(Kind::Nginx)
-        };
+        let directory = tempfile::tempdir().unwrap();
+        let settings = Settings { http: None, ..bare(Kind::Nginx, &directory) };
         let text = preview(&settings, &several()).unwrap().text;
         let servers: Vec<&str> = text.split("server {").skip(1).collect();
         assert!(servers.iter().all(|server| server.contains(" listen ")), "{text}");

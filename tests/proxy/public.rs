@@ -135,6 +135,9 @@ async fn what_clients_claim_is_not_passed_on(#[values(Kind::Nginx, Kind::Haproxy
     let odd = get(world.http(), &format!("{}:8080", HOST.to_uppercase()), "/headers").await;
     let odd = odd.unwrap().body;
     assert!(odd.lines().any(|line| line == format!("host: {HOST}")), "{odd}");
+    let upgrade = [("Upgrade", "h2c, websocket")];
+    let answer = get_with(world.http(), HOST, "/headers", &upgrade).await.unwrap();
+    assert!(!answer.body.contains("h2c"), "{}", answer.body);
     // Who knows the secret is told, and may ask for the idle colour.
     let known = [(header.as_str(), secret.as_str())];
     let answer = get_with(world.http(), HOST, "/headers", &known).await.unwrap();
