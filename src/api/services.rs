@@ -143,7 +143,7 @@ pub(crate) async fn releases(
     Named(service): Named<ServiceName>,
 ) -> Result<Json<Vec<PastRelease>>, Problem> {
     let (status, _) = look(&api, &caller, &service).await?;
-    let committed = api.control.committed(&service, REACH).await?;
+    let committed = api.control.committed(&service, REACH.into()).await?;
     Ok(Json(past_releases(&status, &committed)))
 }
 

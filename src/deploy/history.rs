@@ -39,7 +39,7 @@ pub async fn last_committed(
 }
 
 /// How many committed deployments a rollback may look back over: so many stay on record at least.
-pub const REACH: usize = 10;
+pub const REACH: u8 = 10;
 
 /// The deployments of `service` that committed, newest first, until those found are `enough`; so many
 /// journals are read `at_once`.

@@ -1,6 +1,7 @@
 use rusqlite::{Connection, params};
 
 use super::Store;
+use crate::deploy::history::REACH;
 use crate::model::DeploymentId;
 use crate::sqlite::Durability;
 
@@ -20,7 +21,7 @@ impl Default for Retention {
     /// At some 100 kB a journal (two releases and the *before* snapshot are in it) and some 100 kB of
     /// output, a busy service stays near 20 MB.
     fn default() -> Self {
-        Self { deployments: 100, committed: 10, events: 50 }
+        Self { deployments: 100, committed: REACH.into(), events: 50 }
     }
 }
 

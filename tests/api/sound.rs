@@ -100,6 +100,15 @@ async fn all_that_is_wrong_is_told_at_once_and_no_secret_with_it() {
     assert!(!refusal.details.iter().any(|line| line.contains("s3cret")), "{:?}", refusal.details);
 }
 
+/// As a script leaves it whose variable is empty: it would fit every release.
+#[tokio::test]
+async fn a_release_to_go_back_to_has_a_name() {
+    let mut rollback = samples::rollback_json();
+    rollback["release"] = json!("");
+    let refusal = refused(&rollback).await;
+    assert!(refusal.message.contains("`release` is empty"), "{}", refusal.message);
+}
+
 #[tokio::test]
 async fn a_deadline_of_its_own_must_leave_time() {
     for deadline in ["0s", "300years"] {

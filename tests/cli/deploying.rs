@@ -82,6 +82,9 @@ async fn a_rollback_names_the_service_and_perhaps_the_release() {
         release: Some("3f9c2a71b0de".into()),
     };
     assert_eq!(submitted(&daemon).kind, expected);
+    let calls = daemon.fake.calls().len();
+    run(&daemon, &["rollback", "books-ms", "--to", ""]).await.expect(2);
+    assert_eq!(daemon.fake.calls().len(), calls, "nothing was asked for");
 }
 
 /// `time deployment step message`

@@ -52,6 +52,18 @@ async fn steps_stay_and_progress_moves() {
     assert!(!ran.out.contains("still waiting"), "{:?}", ran.out);
 }
 
+/// What moves is drawn on standard error; where that goes elsewhere, plain lines tell what happens.
+#[tokio::test]
+async fn progress_is_told_where_only_the_output_is_a_terminal() {
+    let daemon = Daemon::start().await;
+    daemon.fake.state().script = samples::success();
+    let Some(ran) = in_terminal(&daemon, "rollback books-ms 2>/dev/null", &[]).await else {
+        return;
+    };
+    assert_eq!(ran.code, 0, "{}", ran.out);
+    assert!(ran.out.contains("switch") && ran.out.contains("committed"), "{:?}", ran.out);
+}
+
 #[tokio::test]
 async fn no_color_is_honoured() {
     let daemon = Daemon::start().await;

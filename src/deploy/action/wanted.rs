@@ -52,7 +52,7 @@ pub(super) async fn past(world: &World, request: &Request) -> PortResult<Vec<Com
     let enough = |found: &[Committed]| match &request.kind {
         Kind::Deploy { .. } => !found.is_empty(),
         Kind::Rollback { release, .. } => {
-            found.len() >= REACH
+            found.len() >= usize::from(REACH)
                 || is_clear(release.as_deref(), &goes_back_to(release.as_deref(), found))
         }
     };
