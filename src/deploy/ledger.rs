@@ -97,9 +97,14 @@ pub fn commit(record: &mut ServiceRecord, prepared: &Prepared) {
     stand(record, prepared.colour);
 }
 
-/// The live colour on record is what it was before.
+/// The live colour on record is what it was before, and the rule before is reserved again: the route that
+/// gives it up is taken back after this.
 pub fn uncommit(record: &mut ServiceRecord, prepared: &Prepared) {
     record.colour = prepared.before.registry.colour;
+    let switched = switched(prepared);
+    if let Some(route) = record.route.as_mut().filter(|route| route.rule == switched.rule) {
+        route.gives_up = switched.gives_up;
+    }
     for entry in record.instances.values_mut() {
         let live = Some(entry.colour) == prepared.live;
         entry.standing = if live { Standing::Live } else { Standing::Idle };
@@ -209,4 +214,53 @@ pub fn backends<'a>(instances: impl IntoIterator<Item = &'a Instance>) -> Vec<Ba
         .collect();
     backends.sort();
     backends
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::fixture;
+    use crate::model::RouteRule;
+    use crate::model::fixture::draft;
+
+    fn rule(path: &str) -> RouteRule {
+        let hosts = vec!["books.example.com".to_owned()];
+        RouteRule { hosts, path: path.to_owned(), tls: false }
+    }
+
+    /// A deployment of a service that was at `/old`, to `path`.
+    fn moving_to(path: &str) -> Prepared {
+        let mut before = fixture::prepared(draft());
+        before.release.policy.route = Some(rule("/old"));
+        let mut prepared = fixture::prepared(draft());
+        prepared.release.policy.route = Some(rule(path));
+        prepared.before.registry.route = Some(switched(&before));
+        prepared
+    }
+
+    fn given_up(record: &ServiceRecord) -> Option<RouteRule> {
+        record.route.as_ref()?.gives_up.clone()
+    }
+
+    #[test]
+    fn the_rule_before_is_reserved_until_nothing_can_want_it_back() {
+        let prepared = moving_to("/new");
+        let mut record = prepared.before.registry.clone();
+        switch(&mut record, &prepared);
+        assert_eq!(given_up(&record), Some(rule("/old")));
+        commit(&mut record, &prepared);
+        assert_eq!(given_up(&record), None);
+        uncommit(&mut record, &prepared);
+        assert_eq!(given_up(&record), Some(rule("/old")), "the route is still to be taken back");
+        unswitch(&mut record, &prepared);
+        assert_eq!(record.route, prepared.before.registry.route);
+    }
+
+    #[test]
+    fn a_rule_that_stays_is_not_given_up() {
+        let prepared = moving_to("/old");
+        let mut record = prepared.before.registry.clone();
+        switch(&mut record, &prepared);
+        assert_eq!(given_up(&record), None);
+    }
 }
